@@ -1,0 +1,132 @@
+// evops_push: add the spikes of many populations to a ring of delayed sums, in place.
+//
+// The ring is [slots, n_post]; a spike of pre neuron i at `step` with delay d is added to slot
+// (step + d) mod slots. Pre neurons and post neurons come in blocks; every pair (s, t) of blocks has
+// its own weight and random stream, and pairs of zero weight are skipped. Delays are one per pair
+// [S, T], or one per pre neuron and delay column [n_pre, C], where block t reads column delay_column[t].
+#include "check.h"
+
+namespace evops {
+namespace {
+
+struct Blocks {
+  Integers offset, size;
+  size_t count() const { return offset.size(); }
+  bool Inside(int64_t n) const {
+    if (size.size() != offset.size()) return false;
+    for (size_t b = 0; b < count(); ++b)
+      if (offset[b] < 0 || size[b] < 0 || offset[b] > n || size[b] > n - offset[b]) return false;
+    return true;
+  }
+};
+
+struct Plan {
+  Blocks pre, post;
+  Integers delay_column;  // empty: delays are per pair
+  int64_t slots, n_pre, n_post, columns, step;
+  const int32_t* delay;
+  Division division;
+};
+
+template <class X, class T>
+ffi::Error PushSpikes(const X* x, const T* weight, const uint32_t* seed, T* ring, const Plan& p) {
+  Lines<T> lines(p.division, ring, p.slots * p.n_post);
+  const size_t targets = p.post.count();
+  int64_t bad_delay = 0, bad_neuron = -1;
+  for (size_t s = 0; s < p.pre.count(); ++s) {
+    const T* w = weight + s * targets;
+    const int64_t first = p.pre.offset[s];
+    ForEachNonzero(x + first, p.pre.size[s], [&](int64_t i) {
+      const int32_t* delay = p.delay_column.size() ? p.delay + (first + i) * p.columns
+                                                   : p.delay + s * targets;
+      for (size_t t = 0; t < targets; ++t) {
+        if (w[t] == T(0)) continue;
+        const int64_t d = delay[p.delay_column.size() ? p.delay_column[t] : t];
+        if (d < 0 || d >= p.slots) {
+          bad_delay = d;
+          bad_neuron = first + i;
+          continue;
+        }
+        const int64_t base = (p.step + d) % p.slots * p.n_post + p.post.offset[t];
+        lines.Add(seed[s * targets + t], i, base, p.post.size[t],
+                  static_cast<T>(w[t] * static_cast<T>(x[first + i])));
+      }
+    });
+  }
+  if (bad_neuron >= 0)
+    return Invalid("evops_push", "delay of " + std::to_string(bad_delay) + " steps of presynaptic neuron " +
+                                     std::to_string(bad_neuron) + ", expected 0 to " +
+                                     std::to_string(p.slots - 1));
+  return ffi::Error::Success();
+}
+
+ffi::Error Push(ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
+                ffi::AnyBuffer delay, ffi::AnyBuffer step, ffi::Result<ffi::AnyBuffer> out,
+                Integers pre_offset, Integers pre_size, Integers post_offset, Integers post_size,
+                Integers delay_column, Integers division_words) {
+  constexpr const char* kOp = "evops_push";
+  if (ring.dimensions().size() != 2 || x.dimensions().size() != 1 || delay.dimensions().size() != 2)
+    return Invalid(kOp, "ring is " + Describe(ring) + ", x " + Describe(x) + ", delay " +
+                            Describe(delay) + ", expected ranks 2, 1 and 2");
+  Plan p{{pre_offset, pre_size}, {post_offset, post_size}, delay_column, ring.dimensions()[0],
+         x.dimensions()[0], ring.dimensions()[1], delay.dimensions()[1], 0, nullptr, {}};
+  const auto type = ring.element_type();
+  const int64_t sources = p.pre.count(), targets = p.post.count();
+  const bool per_neuron = delay_column.size() > 0;
+  const int64_t delay_rows = per_neuron ? p.n_pre : sources;
+  const int64_t delay_columns = per_neuron ? p.columns : targets;
+  for (const std::string& bad :
+       {Mismatch("result", *out, type, {p.slots, p.n_post}),
+        Mismatch("weight", weight, type, {sources, targets}),
+        Mismatch("seed", seed, ffi::DataType::U32, {sources, targets}),
+        Mismatch("delay", delay, ffi::DataType::S32, {delay_rows, delay_columns}),
+        Mismatch("step", step, ffi::DataType::S32, {})})
+    if (!bad.empty()) return Invalid(kOp, bad);
+  if (!p.pre.Inside(p.n_pre) || !p.post.Inside(p.n_post))
+    return Invalid(kOp, "blocks reach outside " + Describe(x) + " or " + Describe(ring));
+  if (per_neuron) {
+    bool inside = static_cast<int64_t>(delay_column.size()) == targets;
+    for (size_t t = 0; inside && t < delay_column.size(); ++t)
+      inside = delay_column[t] >= 0 && delay_column[t] < p.columns;
+    if (!inside) return Invalid(kOp, "delay_column does not name a column per target block");
+  }
+  if (p.slots < 1 || p.n_pre > kMaxElements || p.n_post > kMaxElements / p.slots)
+    return Invalid(kOp, "ring is " + Describe(ring) + ", expected 1 to 2147483647 elements");
+  if (!ReadDivision(division_words, &p.division))
+    return Invalid(kOp, "division is not the two words of a connection length");
+  p.step = *static_cast<const int32_t*>(step.untyped_data());
+  if (p.step < 0) return Invalid(kOp, "step is " + std::to_string(p.step) + ", expected >= 0");
+  p.delay = static_cast<const int32_t*>(delay.untyped_data());
+  return ForElement(kOp, type, [&](auto zero) {
+    using T = decltype(zero);
+    T* sums = static_cast<T*>(out->untyped_data());
+    if (ring.untyped_data() != out->untyped_data())
+      std::memcpy(sums, ring.untyped_data(), ring.size_bytes());
+    const T* w = static_cast<const T*>(weight.untyped_data());
+    const uint32_t* seeds = static_cast<const uint32_t*>(seed.untyped_data());
+    if (x.element_type() == ffi::DataType::PRED)
+      return PushSpikes(static_cast<const uint8_t*>(x.untyped_data()), w, seeds, sums, p);
+    if (x.element_type() == type)
+      return PushSpikes(static_cast<const T*>(x.untyped_data()), w, seeds, sums, p);
+    return Invalid(kOp, "x is " + Describe(x) + ", expected bool or " + Name(type));
+  });
+}
+
+}  // namespace
+}  // namespace evops
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_push, evops::Push,
+                              evops::ffi::Ffi::Bind()
+                                  .Arg<evops::ffi::AnyBuffer>()
+                                  .Arg<evops::ffi::AnyBuffer>()
+                                  .Arg<evops::ffi::AnyBuffer>()
+                                  .Arg<evops::ffi::AnyBuffer>()
+                                  .Arg<evops::ffi::AnyBuffer>()
+                                  .Arg<evops::ffi::AnyBuffer>()
+                                  .Ret<evops::ffi::AnyBuffer>()
+                                  .Attr<evops::Integers>("pre_offset")
+                                  .Attr<evops::Integers>("pre_size")
+                                  .Attr<evops::Integers>("post_offset")
+                                  .Attr<evops::Integers>("post_size")
+                                  .Attr<evops::Integers>("delay_column")
+                                  .Attr<evops::Integers>("division"));

@@ -1,0 +1,55 @@
+"""Sum, for each line, the input at every position that the line visits."""
+
+import taichi as ti
+from walk import ELEMENT, LANES, array, line_state, next_state, remainder, word, zeros
+
+
+def gather(element: str):
+    """Kernel ``out[line] = sum of weight * x[position]`` over the positions of each line.
+
+    Zeros in `x` add nothing, whatever the weight. The sum runs by increasing position, one rounding
+    per visited non-zero input.
+    """
+    dtype = ELEMENT[element]
+
+    @ti.kernel
+    def kernel(
+        x: array(dtype),
+        weight: array(dtype),
+        seed: array(ti.u32),
+        division: array(ti.u32),
+        out: array(dtype),
+    ):
+        lines = out.shape[0]
+        n = ti.u32(x.shape[0])
+        d, m = division[0], division[1]
+        factor = weight[0]
+        start = seed[0]
+        ti.loop_config(serialize=True)
+        for group in range((lines + LANES - 1) // LANES):
+            s1 = zeros(ti.u32)
+            s2 = zeros(ti.u32)
+            s3 = zeros(ti.u32)
+            at = zeros(ti.u32)
+            total = zeros(dtype)
+            for l in ti.static(range(LANES)):
+                a, b, c = line_state(start + ti.u32(group * LANES + l))
+                s1[l], s2[l], s3[l] = a, b, c
+                at[l] = ti.u32(0) - ti.u32(1)
+            running = True
+            while running:
+                s1, s2, s3 = next_state(s1, s2, s3)
+                w = word(s1, s2, s3)
+                running = False
+                for l in ti.static(range(LANES)):
+                    at[l] = ti.min(at[l] + remainder(w[l], d, m) + ti.u32(1), n)
+                    if at[l] < n:
+                        running = True
+                        value = x[ti.i32(at[l])]
+                        if not (value == 0):  # NaN counts, as in a dense product
+                            total[l] += value * factor
+            for l in ti.static(range(LANES)):
+                if group * LANES + l < lines:
+                    out[group * LANES + l] = total[l]
+
+    return kernel

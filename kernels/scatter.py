@@ -1,0 +1,71 @@
+"""Add the value of each line to every position that the line visits."""
+
+import taichi as ti
+from walk import ELEMENT, LANES, array, line_state, next_state, remainder, word, zeros
+
+
+def scatter(element: str):
+    """Kernel ``out[base + position] += value`` for a list of lines.
+
+    A line is (seed, index, base, stop, value): its random stream is seed + index, its position 0 lies
+    at ``out[base]`` and it ends before ``out[stop]``. Lines of different streams and different targets
+    may share a list. ``division`` holds clen and the three constants of its reciprocal.
+    """
+    dtype = ELEMENT[element]
+
+    @ti.kernel
+    def kernel(
+        seed: array(ti.u32),
+        index: array(ti.u32),
+        base: array(ti.u32),
+        stop: array(ti.u32),
+        value: array(dtype),
+        division: array(ti.u32),
+        out: array(dtype),
+    ):
+        count = value.shape[0]
+        d, m = division[0], division[1]
+        ti.loop_config(serialize=True)
+        for group in range((count + LANES - 1) // LANES):
+            s1 = zeros(ti.u32)
+            s2 = zeros(ti.u32)
+            s3 = zeros(ti.u32)
+            at = zeros(ti.u32)
+            end = zeros(ti.u32)
+            v = zeros(dtype)
+            for l in ti.static(range(LANES)):
+                j = ti.min(group * LANES + l, count - 1)
+                a, b, c = line_state(seed[j] + index[j])
+                s1[l], s2[l], s3[l] = a, b, c
+                at[l] = base[j] - ti.u32(1)
+                if group * LANES + l < count:
+                    end[l] = stop[j]
+                v[l] = value[j]
+            every = True
+            for l in ti.static(range(LANES)):
+                s1[l], s2[l], s3[l] = next_state(s1[l], s2[l], s3[l])
+                at[l] += remainder(word(s1[l], s2[l], s3[l]), d, m) + ti.u32(1)
+                every = every & (at[l] < end[l])
+            while every:
+                for l in ti.static(range(LANES)):
+                    out[ti.i32(at[l])] += v[l]
+                every = True
+                for l in ti.static(range(LANES)):
+                    s1[l], s2[l], s3[l] = next_state(s1[l], s2[l], s3[l])
+                    at[l] += remainder(word(s1[l], s2[l], s3[l]), d, m) + ti.u32(1)
+                    every = every & (at[l] < end[l])
+            some = False
+            for l in ti.static(range(LANES)):
+                some = some | (at[l] < end[l])
+            while some:
+                for l in ti.static(range(LANES)):
+                    if at[l] < end[l]:
+                        out[ti.i32(at[l])] += v[l]
+                some = False
+                for l in ti.static(range(LANES)):
+                    s1[l], s2[l], s3[l] = next_state(s1[l], s2[l], s3[l])
+                    # a line that has ended stays at its end
+                    at[l] = ti.min(at[l], end[l]) + remainder(word(s1[l], s2[l], s3[l]), d, m) + ti.u32(1)
+                    some = some | (at[l] < end[l])
+
+    return kernel

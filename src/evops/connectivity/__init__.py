@@ -1,0 +1,1 @@
+"""What is connected: rules and the sampler that decides which synapses exist."""

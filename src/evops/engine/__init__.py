@@ -1,0 +1,1 @@
+"""How products are computed: primitives, the jnp reader, the native library."""

@@ -1,0 +1,88 @@
+"""The native library: found, checked and registered with XLA on first use."""
+
+import ctypes
+import dataclasses
+import functools
+import os
+from importlib import metadata, resources
+
+import jax
+
+from evops.engine.compat import ffi
+from evops.errors import BackendError
+
+TARGETS = ("evops_scatter", "evops_gather", "evops_push")
+BACKENDS = ("native", "jnp")
+
+
+@dataclasses.dataclass(frozen=True)
+class Backend:
+    """Whether a backend can be used here, and what it is or why not."""
+
+    name: str
+    available: bool
+    detail: str
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return f"{self.name}: {'available' if self.available else 'not available'} ({self.detail})"
+
+
+@functools.cache
+def _library() -> tuple[ctypes.CDLL | None, str, BaseException | None]:
+    """The loaded library or None, what it is or why it is missing, and the cause."""
+    folder = resources.files("evops") / "_lib"
+    try:
+        with resources.as_file(folder / "libevops.so") as path:
+            if not path.exists():
+                reason = path.with_name("unavailable.txt")
+                if reason.exists():
+                    return None, reason.read_text().strip(), None
+                return None, f"{path} does not exist: the package was not installed by pip", None
+            library = ctypes.CDLL(str(path), mode=os.RTLD_LOCAL | os.RTLD_NOW)
+        library.evops_version.restype = library.evops_level.restype = ctypes.c_char_p
+        built_for, installed = library.evops_version().decode(), metadata.version("jax-evops")
+        if built_for != installed:
+            return None, f"library {built_for} beside package {installed}: install again", None
+        level = os.environ.get("EVOPS_ISA")
+        if level and library.evops_select(level.encode()):
+            return None, f"EVOPS_ISA={level} is not x86-64 or x86-64-v3, or not supported here", None
+        for target in TARGETS:
+            ffi.register_ffi_target(target, ffi.pycapsule(getattr(library, target)), platform="cpu")
+    except (OSError, AttributeError) as error:
+        return None, f"the library does not load: {error}", error
+    return library, f"Taichi kernels for CPU, {library.evops_level().decode()}", None
+
+
+def backends() -> dict[str, Backend]:
+    """The backends, whether each is available here, and why not.
+
+    ``native`` are the compiled kernels; ``jnp`` is the complete path in plain JAX that every platform
+    has. The environment variable ``EVOPS_BACKEND`` or an operator's ``backend=`` chooses.
+
+    Example:
+        >>> import evops
+        >>> evops.backends()["jnp"].available
+        True
+    """
+    library, detail, _ = _library()
+    return {
+        "native": Backend("native", library is not None, detail),
+        "jnp": Backend("jnp", True, f"jax {jax.__version__}, every platform"),
+    }
+
+
+def choose(backend: str | None) -> str:
+    """The backend to use: asked for by argument or environment, else the fastest there is."""
+    source, name = "backend", backend
+    if name is None:
+        source, name = "EVOPS_BACKEND", os.environ.get("EVOPS_BACKEND") or None
+    if name is None:
+        return "native" if _library()[0] is not None else "jnp"
+    if name not in BACKENDS:
+        raise ValueError(f"{source} must be one of {', '.join(BACKENDS)}, got {name!r}")
+    if name == "native":
+        library, detail, cause = _library()
+        if library is None:
+            raise BackendError(f"{source}={name} is not available: {detail}") from cause
+    return name

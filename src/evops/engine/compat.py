@@ -1,0 +1,13 @@
+"""The one place that knows about differences between jax versions and asks for private parts."""
+
+import jax
+from jax import ffi
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+__all__ = ["Primitive", "ad", "batching", "debug_nans", "ffi", "mlir"]
+
+
+def debug_nans() -> bool:
+    """Whether jax was asked to stop at NaNs (``jax.debug_nans``)."""
+    return bool(jax.config.jax_debug_nans)  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,0 +1,56 @@
+"""Registration: one call gives a JAX primitive its value, shape, transforms and lowerings."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from evops.engine import bridge
+from evops.engine.compat import Primitive, ad, batching, ffi, mlir
+
+
+def register(
+    name: str,
+    *,
+    shape: Callable[..., jax.core.ShapedArray],
+    value: Callable[..., Any],
+    jvp: Callable[..., Any],
+    transpose: Callable[..., Any],
+    batch: Callable[..., Any],
+    native: Callable[..., tuple[str, dict[str, Any]]],
+    aliases: dict[int, int] | None = None,
+) -> Primitive:
+    """A primitive of one result with every rule set.
+
+    Each rule gets the statics as keywords. `value` is the jnp path, used wherever the native library
+    is not; it and `native`, which names the FFI target and its attributes, do not get ``backend``.
+    `aliases` maps operands to the results that may take over their memory.
+    """
+    primitive = Primitive(name)
+    in_jnp = mlir.lower_fun(value, multiple_results=False)
+
+    def lower_anywhere(ctx, *operands, backend: str, **statics):
+        del backend
+        return in_jnp(ctx, *operands, **statics)
+
+    def lower_cpu(ctx, *operands, backend: str, **statics):
+        if backend != "native":
+            return in_jnp(ctx, *operands, **statics)
+        bridge.choose("native")  # registers the targets in a process that only loads compiled code
+        target, attributes = native(**statics)
+        rule = ffi.ffi_lowering(target, operand_output_aliases=aliases)
+        return rule(ctx, *operands, **attributes)
+
+    @functools.lru_cache(maxsize=1024)
+    def compiled(statics):
+        return jax.jit(functools.partial(primitive.bind, **dict(statics)))
+
+    primitive.def_impl(lambda *operands, **s: compiled(tuple(s.items()))(*operands))
+    primitive.def_abstract_eval(shape)
+    ad.primitive_jvps[primitive] = jvp
+    ad.primitive_transposes[primitive] = transpose
+    batching.primitive_batchers[primitive] = batch
+    mlir.register_lowering(primitive, lower_anywhere)
+    mlir.register_lowering(primitive, lower_cpu, platform="cpu")
+    return primitive

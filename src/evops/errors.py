@@ -1,0 +1,83 @@
+"""Errors and the checks of arguments that raise them."""
+
+import math
+import numbers
+import operator
+from typing import Any
+
+import jax
+import numpy as np
+
+INT32_MAX = 2**31 - 1
+
+
+class EvopsError(Exception):
+    """Base of the errors that are evops' own."""
+
+
+class BackendError(EvopsError, RuntimeError):
+    """A backend was asked for by name and is not available here."""
+
+
+class DataError(EvopsError, ValueError):
+    """A data file is missing or malformed."""
+
+
+def check_static(name: str, value: Any) -> None:
+    """Raise where `value` is a tracer and a value known before compilation is needed."""
+    if isinstance(value, jax.core.Tracer):
+        raise TypeError(
+            f"{name} must be known before compilation, got a traced value; pass it as a Python "
+            f"value, or mark it static in jax.jit (static_argnames={name!r})"
+        )
+
+
+def check_integer(name: str, value: Any, low: int, high: int = INT32_MAX) -> int:
+    """`value` as an int within [low, high]."""
+    check_static(name, value)
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if not low <= number <= high:
+        raise ValueError(f"{name} must be an integer from {low} to {high}, got {number}")
+    return number
+
+
+def check_real(name: str, value: Any) -> float:
+    """`value` as a Python float, NaN and infinities refused."""
+    check_static(name, value)
+    if isinstance(value, (jax.Array, np.ndarray)) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a real number, got {value!r}")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a finite number, got {number}")
+    return number
+
+
+def check_probability(name: str, value: Any) -> float:
+    """`value` as a probability in (0, 1]."""
+    check_static(name, value)
+    if isinstance(value, numbers.Real) and math.isnan(float(value)):
+        raise ValueError(f"{name} must be in (0, 1], got nan")
+    number = check_real(name, value)
+    if not 0.0 < number <= 1.0:
+        raise ValueError(f"{name} must be in (0, 1], got {number}")
+    return number
+
+
+def check_shape(name: str, shape: Any) -> tuple[int, int]:
+    """`shape` as two positive integers below 2**31."""
+    check_static(name, shape)
+    try:
+        extents = tuple(shape)
+    except TypeError:
+        raise TypeError(f"{name} must be a pair of integers, got {shape!r}") from None
+    if len(extents) != 2:
+        raise ValueError(f"{name} must have 2 entries, got {len(extents)}: {shape!r}")
+    rows, columns = (check_integer(f"{name}[{i}]", e, 1) for i, e in enumerate(extents))
+    return rows, columns
