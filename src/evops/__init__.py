@@ -2,6 +2,8 @@
 
 from importlib import metadata as _metadata
 
+from evops.areas import MultiAreaProjection
+from evops.delays import DelayBuffer
 from evops.engine.bridge import Backend, backends
 from evops.errors import BackendError, DataError, EvopsError
 from evops.published import (
@@ -16,7 +18,9 @@ __all__ = [
     "Backend",
     "BackendError",
     "DataError",
+    "DelayBuffer",
     "EvopsError",
+    "MultiAreaProjection",
     "backends",
     "event_mv_prob_homo",
     "multi_area_event_mv_prob_homo_E",

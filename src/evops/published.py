@@ -4,17 +4,13 @@ Sources: BrainPy 2.5 and braintaichi 0.0.5 (operators), M. R. Joglekar et al. (2
 doi:10.1016/j.neuron.2018.02.031 (the 29-area model that the multi-area operators were written for).
 """
 
-import numbers
-from typing import Any
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Num, Shaped
 
+from evops import inputs
 from evops.connectivity.rules import LfsrGaps
 from evops.engine import bridge, ops
-from evops.engine.compat import debug_nans
 from evops.errors import check_integer, check_shape
 
 
@@ -58,18 +54,18 @@ def event_mv_prob_homo(
         >>> evops.event_mv_prob_homo(spikes, 0.5, 0.1, 42, shape=(80, 100)).shape
         (80,)
     """
-    rule = _rule(conn_prob)
+    rule = inputs.lfsr_rule(conn_prob)
     rows, columns = check_shape("shape", shape)
     n_in, n_out = (rows, columns) if transpose else (columns, rows)
-    x = _events("events", events, ("n_in",), (n_in,))
-    w = _numbers("weight", weight)
+    x = inputs.events("events", events, ("n_in",), (n_in,))
+    w = inputs.numbers("weight", weight)
     if w.size != 1:
         raise ValueError(f"weight must be a scalar or have 1 entry, got shape {w.shape}")
-    s = _seed("seed", seed)
+    s = inputs.seeds("seed", seed)
     if s.size != 1:
         raise ValueError(f"seed must be a scalar or have 1 entry, got shape {s.shape}")
     y = _product(x[None], w.reshape(1), s.reshape(1), rule, n_out, outdim_parallel, 1, backend)
-    return _stop_at_nan(y[0], events)
+    return inputs.stop_at_nan(y[0], events)
 
 
 def multi_area_event_mv_prob_homo_E(
@@ -109,13 +105,13 @@ def multi_area_event_mv_prob_homo_E(
         ...     spikes, jnp.ones(2), jnp.array([1, 2]), 0.5, shape=(16, 8), area_num=2).shape
         (2, 8)
     """
-    rule = _rule(conn_prob)
+    rule = inputs.lfsr_rule(conn_prob)
     n_pre, n_post = check_shape("shape", shape)
     areas = check_integer("area_num", area_num, 1)
-    x = _events("events", events, ("n_pre",), (n_pre,))
-    w, s = _per_area("weight", _numbers("weight", weight), areas), _seed("seed", seed)
+    x = inputs.events("events", events, ("n_pre",), (n_pre,))
+    w, s = _per_area("weight", inputs.numbers("weight", weight), areas), inputs.seeds("seed", seed)
     s = _per_area("seed", s, areas)
-    return _stop_at_nan(_product(x[None], w, s, rule, n_post, False, areas, backend), events)
+    return inputs.stop_at_nan(_product(x[None], w, s, rule, n_post, False, areas, backend), events)
 
 
 def multi_area_event_mv_prob_homo_I(
@@ -155,26 +151,19 @@ def multi_area_event_mv_prob_homo_I(
         ...     spikes, -0.5, jnp.array([1, 2]), 0.5, shape=(16, 8), area_num=2).shape
         (2, 8)
     """
-    rule = _rule(conn_prob)
+    rule = inputs.lfsr_rule(conn_prob)
     n_pre, n_post = check_shape("shape", shape)
     areas = check_integer("area_num", area_num, 1)
-    x = _events("events", events, ("area_num", "n_pre"), (areas, n_pre))
-    w = _numbers("weight", weight)
+    x = inputs.events("events", events, ("area_num", "n_pre"), (areas, n_pre))
+    w = inputs.numbers("weight", weight)
     if w.size != 1:
         raise ValueError(f"weight must be a scalar or have 1 entry, got shape {w.shape}")
     w = jnp.broadcast_to(w.reshape(1), (areas,))
-    s = _per_area("seed", _seed("seed", seed), areas)
-    return _stop_at_nan(_product(x, w, s, rule, n_post, False, 1, backend), events)
+    s = _per_area("seed", inputs.seeds("seed", seed), areas)
+    return inputs.stop_at_nan(_product(x, w, s, rule, n_post, False, 1, backend), events)
 
 
-def _rule(conn_prob) -> LfsrGaps:
-    try:
-        return LfsrGaps(conn_prob)
-    except (TypeError, ValueError) as error:
-        raise type(error)(str(error).replace("p must", "conn_prob must", 1)) from None
-
-
-def _product(x, weight, seed, rule, n_out, gather, repeat, backend):
+def _product(x, weight, seed, rule: LfsrGaps, n_out, gather, repeat, backend):
     dtype = ops.accumulator(weight.dtype)
     y = ops.product(
         x if x.dtype == bool else x.astype(dtype),
@@ -183,80 +172,13 @@ def _product(x, weight, seed, rule, n_out, gather, repeat, backend):
         n_out=n_out,
         gather=bool(gather),
         repeat=repeat,
-        clen_words=rule.division,
+        division=rule.division,
         backend=bridge.choose(backend),
     )
     return y.astype(weight.dtype)
-
-
-def _numbers(name: str, value: Any) -> jax.Array:
-    """`value` as a numeric jax array; a Python float becomes float32."""
-    if isinstance(value, numbers.Real) and not isinstance(value, (np.generic, numbers.Integral)):
-        return jnp.asarray(value, jnp.float32)
-    array = _array(name, value)
-    if array.dtype == bool:
-        raise TypeError(f"{name} must be a number or an array of numbers, got dtype bool")
-    return array
-
-
-def _array(name: str, value: Any) -> jax.Array:
-    try:
-        array = jnp.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be an array of numbers or bools, got {value!r}") from error
-    if array.dtype != bool and not jnp.issubdtype(array.dtype, jnp.number):
-        raise TypeError(f"{name} must be an array of numbers or bools, got dtype {array.dtype}")
-    if jnp.issubdtype(array.dtype, jnp.complexfloating):
-        raise TypeError(f"{name} must be real or bool, got dtype {array.dtype}")
-    return array
-
-
-def _events(name: str, value: Any, axes: tuple[str, ...], shape: tuple[int, ...]) -> jax.Array:
-    """`value` as events: bool, or floats 0 and 1 whose derivative is that of the identity."""
-    array = _array(name, value)
-    if array.shape != shape:
-        wanted = ", ".join(f"{axis} = {extent}" for axis, extent in zip(axes, shape, strict=True))
-        raise ValueError(f"{name} must have shape ({wanted}), got {array.shape}")
-    if array.dtype == bool:
-        return array
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        return array != 0
-    return _spikes(array)
-
-
-@jax.custom_jvp
-def _spikes(x):
-    return ((x != 0) & ~jnp.isnan(x)).astype(x.dtype)
-
-
-@_spikes.defjvp
-def _spikes_jvp(primals, tangents):
-    return _spikes(*primals), tangents[0]
-
-
-def _seed(name: str, value: Any) -> jax.Array:
-    """`value` as uint32, wrapped modulo 2**32."""
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        return jnp.asarray(int(value) % 2**32, jnp.uint32)
-    if not isinstance(value, jax.Array):
-        host = np.asarray(value)
-        if host.dtype.kind in "iu":
-            return jnp.asarray((host.astype(object) % 2**32).astype(np.uint32))
-    array = _array(name, value)
-    if not jnp.issubdtype(array.dtype, jnp.integer):
-        raise TypeError(f"{name} must be an integer or an array of integers, got {array.dtype}")
-    return array.astype(jnp.uint32)
 
 
 def _per_area(name: str, value: jax.Array, areas: int) -> jax.Array:
     if value.shape != (areas,):
         raise ValueError(f"{name} must have shape (area_num = {areas},), got {value.shape}")
     return value
-
-
-def _stop_at_nan(y, events):
-    """`y`, made NaN by a NaN among the events where ``jax.debug_nans`` is on: jax then raises."""
-    if debug_nans() and jnp.issubdtype(jnp.result_type(events), jnp.floating):
-        if jnp.issubdtype(y.dtype, jnp.floating):
-            return jnp.where(jnp.isnan(events).any(), jnp.nan, y)
-    return y

@@ -5,6 +5,7 @@ import functools
 
 import numpy as np
 
+from evops.connectivity import sampler
 from evops.errors import INT32_MAX, check_probability
 
 
@@ -46,3 +47,37 @@ class LfsrGaps:
     def division(self) -> tuple[int, int]:
         """`clen` and the multiplier with which the kernels divide by it (kernels/walk.py)."""
         return self.clen, min((1 << 32) // self.clen, (1 << 32) - 1)
+
+    def streams(self, seed: int, count: int, lines: int) -> np.ndarray:
+        """Seeds of `count` matrices of up to `lines` lines, none of which share a line.
+
+        Matrix k has the lines ``streams[k] + 0 … streams[k] + lines - 1``. The seeds are hashes of
+        (seed, k); should two ranges overlap, or one contain the generator's all-zero states (line seeds 0
+        and 2**32 - 1), all are drawn again.
+
+        Args:
+            seed: integer from 0 to 2**64 - 1.
+            count: number of matrices.
+            lines: most lines of a matrix.
+
+        Returns:
+            `(count,)` uint32.
+
+        Raises:
+            ValueError: `count` times `lines` leaves no room for ranges apart.
+        """
+        if count * lines > 2**32 // (4 * max(count, 1)) and count * lines > 2**24:
+            raise ValueError(
+                f"{count} matrices of {lines} lines each are too many for the 2**32 line seeds of the "
+                "published scheme"
+            )
+        index = np.arange(count, dtype=np.uint32)
+        low, high = np.array([[seed & 0xFFFFFFFF], [seed >> 32]], np.uint32)
+        for attempt in np.arange(1000, dtype=np.uint32):
+            salt = sampler.mix(sampler.mix(low + 0x243F6A88) ^ sampler.mix(high + attempt))
+            streams = sampler.mix(sampler.mix(index + salt) + high)
+            ordered = np.sort(streams.astype(np.int64))
+            inside = count == 0 or (ordered[0] > 0 and ordered[-1] + lines < 2**32)
+            if inside and np.all(np.diff(ordered) >= lines):
+                return streams
+        raise ValueError(f"no {count} ranges of {lines} line seeds apart were found for seed {seed}")

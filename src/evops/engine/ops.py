@@ -38,12 +38,12 @@ def accumulator(dtype) -> np.dtype:
     return np.dtype(np.float32 if jnp.issubdtype(dtype, jnp.floating) else np.int32)
 
 
-def product(x, weight, seed, *, n_out, gather, repeat, clen_words, backend) -> jax.Array:
+def product(x, weight, seed, *, n_out, gather, repeat, division, backend) -> jax.Array:
     """Bind `product`: x (X, n), weight (K,), seed (K,) uint32 give (K, n_out) of weight's dtype."""
     if gather and x.dtype == bool:
         x = x.astype(weight.dtype)
     return product_p.bind(  # type: ignore[no-any-return]
-        x, weight, seed, n_out=n_out, gather=gather, repeat=repeat, division=clen_words, backend=backend
+        x, weight, seed, n_out=n_out, gather=gather, repeat=repeat, division=division, backend=backend
     )
 
 
@@ -157,10 +157,10 @@ class Blocks:
         )
 
 
-def push(ring, x, weight, seed, delay, step, *, blocks: Blocks, clen_words, backend) -> jax.Array:
+def push(ring, x, weight, seed, delay, step, *, blocks: Blocks, division, backend) -> jax.Array:
     """Bind `push`; ring (slots, n_post), x (n_pre,), weight and seed (S, T), step int32 scalar."""
     return push_p.bind(  # type: ignore[no-any-return]
-        ring, x, weight, seed, delay, step, blocks=blocks, division=clen_words, backend=backend
+        ring, x, weight, seed, delay, step, blocks=blocks, division=division, backend=backend
     )
 
 

@@ -1,0 +1,267 @@
+"""Projections between all areas of a network, with delays, in one call per step."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Num, Shaped, UInt32
+
+from evops import inputs
+from evops.connectivity.rules import LfsrGaps
+from evops.delays import DelayBuffer
+from evops.engine import bridge, ops
+from evops.errors import check_integer, check_static
+
+
+@jax.tree_util.register_pytree_node_class
+class MultiAreaProjection:
+    """Random synapses from all populations of all areas to all populations of all areas.
+
+    Each pair of a source and a target population is a random matrix of its own: connection
+    probability `conn_prob`, one weight, one random stream. Pairs of zero weight cost nothing. A spike is
+    handled once, when it occurs: its weight is added to the slot of its arrival at every target.
+
+    Neurons of one side are laid out as `(areas, neurons of an area)`, the populations of an area one
+    after another, for example 1600 excitatory and 400 inhibitory neurons as `(areas, 2000)`.
+
+    Args:
+        conn_prob: connection probability in (0, 1] (drawn as ``1 / ceil(1 / conn_prob)``).
+        weight: `(A_pre, P_pre, A_post, P_post)`, source area and population, target area and population;
+            the P axis of a side given as one number is left out, so with ``pre=1600, post=1600`` the
+            shape is `(A_pre, A_post)`. Float, any unit.
+        delay: in steps. One integer; or one per pair, in the shape of `weight` or as
+            `(A_pre, A_post)`; or one per source neuron and target area, `(A_pre, N_pre, A_post)`.
+        pre: neurons of each population of a source area, a number or a tuple of numbers.
+        post: the same for a target area.
+        seed: integer of up to 64 bits or JAX key; the stream of every pair is derived from it.
+        max_delay: longest delay that the buffer holds, in steps; the largest of `delay` by default.
+        backend: "native", "jnp" or None for the fastest there is.
+
+    Raises:
+        ValueError: shapes that do not fit, probabilities, delays or sizes outside their range, NaN.
+        TypeError: traced, complex or non-numeric arguments.
+
+    Example:
+        >>> import jax.numpy as jnp, evops
+        >>> W = evops.MultiAreaProjection(0.1, jnp.ones((2, 2)), 3, pre=100, post=50, seed=42)
+        >>> buffer = W.buffer()
+        >>> spikes = jnp.zeros((2, 100), bool).at[0, 7].set(True)
+        >>> current, buffer = W(spikes, buffer)   # what arrives now; the spike arrives in 3 steps
+        >>> current.shape
+        (2, 50)
+    """
+
+    weight: Float[Array, "sources targets"]
+    seeds: UInt32[Array, "sources targets"]
+    delay: Int[Array, "rows columns"]
+
+    def __init__(
+        self,
+        conn_prob: float,
+        weight: Num[Any, "..."],
+        delay: Int[Any, "..."],
+        *,
+        pre: int | tuple[int, ...],
+        post: int | tuple[int, ...],
+        seed: Any,
+        max_delay: int | None = None,
+        backend: str | None = None,
+    ):
+        rule = inputs.lfsr_rule(conn_prob)
+        pre_sizes, post_sizes = _populations("pre", pre), _populations("post", post)
+        w = inputs.numbers("weight", weight)
+        if not jnp.issubdtype(w.dtype, jnp.floating):
+            w = w.astype(jnp.float32)
+        axes = 2 + isinstance(pre, tuple) + isinstance(post, tuple)
+        if w.ndim != axes:
+            raise ValueError(f"weight must have {axes} axes for pre={pre}, post={post}, got {w.shape}")
+        pre_areas, post_areas = w.shape[0], w.shape[1 + isinstance(pre, tuple)]
+        sides = (Side(pre_areas, pre_sizes), Side(post_areas, post_sizes))
+        full = (pre_areas, len(pre_sizes), post_areas, len(post_sizes))
+        wanted = tuple(
+            n
+            for n, kept in zip(full, (1, isinstance(pre, tuple), 1, isinstance(post, tuple)), strict=True)
+            if kept
+        )
+        if w.shape != wanted:
+            raise ValueError(f"weight must have shape {wanted}, got {w.shape}")
+        if not isinstance(w, jax.core.Tracer) and bool(jnp.isnan(w).any()):
+            raise ValueError("weight must not be NaN")
+        steps, largest, per_neuron = _delays(delay, wanted, sides)
+        longest = largest if max_delay is None else check_integer("max_delay", max_delay, 0)
+        if largest > longest:
+            raise ValueError(f"delay must be at most max_delay = {longest} steps, got {largest}")
+        check_integer("slots times postsynaptic neurons", (longest + 1) * sides[1].n, 1)
+        streams = rule.streams(_seed(seed), sides[0].blocks * sides[1].blocks, max(pre_sizes))
+        dtype = ops.accumulator(w.dtype)
+        by_target = w.reshape(full).transpose(Side.by_population)
+        self.weight = by_target.reshape(sides[0].blocks, -1).astype(dtype)
+        self.seeds = jnp.asarray(streams.reshape(sides[0].blocks, -1))
+        self.delay = jnp.asarray(steps)
+        self._static = _Static(rule, *sides, _blocks(*sides, per_neuron), longest, bridge.choose(backend))
+
+    def tree_flatten(self):
+        """Weights, seeds and delays are leaves; new values of them do not recompile."""
+        return (self.weight, self.seeds, self.delay), self._static
+
+    @classmethod
+    def tree_unflatten(cls, static: "_Static", leaves) -> "MultiAreaProjection":
+        """The projection with other leaves."""
+        self = object.__new__(cls)
+        self.weight, self.seeds, self.delay = leaves
+        self._static = static
+        return self
+
+    def __repr__(self) -> str:
+        """Areas, populations, rule and delays."""
+        s = self._static
+        return (
+            f"MultiAreaProjection({s.pre.areas} areas of {s.pre.sizes} to {s.post.areas} areas of "
+            f"{s.post.sizes}, conn_prob={s.rule.p}, max_delay={s.max_delay}, backend={s.backend!r})"
+        )
+
+    @property
+    def max_delay(self) -> int:
+        """Longest delay, in steps."""
+        return self._static.max_delay
+
+    def buffer(self) -> DelayBuffer:
+        """An empty buffer of the right size; projections onto the same neurons may share it."""
+        return DelayBuffer.zeros(self._static.post.n, self.max_delay, self.weight.dtype)
+
+    def push(self, spikes: Shaped[Any, "A_pre N_pre"], buffer: DelayBuffer) -> DelayBuffer:
+        """Add the spikes of this step, `(A_pre, N_pre)`, to the slots of their arrival."""
+        pre, post = self._static.pre, self._static.post
+        x = inputs.events("spikes", spikes, ("A_pre", "N_pre"), (pre.areas, pre.per_area))
+        if buffer.sums.shape[1] != post.n or buffer.max_delay < self.max_delay:
+            raise ValueError(
+                f"buffer must hold {post.n} neurons and delays of {self.max_delay} steps, got "
+                f"{buffer.sums.shape[1]} neurons and {buffer.max_delay} steps"
+            )
+        if x.dtype != bool:
+            x = x.astype(self.weight.dtype)
+        sums = ops.push(
+            buffer.sums,
+            x.reshape(-1),
+            self.weight,
+            self.seeds,
+            self.delay,
+            buffer.step,
+            blocks=self._static.blocks,
+            division=self._static.rule.division,
+            backend=self._static.backend,
+        )
+        return DelayBuffer(sums, buffer.step)
+
+    def __call__(
+        self, spikes: Shaped[Any, "A_pre N_pre"], buffer: DelayBuffer
+    ) -> tuple[Float[Array, "A_post N_post"], DelayBuffer]:
+        """One step: push `spikes`, then pop what arrives now, `(A_post, N_post)`."""
+        now, buffer = self.push(spikes, buffer).pop()
+        post = self._static.post
+        return now.reshape(post.areas, post.per_area), buffer
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """The populations of one side: areas, each with populations of these sizes one after another."""
+
+    areas: int
+    sizes: tuple[int, ...]
+
+    # Axes of (A_pre, P_pre, A_post, P_post) with the targets ordered by population, then by area: lines
+    # of equal length stand together in the kernels.
+    by_population = (0, 1, 3, 2)
+
+    @property
+    def per_area(self) -> int:
+        """Neurons of an area."""
+        return sum(self.sizes)
+
+    @property
+    def n(self) -> int:
+        """Neurons of all areas."""
+        return self.areas * self.per_area
+
+    @property
+    def blocks(self) -> int:
+        """Populations of all areas."""
+        return self.areas * len(self.sizes)
+
+    def offsets(self, by_population: bool) -> tuple[int, ...]:
+        """First neuron of every population, in order of areas or of populations."""
+        inside = np.cumsum((0, *self.sizes[:-1]))
+        start = np.arange(self.areas)[:, None] * self.per_area + inside
+        return tuple(int(o) for o in (start.T if by_population else start).reshape(-1))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Static:
+    """What a projection is compiled for."""
+
+    rule: LfsrGaps
+    pre: Side
+    post: Side
+    blocks: ops.Blocks
+    max_delay: int
+    backend: str
+
+
+def _blocks(pre: Side, post: Side, per_neuron: bool) -> ops.Blocks:
+    """The blocks of the primitive: sources by area, targets by population."""
+    return ops.Blocks(
+        n_pre=pre.n,
+        pre_offset=pre.offsets(by_population=False),
+        pre_size=pre.sizes * pre.areas,
+        post_offset=post.offsets(by_population=True),
+        post_size=tuple(n for n in post.sizes for _ in range(post.areas)),
+        delay_column=tuple(range(post.areas)) * len(post.sizes) if per_neuron else (),
+    )
+
+
+def _populations(name: str, sizes: Any) -> tuple[int, ...]:
+    check_static(name, sizes)
+    if isinstance(sizes, tuple):
+        if not sizes:
+            raise ValueError(f"{name} must name at least one population, got ()")
+        return tuple(check_integer(f"{name}[{i}]", n, 1) for i, n in enumerate(sizes))
+    return (check_integer(name, sizes, 1),)
+
+
+def _seed(seed: Any) -> int:
+    """A 64-bit integer of an int or a JAX key."""
+    check_static("seed", seed)
+    if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
+        words = np.asarray(jax.random.key_data(seed)).reshape(-1).astype(np.uint64)
+        return int(words[-1]) | int(words[0]) << 32
+    return check_integer("seed", seed, -(2**63), 2**64 - 1) % 2**64
+
+
+def _delays(delay: Any, weight_shape: tuple[int, ...], sides: tuple[Side, Side]):
+    """Delays as the primitive takes them, the largest, and whether they are one per neuron."""
+    check_static("delay", delay)
+    steps = np.asarray(delay)
+    if steps.dtype.kind not in "iu":
+        raise TypeError(f"delay must be integers (steps), got dtype {steps.dtype}")
+    if steps.size == 0 or steps.min() < 0 or steps.max() > 2**31 - 2:
+        raise ValueError(f"delay must be from 0 to {2**31 - 2} steps, got {delay!r}")
+    pre, post = sides
+    largest, steps = int(steps.max()), steps.astype(np.int32)
+    full = (pre.areas, len(pre.sizes), post.areas, len(post.sizes))
+    pairs = (pre.areas, post.areas)
+    if steps.shape == (pre.areas, pre.per_area, post.areas) and steps.shape != weight_shape:
+        return steps.reshape(pre.n, post.areas), largest, True
+    if steps.ndim == 0:
+        steps = np.broadcast_to(steps, full)
+    elif steps.shape == weight_shape:
+        steps = steps.reshape(full)
+    elif steps.shape == pairs:
+        steps = np.broadcast_to(steps[:, None, :, None], full)
+    else:
+        raise ValueError(
+            f"delay must be one integer or have shape {weight_shape}, {pairs} or "
+            f"{(pre.areas, pre.per_area, post.areas)}, got {steps.shape}"
+        )
+    return steps.transpose(Side.by_population).reshape(pre.blocks, -1).copy(), largest, False

@@ -1,0 +1,58 @@
+"""Sums of delayed input, kept in a ring over time."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Int, Num
+
+from evops.errors import check_integer
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class DelayBuffer:
+    """Ring of the input that is still on its way to a group of neurons.
+
+    Slot ``(step + d) % slots`` holds the sums that arrive d steps from now. Projections add to it where
+    spikes occur (`MultiAreaProjection.push`) and `pop` hands out what arrives now. Updates are in place
+    inside ``jax.jit`` and ``lax.scan``.
+
+    Attributes:
+        sums: `(slots, n)`, in the unit of the weights.
+        step: current slot, int32 scalar.
+    """
+
+    sums: Num[Array, "slots n"]
+    step: Int[Array, ""]
+
+    @classmethod
+    def zeros(cls, n: int, max_delay: int, dtype=jnp.float32) -> "DelayBuffer":
+        """An empty buffer for `n` neurons and delays of 0 to `max_delay` steps.
+
+        Raises:
+            ValueError: a negative size or delay, or more than 2**31 - 1 sums.
+
+        Example:
+            >>> import evops
+            >>> evops.DelayBuffer.zeros(10, max_delay=20).sums.shape
+            (21, 10)
+        """
+        n = check_integer("n", n, 1)
+        slots = check_integer("max_delay", max_delay, 0) + 1
+        check_integer("n * (max_delay + 1)", n * slots, 1)
+        return cls(jnp.zeros((slots, n), dtype), jnp.zeros((), jnp.int32))
+
+    @property
+    def max_delay(self) -> int:
+        """Longest delay that fits, in steps."""
+        return self.sums.shape[0] - 1
+
+    def pop(self) -> tuple[Num[Array, " n"], "DelayBuffer"]:
+        """What arrives at this step, `(n,)`, and the buffer of the next step."""
+        now = lax.dynamic_index_in_dim(self.sums, self.step, keepdims=False)
+        cleared = lax.dynamic_update_index_in_dim(
+            self.sums, jnp.zeros_like(now), self.step, axis=0
+        )
+        return now, DelayBuffer(cleared, (self.step + 1) % self.sums.shape[0])

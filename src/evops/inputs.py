@@ -1,0 +1,87 @@
+"""What users pass, as arrays that the primitives take."""
+
+import numbers as _numbers
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evops.connectivity.rules import LfsrGaps
+from evops.engine.compat import debug_nans
+
+
+def numbers(name: str, value: Any) -> jax.Array:
+    """`value` as a numeric jax array; a Python float becomes float32."""
+    if isinstance(value, _numbers.Real) and not isinstance(value, (np.generic, _numbers.Integral)):
+        return jnp.asarray(value, jnp.float32)
+    array = array_of(name, value)
+    if array.dtype == bool:
+        raise TypeError(f"{name} must be a number or an array of numbers, got dtype bool")
+    return array
+
+
+def array_of(name: str, value: Any) -> jax.Array:
+    """`value` as a real or bool jax array."""
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be an array of numbers or bools, got {value!r}") from error
+    if array.dtype != bool and not jnp.issubdtype(array.dtype, jnp.number):
+        raise TypeError(f"{name} must be an array of numbers or bools, got dtype {array.dtype}")
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise TypeError(f"{name} must be real or bool, got dtype {array.dtype}")
+    return array
+
+
+def events(name: str, value: Any, axes: tuple[str, ...], shape: tuple[int, ...]) -> jax.Array:
+    """`value` as events: bool, or floats 0 and 1 whose derivative is that of the identity."""
+    array = array_of(name, value)
+    if array.shape != shape:
+        wanted = ", ".join(f"{axis} = {extent}" for axis, extent in zip(axes, shape, strict=True))
+        raise ValueError(f"{name} must have shape ({wanted}), got {array.shape}")
+    if array.dtype == bool:
+        return array
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        return array != 0
+    return _spikes(array)
+
+
+@jax.custom_jvp
+def _spikes(x):
+    return ((x != 0) & ~jnp.isnan(x)).astype(x.dtype)
+
+
+@_spikes.defjvp
+def _spikes_jvp(primals, tangents):
+    return _spikes(*primals), tangents[0]
+
+
+def seeds(name: str, value: Any) -> jax.Array:
+    """`value` as uint32, wrapped modulo 2**32."""
+    if isinstance(value, _numbers.Integral) and not isinstance(value, bool):
+        return jnp.asarray(int(value) % 2**32, jnp.uint32)
+    if not isinstance(value, jax.Array):
+        host = np.asarray(value)
+        if host.dtype.kind in "iu":
+            return jnp.asarray((host.astype(object) % 2**32).astype(np.uint32))
+    array = array_of(name, value)
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise TypeError(f"{name} must be an integer or an array of integers, got {array.dtype}")
+    return array.astype(jnp.uint32)
+
+
+def stop_at_nan(y, events):
+    """`y`, made NaN by a NaN among the events where ``jax.debug_nans`` is on: jax then raises."""
+    if debug_nans() and jnp.issubdtype(jnp.result_type(events), jnp.floating):
+        if jnp.issubdtype(y.dtype, jnp.floating):
+            return jnp.where(jnp.isnan(events).any(), jnp.nan, y)
+    return y
+
+
+def lfsr_rule(conn_prob: Any) -> LfsrGaps:
+    """The published rule, with errors that name `conn_prob`."""
+    try:
+        return LfsrGaps(conn_prob)
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("p must", "conn_prob must", 1)) from None
