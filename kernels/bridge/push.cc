@@ -1,4 +1,5 @@
-// evops_push: add the spikes of many populations to a ring of delayed sums, in place.
+// evops_push: add the spikes of many populations to a ring of delayed sums, in place; evops_pop: take the
+// sums of one slot out of it.
 //
 // The ring is [slots, n_post]; a spike of pre neuron i at `step` with delay d is added to slot
 // (step + d) mod slots. Pre neurons and post neurons come in blocks; every pair (s, t) of blocks has
@@ -112,9 +113,36 @@ ffi::Error Push(ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ff
   });
 }
 
+ffi::Error Pop(ffi::AnyBuffer ring, ffi::AnyBuffer step, ffi::Result<ffi::AnyBuffer> out,
+               ffi::Result<ffi::AnyBuffer> now) {
+  constexpr const char* kOp = "evops_pop";
+  if (ring.dimensions().size() != 2) return Invalid(kOp, "ring is " + Describe(ring) + ", expected rank 2");
+  const int64_t slots = ring.dimensions()[0], n = ring.dimensions()[1];
+  for (const std::string& bad : {Mismatch("result", *out, ring.element_type(), {slots, n}),
+                                 Mismatch("now", *now, ring.element_type(), {n}),
+                                 Mismatch("step", step, ffi::DataType::S32, {})})
+    if (!bad.empty()) return Invalid(kOp, bad);
+  const int64_t slot = *static_cast<const int32_t*>(step.untyped_data());
+  if (slot < 0 || slot >= slots)
+    return Invalid(kOp, "step is " + std::to_string(slot) + ", expected 0 to " + std::to_string(slots - 1));
+  if (ring.untyped_data() != out->untyped_data())
+    std::memcpy(out->untyped_data(), ring.untyped_data(), ring.size_bytes());
+  const size_t bytes = now->size_bytes();
+  char* at = static_cast<char*>(out->untyped_data()) + slot * bytes;
+  std::memcpy(now->untyped_data(), at, bytes);
+  std::memset(at, 0, bytes);
+  return ffi::Error::Success();
+}
+
 }  // namespace
 }  // namespace evops
 
+XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_pop, evops::Pop,
+                              evops::ffi::Ffi::Bind()
+                                  .Arg<evops::ffi::AnyBuffer>()
+                                  .Arg<evops::ffi::AnyBuffer>()
+                                  .Ret<evops::ffi::AnyBuffer>()
+                                  .Ret<evops::ffi::AnyBuffer>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_push, evops::Push,
                               evops::ffi::Ffi::Bind()
                                   .Arg<evops::ffi::AnyBuffer>()

@@ -4,9 +4,9 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Int, Num
 
+from evops.engine import bridge, ops
 from evops.errors import check_integer
 
 
@@ -51,8 +51,5 @@ class DelayBuffer:
 
     def pop(self) -> tuple[Num[Array, " n"], "DelayBuffer"]:
         """What arrives at this step, `(n,)`, and the buffer of the next step."""
-        now = lax.dynamic_index_in_dim(self.sums, self.step, keepdims=False)
-        cleared = lax.dynamic_update_index_in_dim(
-            self.sums, jnp.zeros_like(now), self.step, axis=0
-        )
-        return now, DelayBuffer(cleared, (self.step + 1) % self.sums.shape[0])
+        sums, now = ops.pop(self.sums, self.step, backend=bridge.choose(None))
+        return now, DelayBuffer(sums, (self.step + 1) % self.sums.shape[0])

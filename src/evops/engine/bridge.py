@@ -11,7 +11,7 @@ import jax
 from evops.engine.compat import ffi
 from evops.errors import BackendError
 
-TARGETS = ("evops_scatter", "evops_gather", "evops_push")
+TARGETS = ("evops_scatter", "evops_gather", "evops_push", "evops_pop")
 BACKENDS = ("native", "jnp")
 
 

@@ -1,4 +1,4 @@
-"""The two primitives and their rules, each a rebind of the primitive itself.
+"""The primitives and their rules, each a rebind of the primitive itself.
 
 ``product`` multiplies vectors by K random matrices at once. With ``C_k`` the 0/1 matrix that seed k draws
 (lines by positions) it computes, for row r(k) = (k // repeat) mod X of x,
@@ -11,7 +11,7 @@ product in the other direction, the transpose in w is a dot product with the cot
 more instances. Entries of x that are 0, and instances of weight 0, cost nothing (scatter).
 
 ``push`` adds spikes to a ring of delayed sums (slots, n_post) in place: linear in the ring, bilinear
-in x and w.
+in x and w. ``pop`` takes the sums of one slot out of the ring, in place: linear.
 """
 
 import dataclasses
@@ -238,4 +238,58 @@ push_p = register(
     batch=_push_batch,
     native=_push_native,
     aliases={0: 0},
+)
+
+
+def pop(ring, step, *, backend) -> tuple[jax.Array, jax.Array]:
+    """Bind `pop`: the ring (slots, n) with slot `step` set to 0, and what the slot held (n,)."""
+    ring, now = pop_p.bind(ring, step, backend=backend)
+    return ring, now
+
+
+def _pop_shape(ring, step, **_):
+    assert ring.ndim == 2 and step.shape == ()
+    return [
+        jax.core.ShapedArray(ring.shape, ring.dtype),
+        jax.core.ShapedArray(ring.shape[1:], ring.dtype),
+    ]
+
+
+def _pop_jvp(primals, tangents, **statics):
+    out = pop_p.bind(*primals, **statics)
+    if _is_zero(tangents[0]):
+        return out, [ad.Zero.from_primal_value(o) for o in out]
+    return out, pop_p.bind(tangents[0], primals[1], **statics)
+
+
+def _pop_transpose(cts, ring, step, **_):
+    ct_ring, ct_now = (
+        jnp.zeros(ct.aval.shape, ct.aval.dtype) if isinstance(ct, ad.Zero) else ct for ct in cts
+    )
+    return jax.lax.dynamic_update_index_in_dim(ct_ring, ct_now, step, 0), None
+
+
+def _pop_batch(operands, dims, *, backend):
+    ring, step = operands
+    size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
+    if dims[1] is None:  # every ring at the same slot: one ring of more neurons
+        joined = jnp.moveaxis(ring, dims[0], 1)
+        slots, _, n = joined.shape
+        ring, now = pop_p.bind(joined.reshape(slots, size * n), step, backend=backend)
+        return [ring.reshape(slots, size, n), now.reshape(size, n)], [1, 0]
+    ring = batching.bdim_at_front(ring, dims[0], size)
+    step = jnp.moveaxis(step, dims[1], 0)
+    return jax.lax.map(lambda o: pop_p.bind(*o, backend=backend), (ring, step)), [0, 0]
+
+
+pop_p = register(
+    "evops_pop",
+    shape=_pop_shape,
+    value=walk.pop,
+    jvp=_pop_jvp,
+    transpose=_pop_transpose,
+    batch=_pop_batch,
+    native=lambda: ("evops_pop", {}),
+    aliases={0: 0},
+    multiple_results=True,
 )

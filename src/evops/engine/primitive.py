@@ -20,15 +20,17 @@ def register(
     batch: Callable[..., Any],
     native: Callable[..., tuple[str, dict[str, Any]]],
     aliases: dict[int, int] | None = None,
+    multiple_results: bool = False,
 ) -> Primitive:
-    """A primitive of one result with every rule set.
+    """A primitive with every rule set.
 
     Each rule gets the statics as keywords. `value` is the jnp path, used wherever the native library
     is not; it and `native`, which names the FFI target and its attributes, do not get ``backend``.
     `aliases` maps operands to the results that may take over their memory.
     """
     primitive = Primitive(name)
-    in_jnp = mlir.lower_fun(value, multiple_results=False)
+    primitive.multiple_results = multiple_results
+    in_jnp = mlir.lower_fun(value, multiple_results=multiple_results)
 
     def lower_anywhere(ctx, *operands, backend: str, **statics):
         del backend

@@ -145,6 +145,12 @@ def push(ring, x, weight, seed, delay, step, *, blocks, clen: int):
     return over_nonzero(x, size, body, ring.reshape(-1)).reshape(ring.shape)
 
 
+def pop(ring, step):
+    """The pop primitive's values (see `evops.engine.ops`)."""
+    now = lax.dynamic_index_in_dim(ring, step, keepdims=False)
+    return lax.dynamic_update_index_in_dim(ring, jnp.zeros_like(now), step, 0), now
+
+
 def push_transpose(ct, x, weight, seed, delay, step, *, blocks, clen: int):
     """Cotangents of `x` and `weight` for a cotangent of the ring; one of the two is None: the unknown."""
     known = jnp.ones_like(seed, ct.dtype) if weight is None else weight

@@ -1,0 +1,1 @@
+"""Published networks on evops operators: models, data, reports."""

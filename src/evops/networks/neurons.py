@@ -1,0 +1,52 @@
+"""Noise and leaky integrate-and-fire updates that the networks share."""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float32, Int, UInt32
+
+from evops.connectivity import sampler
+
+# Standard normal quantile of (1 + u) / 2 as u P(t), t = w / 8.7 - 1, w = -log(1 - u^2): coefficients of P
+# by rising power, a Chebyshev fit on 0 <= w <= 17.4; the error is below 4e-5 for every 24-bit u.
+_QUANTILE = (
+    3.9350422, 2.0873549, -0.48907001, 0.19771208, -0.074973609, 0.037407873,
+    0.02966378, -0.15373883, 0.1087729, 0.042046461, -0.04532086,
+)  # fmt: skip
+
+
+def noise_key(seed: int) -> np.ndarray:
+    """Two words from an integer seed, for `normal`."""
+    return np.array([seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF], np.uint32)
+
+
+def normal(
+    key: UInt32[Array, "2"], step: Int[Array, ""], shape: tuple[int, ...]
+) -> Float32[Array, "*shape"]:
+    """Standard normal numbers of one time step, a pure function of (key, step, position).
+
+    Counter-based: each number hashes its position with a 64-bit key of the step and goes through the
+    normal quantile. About four times as fast as ``jax.random.normal`` on a CPU. Numbers lie within 5.4
+    standard deviations.
+    """
+    k0, k1 = _step_key(key, step.astype(jnp.uint32))
+    position = lax.iota(jnp.uint32, int(np.prod(shape))).reshape(shape)
+    x = k0 + position * 0x61C88647
+    x = (x ^ (x >> 16)) * 0x21F0AAAD ^ k1
+    x = (x ^ (x >> 15)) * 0x735A2D97
+    x = x ^ (x >> 15)
+    u = (x >> 8).astype(jnp.float32) * np.float32(2**-23) + np.float32(2**-24 - 1)
+    t = jnp.log((1 - u) * (1 + u)) * np.float32(-1 / 8.7) - 1
+    p = jnp.full_like(t, np.float32(_QUANTILE[-1]))
+    for coefficient in _QUANTILE[-2::-1]:
+        p = p * t + np.float32(coefficient)
+    return u * p
+
+
+def _step_key(key, step):
+    """A Feistel network: (step, 0) under the key; no two steps share the result."""
+    a, b = step, jnp.zeros_like(step)
+    for _ in range(2):
+        a = a ^ sampler.mix(b + key[0] + 0x243F6A88)
+        b = b ^ sampler.mix(a + key[1] + 0x05A308D3)
+    return a, b
