@@ -200,8 +200,8 @@ def step(model: Model, parameters: Parameters, state: State, n) -> tuple[State, 
 
     free = n - state.last >= refractory
     v = state.v + jnp.where(free, rate * (p["v_rest_mv"] - state.v + model.drive(n)) + noise, 0)
-    spikes = free & (v > p["v_threshold_mv"])
-    last = jnp.where(spikes, n, state.last)
+    last = jnp.where(free & (v > p["v_threshold_mv"]), n, state.last)
+    spikes = last == n
     kicks, buffer = parameters.projection(spikes, state.buffer)
-    v = jnp.where(spikes, p["v_reset_mv"], v + jnp.where(free, kicks, 0))
+    v = jnp.where(spikes, p["v_reset_mv"], v + jnp.where(n - last >= refractory, kicks, 0))
     return State(v, last, buffer), spikes
