@@ -1,7 +1,7 @@
 """Sum, for each line, the input at every position that the line visits."""
 
 import taichi as ti
-from walk import ELEMENT, LANES, array, line_state, next_state, remainder, word, zeros
+from walk import ELEMENT, LANES, array, first_state, next_state, remainder, word, zeros
 
 
 def gather(element: str):
@@ -17,12 +17,12 @@ def gather(element: str):
         x: array(dtype),
         weight: array(dtype),
         seed: array(ti.u32),
-        division: array(ti.u32),
+        scheme: array(ti.u32),
         out: array(dtype),
     ):
         lines = out.shape[0]
         n = ti.u32(x.shape[0])
-        d, m = division[0], division[1]
+        d, m, hashed = scheme[0], scheme[1], scheme[2]
         factor = weight[0]
         start = seed[0]
         ti.loop_config(serialize=True)
@@ -33,7 +33,7 @@ def gather(element: str):
             at = zeros(ti.u32)
             total = zeros(dtype)
             for l in ti.static(range(LANES)):
-                a, b, c = line_state(start + ti.u32(group * LANES + l))
+                a, b, c = first_state(start + ti.u32(group * LANES + l), hashed)
                 s1[l], s2[l], s3[l] = a, b, c
                 at[l] = ti.u32(0) - ti.u32(1)
             running = True

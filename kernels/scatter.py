@@ -1,7 +1,7 @@
 """Add the value of each line to every position that the line visits."""
 
 import taichi as ti
-from walk import ELEMENT, LANES, array, line_state, next_state, remainder, word, zeros
+from walk import ELEMENT, LANES, array, first_state, next_state, remainder, word, zeros
 
 
 def scatter(element: str):
@@ -9,7 +9,8 @@ def scatter(element: str):
 
     A line is (seed, index, base, stop, value): its random stream is seed + index, its position 0 lies
     at ``out[base]`` and it ends before ``out[stop]``. Lines of different streams and different targets
-    may share a list. ``division`` holds clen and the three constants of its reciprocal.
+    may share a list. ``scheme`` holds clen, the multiplier that divides by it, and
+    whether line seeds are hashed.
     """
     dtype = ELEMENT[element]
 
@@ -20,11 +21,11 @@ def scatter(element: str):
         base: array(ti.u32),
         stop: array(ti.u32),
         value: array(dtype),
-        division: array(ti.u32),
+        scheme: array(ti.u32),
         out: array(dtype),
     ):
         count = value.shape[0]
-        d, m = division[0], division[1]
+        d, m, hashed = scheme[0], scheme[1], scheme[2]
         ti.loop_config(serialize=True)
         for group in range((count + LANES - 1) // LANES):
             s1 = zeros(ti.u32)
@@ -35,7 +36,7 @@ def scatter(element: str):
             v = zeros(dtype)
             for l in ti.static(range(LANES)):
                 j = ti.min(group * LANES + l, count - 1)
-                a, b, c = line_state(seed[j] + index[j])
+                a, b, c = first_state(seed[j] + index[j], hashed)
                 s1[l], s2[l], s3[l] = a, b, c
                 at[l] = base[j] - ti.u32(1)
                 if group * LANES + l < count:

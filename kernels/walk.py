@@ -10,7 +10,8 @@ _spec = importlib.util.spec_from_file_location("evops_sampler", _SAMPLER)
 _sampler = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_sampler)
 
-line_state = ti.func(_sampler.line_state)
+_line_state = ti.func(_sampler.line_state)
+_hashed_line_state = ti.func(_sampler.hashed_line_state)
 next_state = ti.func(_sampler.next_state)
 word = ti.func(_sampler.word)
 
@@ -22,6 +23,15 @@ ELEMENT = {"i32": ti.i32, "f32": ti.f32, "f64": ti.f64}
 def array(dtype, ndim=1):
     """An ndarray argument of a kernel."""
     return ti.types.ndarray(dtype=dtype, ndim=ndim)
+
+
+@ti.func
+def first_state(line_seed, hashed):
+    """State of a line before its first draw."""
+    a, b, c = _line_state(line_seed)
+    if hashed != 0:
+        a, b, c = _hashed_line_state(line_seed)
+    return a, b, c
 
 
 @ti.func

@@ -63,12 +63,12 @@ constexpr ffi::DataType TypeOf<float>() { return ffi::DataType::F32; }
 template <>
 constexpr ffi::DataType TypeOf<double>() { return ffi::DataType::F64; }
 
-// The two words of a division; false where they are not what the kernels need.
-inline bool ReadDivision(Integers words, Division* division) {
-  if (words.size() != 2 || words[0] < 1 || words[0] > kMaxElements) return false;
+// The words of a scheme; false where they are not what the kernels need.
+inline bool ReadScheme(Integers words, Scheme* scheme) {
+  if (words.size() != 3 || words[0] < 1 || words[0] > kMaxElements) return false;
   const int64_t multiplier = std::min((int64_t{1} << 32) / words[0], (int64_t{1} << 32) - 1);
-  if (words[1] != multiplier) return false;
-  for (size_t i = 0; i < 2; ++i) division->words[i] = static_cast<uint32_t>(words[i]);
+  if (words[1] != multiplier || words[2] < 0 || words[2] > 1) return false;
+  for (size_t i = 0; i < 3; ++i) scheme->words[i] = static_cast<uint32_t>(words[i]);
   return true;
 }
 

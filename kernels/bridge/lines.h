@@ -8,16 +8,17 @@
 
 namespace evops {
 
-// clen and the multiplier that divides by it (kernels/walk.py).
-struct Division {
-  uint32_t words[2];
+// Which synapses a line has: clen, the multiplier that divides by it (kernels/walk.py), and whether line
+// seeds are hashed.
+struct Scheme {
+  uint32_t words[3];
 };
 
 template <class T>
 class Lines {
  public:
-  Lines(const Division& division, T* out, int64_t out_size)
-      : kernel_(Element<T>::Scatter()), division_(division), out_(out), out_size_(out_size) {}
+  Lines(const Scheme& scheme, T* out, int64_t out_size)
+      : kernel_(Element<T>::Scatter()), scheme_(scheme), out_(out), out_size_(out_size) {}
   ~Lines() { Flush(); }
 
   // The caller has checked that [base, base + n) lies inside `out`.
@@ -33,7 +34,7 @@ class Lines {
   void Flush() {
     if (count_ == 0) return;
     Call(kernel_, Array(seed_, count_), Array(index_, count_), Array(base_, count_),
-         Array(stop_, count_), Array(value_, count_), Array(division_.words, 2),
+         Array(stop_, count_), Array(value_, count_), Array(scheme_.words, 3),
          Array(out_, out_size_));
     count_ = 0;
   }
@@ -41,7 +42,7 @@ class Lines {
  private:
   static constexpr int64_t kCapacity = 512;
   Kernel kernel_;
-  Division division_;
+  Scheme scheme_;
   T* out_;
   int64_t out_size_;
   int64_t count_ = 0;

@@ -26,8 +26,8 @@ std::string CheckShape(const ffi::AnyBuffer& x, const ffi::AnyBuffer& weight,
 
 template <class X, class T>
 void ScatterRows(const X* x, const T* weight, const uint32_t* seed, T* y, const Shape& s,
-                 const Division& division) {
-  Lines<T> lines(division, y, s.instances * s.n_out);
+                 const Scheme& scheme) {
+  Lines<T> lines(scheme, y, s.instances * s.n_out);
   for (int64_t first = 0; first < s.instances; first += s.repeat) {
     const X* row = x + (first / s.repeat) % s.rows * s.n_x;
     ForEachNonzero(row, s.n_x, [&](int64_t i) {
@@ -39,13 +39,13 @@ void ScatterRows(const X* x, const T* weight, const uint32_t* seed, T* y, const 
 }
 
 ffi::Error Scatter(ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
-                   ffi::Result<ffi::AnyBuffer> y, int64_t repeat, Integers division_words) {
+                   ffi::Result<ffi::AnyBuffer> y, int64_t repeat, Integers scheme_words) {
   Shape s;
-  Division division;
+  Scheme scheme;
   const std::string bad = CheckShape(x, weight, seed, *y, repeat, &s);
   if (!bad.empty()) return Invalid("evops_scatter", bad);
-  if (!ReadDivision(division_words, &division))
-    return Invalid("evops_scatter", "division is not the two words of a connection length");
+  if (!ReadScheme(scheme_words, &scheme))
+    return Invalid("evops_scatter", "scheme is not (clen, multiplier, hashed)");
   return ForElement("evops_scatter", y->element_type(), [&](auto zero) {
     using T = decltype(zero);
     T* out = static_cast<T*>(y->untyped_data());
@@ -53,9 +53,9 @@ ffi::Error Scatter(ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
     const uint32_t* seeds = static_cast<const uint32_t*>(seed.untyped_data());
     std::memset(out, 0, s.instances * s.n_out * sizeof(T));
     if (x.element_type() == ffi::DataType::PRED) {
-      ScatterRows(static_cast<const uint8_t*>(x.untyped_data()), w, seeds, out, s, division);
+      ScatterRows(static_cast<const uint8_t*>(x.untyped_data()), w, seeds, out, s, scheme);
     } else if (x.element_type() == y->element_type()) {
-      ScatterRows(static_cast<const T*>(x.untyped_data()), w, seeds, out, s, division);
+      ScatterRows(static_cast<const T*>(x.untyped_data()), w, seeds, out, s, scheme);
     } else {
       return Invalid("evops_scatter", "x is " + Describe(x) + ", expected bool or " +
                                           Name(y->element_type()));
@@ -65,13 +65,13 @@ ffi::Error Scatter(ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
 }
 
 ffi::Error Gather(ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
-                  ffi::Result<ffi::AnyBuffer> y, int64_t repeat, Integers division_words) {
+                  ffi::Result<ffi::AnyBuffer> y, int64_t repeat, Integers scheme_words) {
   Shape s;
-  Division division;
+  Scheme scheme;
   const std::string bad = CheckShape(x, weight, seed, *y, repeat, &s);
   if (!bad.empty()) return Invalid("evops_gather", bad);
-  if (!ReadDivision(division_words, &division))
-    return Invalid("evops_gather", "division is not the two words of a connection length");
+  if (!ReadScheme(scheme_words, &scheme))
+    return Invalid("evops_gather", "scheme is not (clen, multiplier, hashed)");
   if (x.element_type() != y->element_type())
     return Invalid("evops_gather", "x is " + Describe(x) + ", expected " + Name(y->element_type()));
   return ForElement("evops_gather", y->element_type(), [&](auto zero) {
@@ -84,7 +84,7 @@ ffi::Error Gather(ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
       if (w[k] == T(0) || s.n_x == 0) continue;
       const T* row = static_cast<const T*>(x.untyped_data()) + (k / s.repeat) % s.rows * s.n_x;
       Call(Element<T>::Gather(), Array(row, s.n_x), Array(w + k, 1), Array(seeds + k, 1),
-           Array(division.words, 2), Array(out + k * s.n_out, s.n_out));
+           Array(scheme.words, 3), Array(out + k * s.n_out, s.n_out));
     }
     return ffi::Error::Success();
   });
@@ -97,7 +97,7 @@ auto Binding() {
       .Arg<ffi::AnyBuffer>()
       .Ret<ffi::AnyBuffer>()
       .Attr<int64_t>("repeat")
-      .Attr<Integers>("division");
+      .Attr<Integers>("scheme");
 }
 
 }  // namespace

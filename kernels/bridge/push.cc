@@ -26,12 +26,12 @@ struct Plan {
   Integers delay_column;  // empty: delays are per pair
   int64_t slots, n_pre, n_post, columns, step;
   const int32_t* delay;
-  Division division;
+  Scheme scheme;
 };
 
 template <class X, class T>
 ffi::Error PushSpikes(const X* x, const T* weight, const uint32_t* seed, T* ring, const Plan& p) {
-  Lines<T> lines(p.division, ring, p.slots * p.n_post);
+  Lines<T> lines(p.scheme, ring, p.slots * p.n_post);
   const size_t targets = p.post.count();
   int64_t bad_delay = 0, bad_neuron = -1;
   for (size_t s = 0; s < p.pre.count(); ++s) {
@@ -64,7 +64,7 @@ ffi::Error PushSpikes(const X* x, const T* weight, const uint32_t* seed, T* ring
 ffi::Error Push(ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
                 ffi::AnyBuffer delay, ffi::AnyBuffer step, ffi::Result<ffi::AnyBuffer> out,
                 Integers pre_offset, Integers pre_size, Integers post_offset, Integers post_size,
-                Integers delay_column, Integers division_words) {
+                Integers delay_column, Integers scheme_words) {
   constexpr const char* kOp = "evops_push";
   if (ring.dimensions().size() != 2 || x.dimensions().size() != 1 || delay.dimensions().size() != 2)
     return Invalid(kOp, "ring is " + Describe(ring) + ", x " + Describe(x) + ", delay " +
@@ -93,8 +93,8 @@ ffi::Error Push(ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ff
   }
   if (p.slots < 1 || p.n_pre > kMaxElements || p.n_post > kMaxElements / p.slots)
     return Invalid(kOp, "ring is " + Describe(ring) + ", expected 1 to 2147483647 elements");
-  if (!ReadDivision(division_words, &p.division))
-    return Invalid(kOp, "division is not the two words of a connection length");
+  if (!ReadScheme(scheme_words, &p.scheme))
+    return Invalid(kOp, "scheme is not (clen, multiplier, hashed)");
   p.step = *static_cast<const int32_t*>(step.untyped_data());
   if (p.step < 0) return Invalid(kOp, "step is " + std::to_string(p.step) + ", expected >= 0");
   p.delay = static_cast<const int32_t*>(delay.untyped_data());
@@ -157,4 +157,4 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_push, evops::Push,
                                   .Attr<evops::Integers>("post_offset")
                                   .Attr<evops::Integers>("post_size")
                                   .Attr<evops::Integers>("delay_column")
-                                  .Attr<evops::Integers>("division"));
+                                  .Attr<evops::Integers>("scheme"));

@@ -69,7 +69,7 @@ class MultiAreaProjection:
         max_delay: int | None = None,
         backend: str | None = None,
     ):
-        rule = inputs.lfsr_rule(conn_prob)
+        rule = inputs.lfsr_rule(conn_prob, hashed=True)
         pre_sizes, post_sizes = _populations("pre", pre), _populations("post", post)
         w = inputs.numbers("weight", weight)
         if not jnp.issubdtype(w.dtype, jnp.floating):
@@ -150,7 +150,7 @@ class MultiAreaProjection:
             self.delay,
             buffer.step,
             blocks=self._static.blocks,
-            division=self._static.rule.division,
+            scheme=self._static.rule.scheme,
             backend=self._static.backend,
         )
         return DelayBuffer(sums, buffer.step)
@@ -159,8 +159,8 @@ class MultiAreaProjection:
         self, spikes: Shaped[Any, "A_pre N_pre"], buffer: DelayBuffer
     ) -> tuple[Float[Array, "A_post N_post"], DelayBuffer]:
         """One step: push `spikes`, then pop what arrives now, `(A_post, N_post)`."""
-        now, buffer = self.push(spikes, buffer).pop()
-        post = self._static.post
+        post, backend = self._static.post, self._static.backend
+        now, buffer = self.push(spikes, buffer).pop(backend)
         return now.reshape(post.areas, post.per_area), buffer
 
 

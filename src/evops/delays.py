@@ -49,7 +49,7 @@ class DelayBuffer:
         """Longest delay that fits, in steps."""
         return self.sums.shape[0] - 1
 
-    def pop(self) -> tuple[Num[Array, " n"], "DelayBuffer"]:
+    def pop(self, backend: str | None = None) -> tuple[Num[Array, " n"], "DelayBuffer"]:
         """What arrives at this step, `(n,)`, and the buffer of the next step."""
-        sums, now = ops.pop(self.sums, self.step, backend=bridge.choose(None))
+        sums, now = ops.pop(self.sums, self.step, backend=bridge.choose(backend))
         return now, DelayBuffer(sums, (self.step + 1) % self.sums.shape[0])

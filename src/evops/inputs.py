@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from evops.connectivity.rules import LfsrGaps
 from evops.engine.compat import debug_nans
@@ -49,7 +50,11 @@ def events(name: str, value: Any, axes: tuple[str, ...], shape: tuple[int, ...])
 
 @jax.custom_jvp
 def _spikes(x):
-    return ((x != 0) & ~jnp.isnan(x)).astype(x.dtype)
+    # On bits: XLA's comparisons take denormal numbers, which are events, for zero.
+    bits = jnp.dtype(f"uint{8 * x.dtype.itemsize}")
+    magnitude = lax.bitcast_convert_type(x, bits) << 1
+    infinite = lax.bitcast_convert_type(jnp.full((), jnp.inf, x.dtype), bits) << 1
+    return ((magnitude != 0) & (magnitude <= infinite)).astype(x.dtype)
 
 
 @_spikes.defjvp
@@ -64,7 +69,7 @@ def seeds(name: str, value: Any) -> jax.Array:
     if not isinstance(value, jax.Array):
         host = np.asarray(value)
         if host.dtype.kind in "iu":
-            return jnp.asarray((host.astype(object) % 2**32).astype(np.uint32))
+            return jnp.asarray(host.astype(np.uint32))
     array = array_of(name, value)
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(f"{name} must be an integer or an array of integers, got {array.dtype}")
@@ -79,9 +84,9 @@ def stop_at_nan(y, events):
     return y
 
 
-def lfsr_rule(conn_prob: Any) -> LfsrGaps:
+def lfsr_rule(conn_prob: Any, *, hashed: bool = False) -> LfsrGaps:
     """The published rule, with errors that name `conn_prob`."""
     try:
-        return LfsrGaps(conn_prob)
+        return LfsrGaps(conn_prob, hashed)
     except (TypeError, ValueError) as error:
         raise type(error)(str(error).replace("p must", "conn_prob must", 1)) from None

@@ -172,7 +172,7 @@ def _product(x, weight, seed, rule: LfsrGaps, n_out, gather, repeat, backend):
         n_out=n_out,
         gather=bool(gather),
         repeat=repeat,
-        division=rule.division,
+        scheme=rule.scheme,
         backend=bridge.choose(backend),
     )
     return y.astype(weight.dtype)

@@ -14,11 +14,12 @@ class LfsrGaps:
     """The published scheme: gaps between synapses uniform on {1..clen}.
 
     ``clen = 2 ceil(1/p) - 1``, so the density that is really drawn is ``1 / ceil(1/p)``: exact for
-    p = 1, 1/2, 1/3 …, too low for every other p (0.15 gives 0.143, 0.9 gives 0.5). Lines 2k - 1 and 2k
-    of one seed are identical.
+    p = 1, 1/2, 1/3 …, too low for every other p (0.15 gives 0.143, 0.9 gives 0.5). As published, lines
+    2k - 1 and 2k of one seed are identical and other nearby lines are related; hashed lines are not.
 
     Args:
         p: connection probability, in (0, 1].
+        hashed: whether the state of a line is hashed from its seed.
 
     Raises:
         ValueError: `p` outside (0, 1] or NaN.
@@ -28,6 +29,7 @@ class LfsrGaps:
     """
 
     p: float
+    hashed: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "p", check_probability("p", self.p))
@@ -44,9 +46,9 @@ class LfsrGaps:
         return 2.0 / (self.clen + 1)
 
     @property
-    def division(self) -> tuple[int, int]:
-        """`clen` and the multiplier with which the kernels divide by it (kernels/walk.py)."""
-        return self.clen, min((1 << 32) // self.clen, (1 << 32) - 1)
+    def scheme(self) -> tuple[int, int, int]:
+        """`clen`, the multiplier with which the kernels divide by it (kernels/walk.py), `hashed`."""
+        return self.clen, min((1 << 32) // self.clen, (1 << 32) - 1), int(self.hashed)
 
     def streams(self, seed: int, count: int, lines: int) -> np.ndarray:
         """Seeds of `count` matrices of up to `lines` lines, none of which share a line.

@@ -7,7 +7,8 @@ whether a synapse exists.
 
 The scheme here is the published one: LFSR88 words (P. L'Ecuyer, "Maximally equidistributed combined
 Tausworthe generators", Math. Comp. 65 (1996), doi:10.1090/S0025-5718-96-00696-5) and uniform gaps.
-A line (one row or column of the matrix) is walked like this::
+A line (one row or column of the matrix) is walked like this, with `hashed_line_state` in its place where
+the neighbouring lines of a matrix must be independent::
 
     state = line_state(seed + line)
     position = -1
@@ -23,6 +24,15 @@ SAMPLER_VERSION = 1
 def line_state(line_seed):
     """Generator state of a line; `line_seed` is the projection's seed plus the line's index."""
     return line_seed + 1, line_seed + 7, line_seed + 15
+
+
+def hashed_line_state(line_seed):
+    """Generator state of a line, hashed from the same line seed: nearby lines are unrelated.
+
+    `line_state` of seeds 2k - 1 and 2k is the same state after one step, and that of nearby seeds is
+    linearly related (docs/published.md has the measurements).
+    """
+    return mix(line_seed), mix(line_seed + 0x243F6A88), mix(line_seed + 0x05A308D3)
 
 
 def next_state(s1, s2, s3):

@@ -38,12 +38,12 @@ def accumulator(dtype) -> np.dtype:
     return np.dtype(np.float32 if jnp.issubdtype(dtype, jnp.floating) else np.int32)
 
 
-def product(x, weight, seed, *, n_out, gather, repeat, division, backend) -> jax.Array:
+def product(x, weight, seed, *, n_out, gather, repeat, scheme, backend) -> jax.Array:
     """Bind `product`: x (X, n), weight (K,), seed (K,) uint32 give (K, n_out) of weight's dtype."""
     if gather and x.dtype == bool:
         x = x.astype(weight.dtype)
     return product_p.bind(  # type: ignore[no-any-return]
-        x, weight, seed, n_out=n_out, gather=gather, repeat=repeat, division=division, backend=backend
+        x, weight, seed, n_out=n_out, gather=gather, repeat=repeat, scheme=scheme, backend=backend
     )
 
 
@@ -53,13 +53,9 @@ def _product_shape(x, weight, seed, *, n_out, repeat, **_):
     return jax.core.ShapedArray((weight.shape[0], n_out), weight.dtype)
 
 
-def _product_value(x, weight, seed, *, division, **statics):
-    return walk.product(x, weight, seed, clen=division[0], **statics)
-
-
-def _product_native(*, n_out, gather, repeat, division):
+def _product_native(*, n_out, gather, repeat, scheme):
     del n_out
-    attributes = {"repeat": np.int64(repeat), "division": np.array(division, np.int64)}
+    attributes = {"repeat": np.int64(repeat), "scheme": np.array(scheme, np.int64)}
     return ("evops_gather" if gather else "evops_scatter"), attributes
 
 
@@ -117,7 +113,7 @@ def _product_batch(operands, dims, *, repeat, **statics):
 product_p = register(
     "evops_product",
     shape=_product_shape,
-    value=_product_value,
+    value=walk.product,
     jvp=_product_jvp,
     transpose=_product_transpose,
     batch=_product_batch,
@@ -157,10 +153,10 @@ class Blocks:
         )
 
 
-def push(ring, x, weight, seed, delay, step, *, blocks: Blocks, division, backend) -> jax.Array:
+def push(ring, x, weight, seed, delay, step, *, blocks: Blocks, scheme, backend) -> jax.Array:
     """Bind `push`; ring (slots, n_post), x (n_pre,), weight and seed (S, T), step int32 scalar."""
     return push_p.bind(  # type: ignore[no-any-return]
-        ring, x, weight, seed, delay, step, blocks=blocks, division=division, backend=backend
+        ring, x, weight, seed, delay, step, blocks=blocks, scheme=scheme, backend=backend
     )
 
 
@@ -172,16 +168,12 @@ def _push_shape(ring, x, weight, seed, delay, step, *, blocks, **_):
     return jax.core.ShapedArray(ring.shape, ring.dtype)
 
 
-def _push_value(*operands, blocks, division):
-    return walk.push(*operands, blocks=blocks, clen=division[0])
-
-
-def _push_native(*, blocks, division):
+def _push_native(*, blocks, scheme):
     attributes = {
         name: np.array(getattr(blocks, name), np.int64)
         for name in ("pre_offset", "pre_size", "post_offset", "post_size", "delay_column")
     }
-    return "evops_push", {**attributes, "division": np.array(division, np.int64)}
+    return "evops_push", {**attributes, "scheme": np.array(scheme, np.int64)}
 
 
 def _push_jvp(primals, tangents, **statics):
@@ -197,7 +189,7 @@ def _push_jvp(primals, tangents, **statics):
     return out, tangent
 
 
-def _push_transpose(ct, ring, x, weight, seed, delay, step, *, blocks, division, backend):
+def _push_transpose(ct, ring, x, weight, seed, delay, step, *, blocks, scheme, backend):
     del backend
     if isinstance(ct, ad.Zero):
         return (None,) * 6
@@ -206,7 +198,7 @@ def _push_transpose(ct, ring, x, weight, seed, delay, step, *, blocks, division,
     if ad.is_undefined_primal(x) or ad.is_undefined_primal(weight):
         known_x, known_w = (None if ad.is_undefined_primal(o) else o for o in (x, weight))
         dx, dw = walk.push_transpose(
-            ct, known_x, known_w, seed, delay, step, blocks=blocks, clen=division[0]
+            ct, known_x, known_w, seed, delay, step, blocks=blocks, scheme=scheme
         )
     return back, dx, dw, None, None, None
 
@@ -232,7 +224,7 @@ def _push_batch(operands, dims, **statics):
 push_p = register(
     "evops_push",
     shape=_push_shape,
-    value=_push_value,
+    value=walk.push,
     jvp=_push_jvp,
     transpose=_push_transpose,
     batch=_push_batch,

@@ -13,19 +13,23 @@ from jax import lax
 
 from evops.connectivity import sampler
 
+# (clen, multiplier of the kernels, whether line seeds are hashed); see `LfsrGaps.scheme`.
+Scheme = tuple[int, int, int]
 # How many lines are walked side by side.
 LINES = 1024
 
 
-def _walk(line_seed, n, clen: int, visit: Callable, carry: Any) -> Any:
+def _walk(line_seed, n, scheme: Scheme, visit: Callable, carry: Any) -> Any:
     """`carry` after ``carry = visit(carry, position, alive)`` at every step of all lines.
 
     `line_seed` and `n` (positions per line) are uint32 arrays of one shape.
     """
 
+    start = sampler.hashed_line_state if scheme[2] else sampler.line_state
+
     def advance(state, position):
         state = sampler.next_state(*state)
-        return state, jnp.minimum(position + sampler.gap(sampler.word(*state), clen), n)
+        return state, jnp.minimum(position + sampler.gap(sampler.word(*state), scheme[0]), n)
 
     def running(loop):
         _, position, _ = loop
@@ -37,21 +41,21 @@ def _walk(line_seed, n, clen: int, visit: Callable, carry: Any) -> Any:
         return *advance(state, position), carry
 
     before_first = jnp.full(line_seed.shape, 0xFFFFFFFF, jnp.uint32)
-    loop = (*advance(sampler.line_state(line_seed), before_first), carry)
+    loop = (*advance(start(line_seed), before_first), carry)
     return lax.while_loop(running, step, loop)[2]
 
 
-def scatter_lines(out, seed, index, base, n, value, clen: int):
+def scatter_lines(out, seed, index, base, n, value, scheme: Scheme):
     """``out[base + position] += value`` for every line; `out` is flat, a line with n = 0 is idle."""
 
     def visit(out, position, alive):
         target = jnp.where(alive, base + position, out.shape[0])
         return out.at[target].add(value, mode="drop")
 
-    return _walk(seed + index, n, clen, visit, out)
+    return _walk(seed + index, n, scheme, visit, out)
 
 
-def gather_lines(x, seed, index, base, n, weight, clen: int):
+def gather_lines(x, seed, index, base, n, weight, scheme: Scheme):
     """Per line, the sum of ``x[base + position] * weight`` over positions where x is not 0."""
 
     def visit(total, position, alive):
@@ -59,7 +63,7 @@ def gather_lines(x, seed, index, base, n, weight, clen: int):
         return total + jnp.where(alive & (value != 0), value * weight, jnp.zeros((), x.dtype))
 
     zero = jnp.zeros(jnp.broadcast_shapes(jnp.shape(seed + index), jnp.shape(weight)), x.dtype)
-    return _walk(jnp.broadcast_to(seed + index, zero.shape), n, clen, visit, zero)
+    return _walk(jnp.broadcast_to(seed + index, zero.shape), n, scheme, visit, zero)
 
 
 def over_nonzero(x, size: int, body: Callable, carry: Any) -> Any:
@@ -81,7 +85,7 @@ def _chunk_size(lines_per_entry: int) -> int:
     return max(1, LINES // max(lines_per_entry, 1))
 
 
-def product(x, weight, seed, *, n_out: int, gather: bool, repeat: int, clen: int):
+def product(x, weight, seed, *, n_out: int, gather: bool, repeat: int, scheme: Scheme):
     """The product primitive's value (see `evops.engine.ops`)."""
     rows, n_x = x.shape
     instances = weight.shape[0]
@@ -91,7 +95,7 @@ def product(x, weight, seed, *, n_out: int, gather: bool, repeat: int, clen: int
         base = k // repeat % rows * n_x
         n = jnp.full((instances, n_out), n_x, jnp.uint32)
         n = jnp.where(weight[:, None] != 0, n, 0)
-        return gather_lines(x.reshape(-1), seed[:, None], line, base, n, weight[:, None], clen)
+        return gather_lines(x.reshape(-1), seed[:, None], line, base, n, weight[:, None], scheme)
     tile = instances // (rows * repeat)
     offset = jnp.arange(tile)[:, None] * rows * repeat + jnp.arange(repeat)
     offset = offset.reshape(-1).astype(jnp.int32)
@@ -104,7 +108,7 @@ def product(x, weight, seed, *, n_out: int, gather: bool, repeat: int, clen: int
         value = weight[k] * flat[index][:, None].astype(weight.dtype)
         n = jnp.where(active, jnp.uint32(n_out), jnp.uint32(0))
         line = line.astype(jnp.uint32)[:, None]
-        return scatter_lines(out, seed[k], line, k * n_out, n, value, clen)
+        return scatter_lines(out, seed[k], line, k * n_out, n, value, scheme)
 
     out = jnp.zeros(instances * n_out, weight.dtype)
     out = over_nonzero(flat, _chunk_size(tile * repeat), body, out)
@@ -132,14 +136,14 @@ def _push_lines(ring_shape, weight, seed, delay, step, blocks):
     return lines
 
 
-def push(ring, x, weight, seed, delay, step, *, blocks, clen: int):
+def push(ring, x, weight, seed, delay, step, *, blocks, scheme: Scheme):
     """The push primitive's value (see `evops.engine.ops`)."""
     lines = _push_lines(ring.shape, weight, seed, delay, step, blocks)
 
     def body(out, index, valid):
         s, stream, line, base, n = lines(index, valid)
         value = weight[s] * x[index][:, None].astype(weight.dtype)
-        return scatter_lines(out, stream, line, base, n, value, clen)
+        return scatter_lines(out, stream, line, base, n, value, scheme)
 
     size = _chunk_size(weight.shape[1])
     return over_nonzero(x, size, body, ring.reshape(-1)).reshape(ring.shape)
@@ -151,7 +155,7 @@ def pop(ring, step):
     return lax.dynamic_update_index_in_dim(ring, jnp.zeros_like(now), step, 0), now
 
 
-def push_transpose(ct, x, weight, seed, delay, step, *, blocks, clen: int):
+def push_transpose(ct, x, weight, seed, delay, step, *, blocks, scheme: Scheme):
     """Cotangents of `x` and `weight` for a cotangent of the ring; one of the two is None: the unknown."""
     known = jnp.ones_like(seed, ct.dtype) if weight is None else weight
     lines = _push_lines(ct.shape, known, seed, delay, step, blocks)
@@ -160,7 +164,7 @@ def push_transpose(ct, x, weight, seed, delay, step, *, blocks, clen: int):
 
     def sums(index, valid):
         s, stream, line, base, n = lines(index, valid)
-        return s, gather_lines(flat, stream, line, base, n, jnp.ones((), ct.dtype), clen)
+        return s, gather_lines(flat, stream, line, base, n, jnp.ones((), ct.dtype), scheme)
 
     if weight is None:
 

@@ -1,0 +1,193 @@
+"""The command ``evops joglekar2018``."""
+
+import argparse
+import contextlib
+import math
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evops.engine import bridge
+from evops.errors import EvopsError, check_real
+from evops.networks import joglekar2018, joglekar2018_notebook, macaque, measure, report
+from evops.networks.joglekar2018 import DEFAULT_DURATION_MS, REGIMES, Model
+from evops.networks.simulate import Run, Simulator, peak_memory_mb
+
+SHOWN = ("V1", "V2", "V4", "DP", "MT", "TEO", "TEpd")
+
+
+def add_joglekar2018(commands) -> None:
+    """Add the subcommand to an argparse collection of subcommands."""
+    parser = commands.add_parser(
+        "joglekar2018",
+        help="the 29-area macaque model of Joglekar et al. (2018)",
+        description="Simulate the 29-area macaque model of Joglekar et al. (2018), Neuron 98:222-234.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--regime", choices=REGIMES, default="async_weak", help="coupling and background input")
+    add("--duration", type=float, default=DEFAULT_DURATION_MS, metavar="MS", help="simulated time")
+    add("--seed", type=int, default=1, help="noise and initial potentials")
+    add("--network-seed", type=int, default=None, help="synapses and delays; --seed if not given")
+    add("--dt", type=float, default=0.1, metavar="MS", help="time step")
+    add("--pulse", type=float, default=None, metavar="MV", help="pulse to V1; the regime's if not given")
+    add("--pulse-ms", type=float, default=None, metavar="MS", help="its length; the regime's if not given")
+    add("--v-initial", type=float, nargs=2, default=None, metavar=("LOW", "HIGH"),
+        help="range of initial potentials in mV; -70 -50 (the authors'), in the sync regimes -70 -60")  # fmt: skip
+    add("--trials", type=int, default=1, help="trials, with seeds from --seed on")
+    add("--networks", type=int, default=2, help="connectivities that several trials are divided among")
+    add("--as-published", action="store_true", help="BrainPy's notebook, faults included")
+    add("--backend", choices=bridge.BACKENDS, default=None, help="the fastest there is if not given")
+    add("--data", metavar="DIR", default=None, help="own connectivity tables, CSV or the published .mat")
+    add("--out", metavar="DIR", default=None, help="write joglekar2018.json and joglekar2018.png there")
+    add("--no-plot", action="store_true", help="no picture")
+    parser.set_defaults(run=joglekar2018_command)
+
+
+def joglekar2018_command(options) -> int:
+    """Run the model as asked and print the report."""
+    model, n_steps = _model(options)
+    out = None if options.out is None else _writable(options.out)
+    network = joglekar2018_notebook if options.as_published else joglekar2018
+    seeds = _seeds(options)
+    print(f"{model.areas} areas of {model.n_exc} + {model.n_inh} neurons, {_synapses(model):,} synapses, "
+          f"{options.regime}, {n_steps} steps of {model.dt:g} ms, backend "
+          f"{bridge.choose(options.backend)}", flush=True)  # fmt: skip
+    parameters, state = network.setup(model, *seeds[0])
+    simulator = Simulator.compile(partial(network.step, model), parameters, state)
+    print(f"compiled in {simulator.compile_seconds:.2f} s", flush=True)
+    results: list[tuple[Run, measure.Rates]] = []
+    for trial, (seed, network_seed) in enumerate(seeds):
+        if trial > 0:
+            parameters, state = network.setup(model, seed, network_seed)
+        with _progress(n_steps, f"trial {trial + 1}/{len(seeds)}" if len(seeds) > 1 else "") as bar:
+            run = simulator.run(parameters, state, n_steps, bar)
+        results.append((run, measure.rates(model, run)))
+    run, rates = results[-1]
+    print(report.table(model, rates))
+    speed = n_steps * len(results) / sum(run.run_seconds for run, _ in results)
+    trials = [_trial(model, *s, r) for s, (_, r) in zip(seeds, results, strict=True)]
+    if len(results) > 1:
+        _print_trials(trials)
+    print(f"{speed:.0f} steps per second\ncompile time {simulator.compile_seconds:.2f} s\n"
+          f"peak memory {peak_memory_mb():.0f} MB")  # fmt: skip
+    if out is not None:
+        measured = {
+            "variant": "BrainPy notebook" if options.as_published else "default",
+            "seed": seeds[-1][0],
+            "network_seed": seeds[-1][1],
+            "duration_ms": n_steps * model.dt,
+            "steps_per_second": round(speed, 1),
+            "compile_seconds": round(simulator.compile_seconds, 3),
+            "peak_memory_mb": round(peak_memory_mb(), 1),
+            "trials": trials,
+        }
+        _write(out, model, run, rates, measured, plot=not options.no_plot)
+    return 0
+
+
+def _model(options) -> tuple[Model, int]:
+    model = Model(
+        regime=options.regime,
+        dt=options.dt,
+        pulse_mv=options.pulse,
+        pulse_ms=options.pulse_ms,
+        v_initial=None if options.v_initial is None else tuple(options.v_initial),
+        backend=options.backend,
+        cortex=macaque.load(options.data),
+    )
+    duration = check_real("duration", options.duration)
+    if not model.dt <= duration <= 1e7:
+        raise ValueError(f"duration must be from one step ({model.dt} ms) to 1e7 ms, got {duration}")
+    for name in ("trials", "networks"):
+        if not 1 <= getattr(options, name) <= 10_000:
+            raise ValueError(f"{name} must be from 1 to 10000, got {getattr(options, name)}")
+    for name in ("seed", "network_seed"):
+        value = getattr(options, name)
+        if value is not None and not 0 <= value < 2**63:
+            raise ValueError(f"{name.replace('_', '-')} must be from 0 to 2**63 - 1, got {value}")
+    bridge.choose(options.backend)
+    return model, int(model.steps(duration))
+
+
+def _seeds(options) -> list[tuple[int, int]]:
+    """(seed, network seed) of every trial; one trial has one connectivity."""
+    first = options.seed if options.network_seed is None else options.network_seed
+    per_network = math.ceil(options.trials / min(options.networks, options.trials))
+    return [(options.seed + t, first + t // per_network) for t in range(options.trials)]
+
+
+def _synapses(model: Model) -> int:
+    sizes = np.array([model.n_exc, model.n_inh])
+    pairs = sizes[None, :, None, None] * sizes
+    return round(float(((model.weights() != 0) * pairs).sum()) * model.conn_prob)
+
+
+def _writable(folder: str) -> Path:
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".evops-writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise EvopsError(f"out: cannot write into {folder!r}: {error.strerror}") from error
+    return path
+
+
+@contextlib.contextmanager
+def _progress(n_steps: int, label: str):
+    """A progress bar on a terminal; its updates are rare enough not to slow the run."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield None
+        return
+    with tqdm(
+        total=n_steps, desc=label or None, unit=" steps", file=sys.stderr, mininterval=0.2, leave=False,
+        disable=None,
+    ) as bar:  # fmt: skip
+        yield bar.update
+
+
+def _trial(model: Model, seed: int, network_seed: int, rates: measure.Rates) -> dict[str, Any]:
+    shown = {a: round(float(r), 2) for a, r in zip(model.cortex.areas, rates.response_hz, strict=True)}
+    return {
+        "seed": seed,
+        "network_seed": network_seed,
+        "response_hz": {a: shown[a] for a in SHOWN if a in shown},
+        "responding_areas": rates.responding,
+        "baseline_hz": round(rates.baseline_hz, 3),
+        "ignition_before_stimulus": rates.ignition,
+        "runaway": rates.runaway,
+    }
+
+
+def _print_trials(trials: list[dict[str, Any]]) -> None:
+    areas = list(trials[0]["response_hz"])
+    print("\nseed  network  " + "".join(f"{a:>7}" for a in areas) + "  responding  baseline")
+    for t in trials:
+        marks = "  runaway" * t["runaway"] + "  ignition before the stimulus" * t["ignition_before_stimulus"]
+        peaks = "".join(f"{t['response_hz'][a]:7.1f}" for a in areas)
+        print(f"{t['seed']:>4}  {t['network_seed']:>7}  {peaks}  {t['responding_areas']:>10}"
+              f"  {t['baseline_hz']:8.2f}{marks}")  # fmt: skip
+    runaways = sum(t["runaway"] for t in trials)
+    ignitions = sum(t["ignition_before_stimulus"] for t in trials)
+    print(f"{runaways} of {len(trials)} trials run away; {ignitions} ignite before the stimulus")
+
+
+def _write(out: Path, model: Model, run: Run, rates: measure.Rates, measured, plot: bool) -> None:
+    path = out / "joglekar2018.json"
+    report.write_json(path, report.summary(model, rates, **measured))
+    print(f"wrote {path}")
+    if plot:
+        path = out / "joglekar2018.png"
+        try:
+            report.draw(path, model, run, rates)
+        except ImportError:
+            print("no picture: matplotlib is missing (pip install 'jax-evops[networks]')", file=sys.stderr)
+            return
+        print(f"wrote {path}")

@@ -1,0 +1,137 @@
+"""Tables, files and pictures of a run of the 29-area model."""
+
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evops.engine.bridge import backends
+from evops.networks.joglekar2018 import ONSET_MS, Model, published
+from evops.networks.measure import SLIDE_MS, WINDOW_MS, Rates, sliding_hz
+from evops.networks.simulate import Run
+
+
+def table(model: Model, rates: Rates) -> str:
+    """Peak rate per area beside the published one, as text."""
+    reference = published()["published"][model.regime]["peak_hz"]
+    known = dict(zip(published()["areas"], reference, strict=True))
+    lines = [f"{'area':<8}{'peak Hz':>9}{'published':>11}{'before Hz':>11}"]
+    for i, area in enumerate(model.cortex.areas):
+        theirs = f"{known[area]:11.1f}" if area in known else f"{'':>11}"
+        mark = "  *" if rates.response_hz[i] > 2 * rates.before_hz[i] else ""
+        lines.append(f"{area:<8}{rates.response_hz[i]:9.1f}{theirs}{rates.before_hz[i]:11.1f}{mark}")
+    expected = published()["responding_areas"][model.regime]
+    theirs = " or ".join(map(str, expected)) if isinstance(expected, list) else expected
+    lines += [
+        f"{rates.responding} responding areas (*), published {theirs}",
+        f"baseline {rates.baseline_hz:.2f} Hz",
+    ]
+    if rates.ignition:
+        lines.append("an area ignited before the stimulus")
+    if rates.runaway:
+        lines.append("runaway: the mean rate of the network exceeded 50 Hz")
+    return "\n".join(lines)
+
+
+def summary(model: Model, rates: Rates, **measured: Any) -> dict[str, Any]:
+    """What ``joglekar2018.json`` holds."""
+    return {
+        "network": "joglekar2018",
+        "source": "doi:10.1016/j.neuron.2018.02.031",
+        "regime": model.regime,
+        "dt_ms": model.dt,
+        "pulse_mv": model.pulse_mv,
+        "pulse_ms": model.pulse_ms,
+        "v_initial_mv": list(model.v_initial or ()),
+        **measured,
+        "areas": list(model.cortex.areas),
+        "peak_hz": _rounded(rates.peak_hz),
+        "response_hz": _rounded(rates.response_hz),
+        "before_hz": _rounded(rates.before_hz),
+        "published_peak_hz": published()["published"][model.regime]["peak_hz"],
+        "baseline_hz": round(rates.baseline_hz, 4),
+        "responding_areas": rates.responding,
+        "runaway": rates.runaway,
+        "ignition_before_stimulus": rates.ignition,
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Package, jax, Python, machine and backends."""
+    return {
+        **{name: metadata.version(name) for name in ("jax-evops", "jax", "jaxlib", "numpy")},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        **{f"backend {name}": b.detail for name, b in backends().items() if b.available},
+    }
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [round(float(v), 3) for v in values]
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write `content`, one key a line."""
+    lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in content.items())
+    path.write_text("{\n" + lines + "\n}\n")
+
+
+def draw(path: Path, model: Model, run: Run, rates: Rates) -> None:
+    """Raster by area beside the rate of each area over time, as a PNG file.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import PowerNorm
+    from matplotlib.figure import Figure
+
+    n, names = model.areas, model.cortex.areas
+    figure = Figure(figsize=(13, 8), layout="constrained")
+    FigureCanvasAgg(figure)
+    raster, rate = figure.subplots(1, 2, sharey=True, width_ratios=(1.25, 1))
+    duration = run.n_steps * model.dt
+    pulse = (ONSET_MS, ONSET_MS + (model.pulse_ms or 0.0))
+
+    exc = run.neurons % model.per_area < model.n_exc
+    shown = np.flatnonzero(exc)
+    if len(shown) > 200_000:
+        shown = np.sort(np.random.default_rng(0).choice(shown, 200_000, replace=False))
+    area, inside = np.divmod(run.neurons[shown], model.per_area)
+    raster.plot(
+        run.steps[shown] * model.dt,
+        area + inside / model.n_exc * 0.9 - 0.45,
+        linestyle="none", marker=",", color="black", alpha=0.6,
+    )  # fmt: skip
+    raster.axvspan(*pulse, color="tab:orange", alpha=0.2, lw=0)
+    raster.hlines(np.arange(n + 1) - 0.5, 0, duration, color="0.85", lw=0.5)
+    raster.set(
+        xlim=(0, duration), ylim=(n - 0.5, -0.5), xlabel="time (ms)", ylabel="area",
+        title=f"spikes of E neurons ({model.n_exc} per area), pulse to V1 shaded",
+    )  # fmt: skip
+    raster.set_yticks(range(n), names, fontsize=8)
+
+    smooth = sliding_hz(model, rates.counts)
+    picture = rate.imshow(
+        smooth.T if len(smooth) else np.zeros((n, 1)),
+        aspect="auto", cmap="magma", interpolation="nearest",
+        norm=PowerNorm(0.5, vmin=0, vmax=max(10.0, float(smooth.max(initial=0)))),
+        extent=(
+            (WINDOW_MS - SLIDE_MS) / 2, (WINDOW_MS + SLIDE_MS * (2 * len(smooth) - 1)) / 2, n - 0.5, -0.5
+        ),
+    )  # fmt: skip
+    for edge in pulse:
+        rate.axvline(edge, color="white", lw=0.8, ls=":")
+    rate.set(xlim=(0, duration), xlabel="time (ms)", title="rate in 10 ms windows")
+    for i, peak in enumerate(rates.response_hz):
+        rate.text(1.01, i, f"{peak:.0f}", transform=rate.get_yaxis_transform(), va="center", fontsize=8)
+    figure.colorbar(picture, ax=rate, label="rate (Hz); numbers: peak of the area", pad=0.08)
+    figure.suptitle(
+        f"29-area macaque model, {model.regime}: {rates.responding} responding areas, "
+        f"baseline {rates.baseline_hz:.2f} Hz"
+    )
+    figure.savefig(path, dpi=120)
