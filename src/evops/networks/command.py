@@ -66,7 +66,8 @@ def joglekar2018_command(options) -> int:
         with _progress(n_steps, f"trial {trial + 1}/{len(seeds)}" if len(seeds) > 1 else "") as bar:
             run = simulator.run(parameters, state, n_steps, bar)
         results.append((run, measure.rates(model, run)))
-    run, rates = results[-1]
+    run = results[-1][0]
+    rates = measure.mean([r for _, r in results])
     print(report.table(model, rates))
     speed = n_steps * len(results) / sum(run.run_seconds for run, _ in results)
     trials = [_trial(model, *s, r) for s, (_, r) in zip(seeds, results, strict=True)]
@@ -186,7 +187,7 @@ def _write(out: Path, model: Model, run: Run, rates: measure.Rates, measured, pl
     if plot:
         path = out / "joglekar2018.png"
         try:
-            report.draw(path, model, run, rates)
+            report.draw(path, model, run, rates, len(measured["trials"]))
         except ImportError:
             print("no picture: matplotlib is missing (pip install 'jax-evops[networks]')", file=sys.stderr)
             return

@@ -1,6 +1,7 @@
 """What a run of the 29-area model shows: rates, responding areas, runaways."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -70,10 +71,28 @@ def rates(model: Model, run: Run) -> Rates:
         response_hz=response,
         before_hz=before_max,
         baseline_hz=float(quiet.mean() / model.n_exc / model.dt * 1e3) if quiet.size else 0.0,
-        responding=int((response > 2 * before_max).sum()),
+        responding=_responding(response, before_max),
         runaway=bool((after.mean(axis=1) > RUNAWAY_HZ).any()),
         ignition=bool((early > RUNAWAY_HZ).any()),
     )
+
+
+def mean(trials: Sequence[Rates]) -> Rates:
+    """Rates averaged over trials; areas respond where the averages do."""
+    average = {
+        name: np.mean([getattr(t, name) for t in trials], axis=0)
+        for name in ("counts", "peak_hz", "response_hz", "before_hz", "baseline_hz")
+    }
+    return Rates(
+        **average,
+        responding=_responding(average["response_hz"], average["before_hz"]),
+        runaway=any(t.runaway for t in trials),
+        ignition=any(t.ignition for t in trials),
+    )
+
+
+def _responding(response_hz: np.ndarray, before_hz: np.ndarray) -> int:
+    return int((response_hz > 2 * before_hz).sum())
 
 
 def sliding_hz(model: Model, counts: np.ndarray) -> np.ndarray:

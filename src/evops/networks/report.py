@@ -30,7 +30,7 @@ def table(model: Model, rates: Rates) -> str:
         f"baseline {rates.baseline_hz:.2f} Hz",
     ]
     if rates.ignition:
-        lines.append("an area ignited before the stimulus")
+        lines.append("ignition: an area exceeded 50 Hz before the stimulus")
     if rates.runaway:
         lines.append("runaway: the mean rate of the network exceeded 50 Hz")
     return "\n".join(lines)
@@ -80,8 +80,10 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text("{\n" + lines + "\n}\n")
 
 
-def draw(path: Path, model: Model, run: Run, rates: Rates) -> None:
+def draw(path: Path, model: Model, run: Run, rates: Rates, trials: int = 1) -> None:
     """Raster by area beside the rate of each area over time, as a PNG file.
+
+    Where `rates` are the mean of several trials, `run` is the last of them.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -133,5 +135,6 @@ def draw(path: Path, model: Model, run: Run, rates: Rates) -> None:
     figure.suptitle(
         f"29-area macaque model, {model.regime}: {rates.responding} responding areas, "
         f"baseline {rates.baseline_hz:.2f} Hz"
+        + (f" (mean of {trials} trials; spikes of the last)" if trials > 1 else "")
     )
     figure.savefig(path, dpi=120)

@@ -1,0 +1,117 @@
+"""Rung 7: what `import evops` does and does not do, and what happens without the library."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import evops
+from evops.engine import bridge
+
+
+def python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_import_is_silent_and_light():
+    result = python(
+        "import jax; before = dict(jax.config.values); import evops, sys, jax._src.xla_bridge as b; "
+        "assert not b._backends, b._backends; assert dict(jax.config.values) == before; "
+        "loaded = {m.split('.')[0] for m in sys.modules}; "
+        "assert not loaded & {'taichi', 'llvmlite', 'matplotlib', 'tqdm'}, loaded"
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == result.stderr == ""
+
+
+def test_backends_starts_no_jax_backend():
+    result = python(
+        "import evops, jax._src.xla_bridge as b; assert evops.backends()['native'].available; "
+        "assert not b._backends"
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_environment_chooses_the_backend(monkeypatch):
+    monkeypatch.setenv("EVOPS_BACKEND", "jnp")
+    assert bridge.choose(None) == "jnp" and bridge.choose("native") == "native"
+    monkeypatch.setenv("EVOPS_BACKEND", "cuda")
+    with pytest.raises(ValueError, match="EVOPS_BACKEND must be one of native, jnp, got 'cuda'"):
+        bridge.choose(None)
+    monkeypatch.delenv("EVOPS_BACKEND")
+    assert bridge.choose(None) == "native"
+
+
+def test_instruction_set_can_be_chosen_and_a_wrong_one_is_reported():
+    result = python("import evops; print(evops.backends()['native'])", EVOPS_ISA="x86-64")
+    assert "available" in result.stdout and result.stdout.strip().endswith("x86-64)"), result.stdout
+    result = python("import evops; print(evops.backends()['native'])", EVOPS_ISA="avx9")
+    assert "not available" in result.stdout and "EVOPS_ISA=avx9" in result.stdout
+
+
+RUN_ANYWAY = (
+    "import evops, jax.numpy as jnp; b = evops.backends()['native']; assert not b.available; "
+    "print(b.detail); y = evops.event_mv_prob_homo(jnp.ones(20), 1.0, 0.2, 3, shape=(30, 20)); "
+    "print(float(y.sum()))\n"
+    "try: evops.event_mv_prob_homo(jnp.ones(20), 1.0, 0.2, 3, shape=(30, 20), backend='native')\n"
+    "except evops.BackendError as e: print(e, '|', type(e.__cause__).__name__)"
+)
+
+
+@pytest.fixture
+def copy_of_package(tmp_path):
+    """A copy of the package's Python files, with a folder _lib to fill."""
+    import shutil
+    from pathlib import Path
+
+    source = Path(evops.__file__).parent
+    shutil.copytree(source, tmp_path / "evops", ignore=shutil.ignore_patterns("_lib", "__pycache__"))
+    (tmp_path / "evops" / "_lib").mkdir()
+    return tmp_path
+
+
+def expect_jnp(folder, *reasons):
+    result = python(RUN_ANYWAY, PYTHONPATH=str(folder))
+    assert result.returncode == 0, result.stderr
+    for reason in reasons:
+        assert reason in result.stdout, result.stdout
+    full = float(
+        evops.event_mv_prob_homo([1.0] * 20, 1.0, 0.2, 3, shape=(30, 20), backend="native").sum()
+    )
+    assert str(full) in result.stdout
+
+
+def test_without_library_the_jnp_path_runs(copy_of_package):
+    expect_jnp(copy_of_package, "does not exist", "backend=native is not available")
+
+
+def test_reason_of_the_build_is_shown(copy_of_package):
+    reason = copy_of_package / "evops" / "_lib" / "unavailable.txt"
+    reason.write_text("no C++ compiler was found when the package was built\n")
+    expect_jnp(copy_of_package, "no C++ compiler was found")
+
+
+def test_broken_library_is_reported_with_its_cause(copy_of_package):
+    (copy_of_package / "evops" / "_lib" / "libevops.so").write_bytes(b"not a library")
+    expect_jnp(copy_of_package, "the library does not load", "| OSError")
+
+
+def test_first_use_from_several_threads():
+    code = (
+        "import threading, evops, numpy as np\n"
+        "out = []\n"
+        "def f(): out.append(np.asarray("
+        "evops.event_mv_prob_homo(np.ones(20), 1.0, 0.2, 3, shape=(30, 20), backend='native')))\n"
+        "ts = [threading.Thread(target=f) for _ in range(8)]\n"
+        "[t.start() for t in ts]; [t.join() for t in ts]\n"
+        "assert len(out) == 8 and all((o == out[0]).all() for o in out)"
+    )
+    result = python(code)
+    assert result.returncode == 0, result.stderr
