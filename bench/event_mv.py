@@ -1,0 +1,189 @@
+"""Time of one product of spikes with a random matrix, inside a scan, side by side with the peers.
+
+    python bench/event_mv.py [--quick] [--budget SECONDS]
+
+Every system multiplies the same 0/1 spike vectors by a matrix of connection probability p, in a scan whose
+input depends on the carry. Systems take turns, round after round; a row holds the median of the rounds. Peers
+that are not installed (brainevent needs Python 3.12) are left out. Writes results/event_mv.json and .png.
+"""
+
+import argparse
+import os
+import statistics
+import time
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import common  # noqa: E402
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+import scipy.sparse  # noqa: E402
+from jax.experimental import sparse  # noqa: E402
+
+import evops  # noqa: E402
+
+SIZES = (1000, 4000, 40_000, 400_000)
+PROBABILITIES = (0.1, 0.01, 0.001)
+RATES = (0.0, 0.001, 0.01, 0.1)
+SEED, STEPS, TABLE, ROUNDS = 42, 1000, 16, 5
+MAX_SYNAPSES_PER_CALL = 2e7
+MAX_STORED = 2e7
+
+
+def stored(n, p):
+    """A random CSR matrix of the same density."""
+    rng = np.random.default_rng(SEED)
+    degree = rng.binomial(n, p, n)
+    indices = np.concatenate([np.sort(rng.choice(n, d, replace=False)) for d in degree])
+    indptr = np.concatenate([[0], np.cumsum(degree)])
+    return indices.astype(np.int32), indptr.astype(np.int32)
+
+
+def systems(n, p):
+    """Name -> (operand, function of operand and spikes) for what runs at this size."""
+
+    def ours(backend):
+        return None, lambda _, s: evops.event_mv_prob_homo(
+            s, 1.0, p, SEED, shape=(n, n), outdim_parallel=False, backend=backend
+        )
+
+    out = {
+        "XLA scan step": (None, lambda _, s: s.astype(jnp.float32)),
+        "evops native": ours("native"),
+        "evops jnp": ours("jnp"),
+    }
+    try:
+        import brainevent
+    except ImportError:
+        pass
+    else:
+        w = brainevent.JITCScalarR((jnp.float32(1), p, SEED), shape=(n, n), corder=True)
+        out["brainevent JITCScalarR"] = None, lambda _, s: brainevent.BinaryArray(s) @ w
+    if n * n * p <= MAX_STORED:
+        indices, indptr = stored(n, p)
+        matrix = scipy.sparse.csr_matrix((np.ones(len(indices), np.float32), indices, indptr), (n, n))
+        out["scipy CSR rows"] = matrix, lambda m, s: m[np.flatnonzero(s)].sum(0)
+        rows = np.repeat(np.arange(n, dtype=np.int32), np.diff(indptr))
+        bcoo = sparse.BCOO(
+            (jnp.ones(len(indices), jnp.float32), jnp.asarray(np.stack([rows, indices], 1))),
+            shape=(n, n), indices_sorted=True, unique_indices=True,
+        )  # fmt: skip
+        out["jax BCOO"] = bcoo, lambda m, s: s.astype(jnp.float32) @ m
+        if n <= 4000:
+            out["jnp dense"] = jnp.asarray(matrix.toarray()), lambda m, s: s.astype(jnp.float32) @ m
+    return out
+
+
+def spikes(n, rate):
+    rng = np.random.default_rng(SEED + 1)
+    table = np.zeros((TABLE, n), bool)
+    for row in table:
+        row[rng.choice(n, round(rate * n), replace=False)] = True
+    return table
+
+
+def timer(name, operand, function, table, budget):
+    """A function that times one round and returns seconds per call."""
+    if name.startswith("scipy"):
+
+        def loop(steps):
+            begin = time.perf_counter()
+            for k in range(steps):
+                function(operand, table[k % TABLE])
+            return (time.perf_counter() - begin) / steps
+
+        run = loop
+    else:
+        device = jnp.asarray(table)
+        compiled = {}
+
+        def scan(steps):
+            if steps not in compiled:
+
+                def call(operand, device):
+                    def body(total, k):
+                        y = function(operand, device[k % TABLE] & (total > -1))
+                        return total + y[0], None
+
+                    return jax.lax.scan(body, jnp.float32(0), jnp.arange(steps))[0]
+
+                compiled[steps] = jax.jit(call)
+                jax.block_until_ready(compiled[steps](operand, device))
+            begin = time.perf_counter()
+            jax.block_until_ready(compiled[steps](operand, device))
+            return (time.perf_counter() - begin) / steps
+
+        run = scan
+    guess = run(2)
+    steps = int(np.clip(budget / max(guess, 1e-9), 2, STEPS))
+    return (lambda: run(steps)), steps
+
+
+def measure(sizes, budget):
+    rows = []
+    for n in sizes:
+        for p in PROBABILITIES:
+            every = systems(n, p)
+            for rate in RATES:
+                table = spikes(n, rate)
+                synapses = rate * n * n * p
+                if synapses > MAX_SYNAPSES_PER_CALL:
+                    continue
+                timers = {k: timer(k, *v, table, budget) for k, v in every.items()}
+                seconds = {k: [] for k in timers}
+                for _ in range(ROUNDS):
+                    for k, (run, _) in timers.items():
+                        seconds[k].append(run())
+                floor = statistics.median(seconds["XLA scan step"])
+                for k, values in seconds.items():
+                    median = statistics.median(values)
+                    rows.append({
+                        "system": k, "n": n, "p": p, "rate": rate, "synapses": round(synapses),
+                        "steps": timers[k][1], "us": round(median * 1e6, 3),
+                        "us_above_scan_step": round((median - floor) * 1e6, 3),
+                        "ns_per_synapse": round((median - floor) * 1e9 / synapses, 3) if synapses else None,
+                        "ratio_to_evops": round(median / statistics.median(seconds["evops native"]), 2),
+                    })  # fmt: skip
+                shown = {r["system"]: r["us"] for r in rows[-len(seconds) :]}
+                print(f"n={n} p={p} rate={rate}", shown, flush=True)
+    return rows
+
+
+def draw(rows, path):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 7), layout="constrained")
+    axes = figure.subplots(2, 3, sharex=True, sharey="row")
+    names = list(dict.fromkeys(r["system"] for r in rows))
+    for line, rate in enumerate((0.01, 0.0)):
+        for column, p in enumerate(PROBABILITIES):
+            axis = axes[line][column]
+            for k, name in enumerate(names):
+                points = [
+                    (r["n"], r["us"]) for r in rows if (r["system"], r["p"], r["rate"]) == (name, p, rate)
+                ]
+                if points:
+                    style = {"lw": 2.5} if name == "evops native" else {"lw": 1}
+                    axis.loglog(*zip(*points, strict=True), "o-", ms=4, label=name, color=f"C{k}", **style)
+            axis.set_title(f"p = {p}, {rate:.0%} of the neurons fire" if rate else f"p = {p}, no spikes")
+            axis.grid(alpha=0.3, which="both")
+            axis.set_xlabel("neurons on each side")
+        axes[line][0].set_ylabel("µs per call in a scan")
+    axes[0][0].legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--budget", type=float, default=0.2, help="seconds per round and system")
+    parser.add_argument("--quick", action="store_true", help="n up to 4000, no files")
+    options = parser.parse_args()
+    rows = measure(SIZES[:2] if options.quick else SIZES, options.budget)
+    if not options.quick:
+        print(common.write("event_mv", {**common.machine(), "rows": rows}))
+        draw(rows, common.RESULTS / "event_mv.png")
+
+
+if __name__ == "__main__":
+    main()
