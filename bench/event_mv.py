@@ -14,14 +14,14 @@ import time
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-import common  # noqa: E402
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-import scipy.sparse  # noqa: E402
-from jax.experimental import sparse  # noqa: E402
+import common
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+from jax.experimental import sparse
 
-import evops  # noqa: E402
+import evops
 
 SIZES = (1000, 4000, 40_000, 400_000)
 PROBABILITIES = (0.1, 0.01, 0.001)
@@ -62,7 +62,9 @@ def systems(n, p):
         out["brainevent JITCScalarR"] = None, lambda _, s: brainevent.BinaryArray(s) @ w
     if n * n * p <= MAX_STORED:
         indices, indptr = stored(n, p)
-        matrix = scipy.sparse.csr_matrix((np.ones(len(indices), np.float32), indices, indptr), (n, n))
+        matrix = scipy.sparse.csr_matrix(
+            (np.ones(len(indices), np.float32), indices, indptr), (n, n)
+        )
         out["scipy CSR rows"] = matrix, lambda m, s: m[np.flatnonzero(s)].sum(0)
         rows = np.repeat(np.arange(n, dtype=np.int32), np.diff(indptr))
         bcoo = sparse.BCOO(
@@ -161,12 +163,18 @@ def draw(rows, path):
             axis = axes[line][column]
             for k, name in enumerate(names):
                 points = [
-                    (r["n"], r["us"]) for r in rows if (r["system"], r["p"], r["rate"]) == (name, p, rate)
+                    (r["n"], r["us"])
+                    for r in rows
+                    if (r["system"], r["p"], r["rate"]) == (name, p, rate)
                 ]
                 if points:
                     style = {"lw": 2.5} if name == "evops native" else {"lw": 1}
-                    axis.loglog(*zip(*points, strict=True), "o-", ms=4, label=name, color=f"C{k}", **style)
-            axis.set_title(f"p = {p}, {rate:.0%} of the neurons fire" if rate else f"p = {p}, no spikes")
+                    axis.loglog(
+                        *zip(*points, strict=True), "o-", ms=4, label=name, color=f"C{k}", **style
+                    )
+            axis.set_title(
+                f"p = {p}, {rate:.0%} of the neurons fire" if rate else f"p = {p}, no spikes"
+            )
             axis.grid(alpha=0.3, which="both")
             axis.set_xlabel("neurons on each side")
         axes[line][0].set_ylabel("µs per call in a scan")
@@ -175,7 +183,9 @@ def draw(rows, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--budget", type=float, default=0.2, help="seconds per round and system")
     parser.add_argument("--quick", action="store_true", help="n up to 4000, no files")
     options = parser.parse_args()

@@ -24,7 +24,16 @@ PUBLISHED_STEPS_PER_SECOND = 122.8
 
 def run(options):
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-m", "evops", "joglekar2018", "--no-plot", "--out", out, *options]
+        command = [
+            sys.executable,
+            "-m",
+            "evops",
+            "joglekar2018",
+            "--no-plot",
+            "--out",
+            out,
+            *options,
+        ]
         subprocess.run(command, check=True, capture_output=True)
         content = json.loads((Path(out) / "joglekar2018.json").read_text())
     content["steps"] = round(content["duration_ms"] / content["dt_ms"])
@@ -32,7 +41,9 @@ def run(options):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     results = {name: [] for name in VARIANTS}
@@ -47,7 +58,9 @@ def main():
             r["steps"] / (r["steps"] / r["steps_per_second"] + r["compile_seconds"]) for r in runs
         ]
         row["steps_per_second_with_compilation"] = round(statistics.median(whole), 1)
-        row["times_the_published_library"] = round(statistics.median(whole) / PUBLISHED_STEPS_PER_SECOND, 1)
+        row["times_the_published_library"] = round(
+            statistics.median(whole) / PUBLISHED_STEPS_PER_SECOND, 1
+        )
         row["all_steps_per_second"] = [r["steps_per_second"] for r in runs]
         rows.append(row)
         print(row)

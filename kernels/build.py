@@ -1,7 +1,8 @@
 """Compile the Taichi kernels to objects: ``python kernels/build.py OUT``.
 
-Taichi writes textual LLVM IR (its ahead-of-time module); llvmlite turns it into position-independent
-objects, one per kernel and instruction-set level. ``OUT/kernel_table.h`` lists them for the bridge and
+Taichi writes textual LLVM IR (its ahead-of-time module); llvmlite turns it into
+position-independent objects, one per kernel and instruction-set level. ``OUT/kernel_table.h`` lists
+them for the bridge and
 ``OUT/objects.txt`` for CMake. Taichi and llvmlite are needed here and never at run time.
 """
 

@@ -7,9 +7,9 @@ from walk import ELEMENT, LANES, array, first_state, next_state, remainder, word
 def scatter(element: str):
     """Kernel ``out[base + position] += value`` for a list of lines.
 
-    A line is (seed, index, base, stop, value): its random stream is seed + index, its position 0 lies
-    at ``out[base]`` and it ends before ``out[stop]``. Lines of different streams and different targets
-    may share a list. ``scheme`` holds clen, the multiplier that divides by it, and
+    A line is (seed, index, base, stop, value): its random stream is seed + index, its position 0
+    lies at ``out[base]`` and it ends before ``out[stop]``. Lines of different streams and different
+    targets may share a list. ``scheme`` holds clen, the multiplier that divides by it, and
     whether line seeds are hashed.
     """
     dtype = ELEMENT[element]
@@ -66,7 +66,11 @@ def scatter(element: str):
                 for l in ti.static(range(LANES)):
                     s1[l], s2[l], s3[l] = next_state(s1[l], s2[l], s3[l])
                     # a line that has ended stays at its end
-                    at[l] = ti.min(at[l], end[l]) + remainder(word(s1[l], s2[l], s3[l]), d, m) + ti.u32(1)
+                    at[l] = (
+                        ti.min(at[l], end[l])
+                        + remainder(word(s1[l], s2[l], s3[l]), d, m)
+                        + ti.u32(1)
+                    )
                     some = some | (at[l] < end[l])
 
     return kernel

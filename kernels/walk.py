@@ -43,8 +43,9 @@ def zeros(dtype: ti.template()):
 def remainder(x, d, m):
     """x % d for any word x, by multiplication: the same value as the sampler's ``%``.
 
-    With m = min(floor(2**32 / d), 2**32 - 1) the estimate q of the quotient is right or one too small,
-    so x - q d is the remainder or the remainder plus d; in the first case taking d off wraps around.
+    With m = min(floor(2**32 / d), 2**32 - 1) the estimate q of the quotient is right or one too
+    small, so x - q d is the remainder or the remainder plus d; in the first case taking d off wraps
+    around.
     """
     q = ti.cast((ti.cast(x, ti.u64) * ti.cast(m, ti.u64)) >> 32, ti.u32)
     r = x - q * d

@@ -123,12 +123,16 @@ def test_seed_may_be_a_key_and_more_than_32_bits():
 
 
 def test_two_projections_share_a_buffer(backend, rng):
-    near = evops.MultiAreaProjection(0.5, np.eye(2), 2, pre=6, post=4, seed=1, max_delay=5, backend=backend)
+    near = evops.MultiAreaProjection(
+        0.5, np.eye(2), 2, pre=6, post=4, seed=1, max_delay=5, backend=backend
+    )
     far = evops.MultiAreaProjection(0.5, np.ones((2, 2)), 5, pre=6, post=4, seed=2, backend=backend)
     spikes = jnp.asarray(rng.random((2, 6)) < 0.5)
     buffer = far.push(spikes, near.push(spikes, near.buffer()))
     silent = jnp.zeros((2, 6), bool)
-    apart = [np.asarray(run(p, np.stack([spikes, *[silent] * 7]))).reshape(8, -1) for p in (near, far)]
+    apart = [
+        np.asarray(run(p, np.stack([spikes, *[silent] * 7]))).reshape(8, -1) for p in (near, far)
+    ]
     for t in range(8):
         now, buffer = buffer.pop(backend)
         np.testing.assert_allclose(now, apart[0][t] + apart[1][t], rtol=1e-6)
@@ -200,7 +204,11 @@ BAD = [
     ({"weight": "strong"}, TypeError, "weight must be an array"),
     ({"delay": 1.5}, TypeError, r"delay must be integers \(steps\)"),
     ({"delay": -1}, ValueError, "delay must be from 0"),
-    ({"delay": np.ones((3, 2), int)}, ValueError, r"delay must be one integer or have shape \(2, 2\)"),
+    (
+        {"delay": np.ones((3, 2), int)},
+        ValueError,
+        r"delay must be one integer or have shape \(2, 2\)",
+    ),
     ({"delay": 7, "max_delay": 6}, ValueError, "delay must be at most max_delay = 6 steps, got 7"),
     ({"max_delay": 2**31 - 2}, ValueError, "slots times postsynaptic neurons"),
     ({"pre": 0}, ValueError, "pre must be an integer from 1"),
@@ -222,11 +230,19 @@ def test_bad_construction(change, error, message):
 def test_bad_calls():
     projection = evops.MultiAreaProjection(0.1, np.ones((2, 2)), 4, pre=5, post=4, seed=1)
     buffer = projection.buffer()
-    with pytest.raises(ValueError, match=r"spikes must have shape \(A_pre = 2, N_pre = 5\), got \(2, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"spikes must have shape \(A_pre = 2, N_pre = 5\), got \(2, 4\)"
+    ):
         projection(jnp.ones((2, 4), bool), buffer)
-    with pytest.raises(ValueError, match="buffer must hold 8 neurons and delays of 4 steps, got 8 neurons and 3"):
+    with pytest.raises(
+        ValueError, match="buffer must hold 8 neurons and delays of 4 steps, got 8 neurons and 3"
+    ):
         projection(jnp.ones((2, 5), bool), evops.DelayBuffer.zeros(8, 3))
     with pytest.raises(ValueError, match="max_delay must be an integer from 0"):
         evops.DelayBuffer.zeros(8, -1)
     with pytest.raises(TypeError, match="seed must be known before compilation"):
-        jax.jit(lambda s: evops.MultiAreaProjection(0.1, np.ones((2, 2)), 1, pre=5, post=4, seed=s).weight)(1)
+        jax.jit(
+            lambda s: (
+                evops.MultiAreaProjection(0.1, np.ones((2, 2)), 1, pre=5, post=4, seed=s).weight
+            )
+        )(1)

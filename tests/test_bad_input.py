@@ -21,15 +21,27 @@ BAD = [
     ({"events": np.ones(7)}, ValueError, r"events must have shape \(n_in = 8\), got \(7,\)"),
     ({"events": np.ones((8, 1))}, ValueError, r"events must have shape \(n_in = 8\), got \(8, 1\)"),
     ({"events": np.float32(1)}, ValueError, r"events must have shape \(n_in = 8\), got \(\)"),
-    ({"events": np.ones(8, complex)}, TypeError, "events must be real or bool, got dtype complex64"),
+    (
+        {"events": np.ones(8, complex)},
+        TypeError,
+        "events must be real or bool, got dtype complex64",
+    ),
     ({"events": np.array(["a"] * 8)}, TypeError, "events must be an array of numbers or bools"),
     ({"events": None}, TypeError, "events must be an array of numbers or bools"),
-    ({"weight": np.ones(2)}, ValueError, r"weight must be a scalar or have 1 entry, got shape \(2,\)"),
+    (
+        {"weight": np.ones(2)},
+        ValueError,
+        r"weight must be a scalar or have 1 entry, got shape \(2,\)",
+    ),
     ({"weight": 1j}, TypeError, "weight must be real"),
     ({"weight": "1"}, TypeError, "weight must be an array of numbers"),
     ({"weight": True}, TypeError, "weight must be a number or an array of numbers, got dtype bool"),
     ({"seed": 1.5}, TypeError, "seed must be an integer or an array of integers"),
-    ({"seed": np.arange(2)}, ValueError, r"seed must be a scalar or have 1 entry, got shape \(2,\)"),
+    (
+        {"seed": np.arange(2)},
+        ValueError,
+        r"seed must be a scalar or have 1 entry, got shape \(2,\)",
+    ),
     ({"seed": "x"}, TypeError, "seed must be an array"),
     ({"shape": (6,)}, ValueError, "shape must have 2 entries, got 1"),
     ({"shape": (6, 8, 2)}, ValueError, "shape must have 2 entries, got 3"),
@@ -87,8 +99,12 @@ def test_traced_statics_are_refused():
 
 def test_result_too_large_is_an_error_of_xla():
     seeds = jnp.zeros(2**12, jnp.uint32)
-    fn = jax.vmap(lambda s: call(**{**GOOD, "seed": s, "shape": (2**20, 8), "outdim_parallel": False}))
-    with pytest.raises(Exception, match=r"evops_scatter: .* at most 2147483647 elements|[Oo]ut of memory|RESOURCE"):
+    fn = jax.vmap(
+        lambda s: call(**{**GOOD, "seed": s, "shape": (2**20, 8), "outdim_parallel": False})
+    )
+    with pytest.raises(
+        Exception, match=r"evops_scatter: .* at most 2147483647 elements|[Oo]ut of memory|RESOURCE"
+    ):
         jax.block_until_ready(jax.jit(fn)(seeds))
 
 
@@ -96,13 +112,28 @@ F32, U32, I32 = np.float32, np.uint32, np.int32
 SCHEME = np.array([19, 2**32 // 19, 0], np.int64)
 
 
-def product(target="evops_scatter", x=((1, 8), bool), w=((2,), F32), s=((2,), U32), y=((2, 5), F32), **attributes):
+def product(
+    target="evops_scatter",
+    x=((1, 8), bool),
+    w=((2,), F32),
+    s=((2,), U32),
+    y=((2, 5), F32),
+    **attributes,
+):
     attributes = {"repeat": np.int64(2), "scheme": SCHEME, **attributes}
     fn = jax.ffi.ffi_call(target, jax.ShapeDtypeStruct(*y))
     return fn(*(jnp.ones(shape, dtype) for shape, dtype in (x, w, s)), **attributes)
 
 
-def push(ring=((4, 6), F32), x=((5,), bool), w=((1, 1), F32), s=((1, 1), U32), d=((1, 1), I32), t=((), I32), **a):
+def push(
+    ring=((4, 6), F32),
+    x=((5,), bool),
+    w=((1, 1), F32),
+    s=((1, 1), U32),
+    d=((1, 1), I32),
+    t=((), I32),
+    **a,
+):
     a = {
         "pre_offset": [0], "pre_size": [5], "post_offset": [0], "post_size": [6], "delay_column": [],
         "scheme": SCHEME, **a,
@@ -127,7 +158,11 @@ HANDLERS = [
     (product, {"w": ((3,), F32)}, r"weight is float32\[3\], expected float32\[2\]"),
     (product, {"w": ((2,), I32)}, r"weight is int32\[2\], expected float32\[2\]"),
     (product, {"s": ((2,), I32)}, r"seed is int32\[2\], expected uint32\[2\]"),
-    (product, {"y": ((2, 5), np.float16), "w": ((2,), np.float16)}, "expected int32, float32 or float64"),
+    (
+        product,
+        {"y": ((2, 5), np.float16), "w": ((2,), np.float16)},
+        "expected int32, float32 or float64",
+    ),
     (product, {"repeat": np.int64(0)}, "with repeat 0"),
     (product, {"repeat": np.int64(3)}, "2 instances for 1 rows of x with repeat 3"),
     (product, {"x": ((0, 8), bool)}, "2 instances for 0 rows"),

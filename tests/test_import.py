@@ -72,7 +72,9 @@ def copy_of_package(tmp_path):
     from pathlib import Path
 
     source = Path(evops.__file__).parent
-    shutil.copytree(source, tmp_path / "evops", ignore=shutil.ignore_patterns("_lib", "__pycache__"))
+    shutil.copytree(
+        source, tmp_path / "evops", ignore=shutil.ignore_patterns("_lib", "__pycache__")
+    )
     (tmp_path / "evops" / "_lib").mkdir()
     return tmp_path
 

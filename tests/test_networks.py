@@ -31,7 +31,9 @@ def simulate(model, seed, network=joglekar2018, n_steps=9500):
 
 
 def relative_to_published(model, rates, areas):
-    reference = dict(zip(published()["areas"], published()["published"][model.regime]["peak_hz"], strict=True))
+    reference = dict(
+        zip(published()["areas"], published()["published"][model.regime]["peak_hz"], strict=True)
+    )
     found = dict(zip(model.cortex.areas, rates.peak_hz, strict=True))
     return {a: found[a] / reference[a] for a in areas}
 
@@ -70,7 +72,9 @@ def test_delays_of_the_model():
     assert (delays[np.arange(29), :, np.arange(29)] == 20).all()
     mean = model.cortex.distance_mm[mt, v1] / 3.5 / 0.1
     far = delays[v1, :1600, mt]
-    assert far.mean() == pytest.approx(mean, rel=0.02) and far.std() == pytest.approx(0.1 * mean, rel=0.1)
+    assert far.mean() == pytest.approx(mean, rel=0.02) and far.std() == pytest.approx(
+        0.1 * mean, rel=0.1
+    )
     assert delays.min() >= 1 and delays.max() <= model.projection(3).max_delay
     assert (delays != model.delays(4)).any()
 
@@ -81,7 +85,10 @@ def test_noise_is_standard_normal_and_reproducible():
     z = np.asarray(draw(jnp.asarray(noise_key(5)), jnp.int32(7)), np.float64).reshape(-1)
     n = z.size
     assert abs(z.mean()) < 5.5 / n**0.5 and abs(z.var() - 1) < 5.5 * (2 / n) ** 0.5
-    assert abs((z**3).mean()) < 5.5 * (15 / n) ** 0.5 and abs((z**4).mean() - 3) < 5.5 * (96 / n) ** 0.5
+    assert (
+        abs((z**3).mean()) < 5.5 * (15 / n) ** 0.5
+        and abs((z**4).mean() - 3) < 5.5 * (96 / n) ** 0.5
+    )
     ranks = (np.arange(n) + 0.5) / n
     middle = slice(n // 1000, -n // 1000)
     assert np.abs(np.sort(z)[middle] - ndtri(ranks)[middle]).max() < 0.03
@@ -111,7 +118,9 @@ def test_rates_of_known_spikes():
     steps = np.arange(3000, 3000 + width).repeat(2)
     neurons = np.tile([0, model.per_area * 4 + model.n_exc - 1], width)
     inhibitory = np.full(50, model.n_exc)
-    run = Run(np.concatenate([steps, np.arange(50)]), np.concatenate([neurons, inhibitory]), 9500, 1.0)
+    run = Run(
+        np.concatenate([steps, np.arange(50)]), np.concatenate([neurons, inhibitory]), 9500, 1.0
+    )
     rates = measure.rates(model, run)
     assert rates.peak_hz[0] == rates.peak_hz[4] == pytest.approx(100 / 1600 / 0.01)
     assert rates.peak_hz[[1, 2, 3]].max() == 0 and rates.baseline_hz == 0
@@ -148,7 +157,11 @@ def own_data(tmp_path):
 
 
 BROKEN = [
-    ("fln.csv", lambda t: t.replace("0.732157206", "lots"), "line 2, column V2: expected a number, got 'lots'"),
+    (
+        "fln.csv",
+        lambda t: t.replace("0.732157206", "lots"),
+        "line 2, column V2: expected a number, got 'lots'",
+    ),
     ("fln.csv", lambda t: t.replace("0.732157206", "nan"), "expected finite numbers >= 0"),
     ("fln.csv", lambda t: t.replace("0.732157206", "-0.1"), "expected finite numbers >= 0"),
     ("fln.csv", lambda t: t.replace("0.732157206", "7"), "expected numbers from 0 to 1"),

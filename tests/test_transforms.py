@@ -40,7 +40,9 @@ def test_jit_and_scan(case, backend, rng):
         np.testing.assert_array_equal(y, call(events, weight, s))
 
 
-@pytest.mark.parametrize("axes", [(0, None, None), (None, 0, None), (None, None, 0), (0, 0, 0), (-1, 0, None)])
+@pytest.mark.parametrize(
+    "axes", [(0, None, None), (None, 0, None), (None, None, 0), (0, 0, 0), (-1, 0, None)]
+)
 def test_vmap(case, axes, backend, rng):
     draws = [case.draw(rng) for _ in range(3)]
     first = draws[0]
@@ -59,9 +61,16 @@ def test_vmap_of_vmap(case, backend, rng):
     draws = [case.draw(rng) for _ in range(3)]
     events, weight, seed = (np.stack(o) for o in zip(*draws, strict=True))
     call = partial(case.call, backend=backend)
-    orders = [((None, None, 0), (0, None, None)), ((0, None, None), (None, 0, 0)), ((None, 0, 0), (0, None, None))]
+    orders = [
+        ((None, None, 0), (0, None, None)),
+        ((0, None, None), (None, 0, 0)),
+        ((None, 0, 0), (0, None, None)),
+    ]
     for outer, inner in orders:
-        operands = [o if 0 in (a, b) else o[0] for o, a, b in zip((events, weight, seed), outer, inner, strict=True)]
+        operands = [
+            o if 0 in (a, b) else o[0]
+            for o, a, b in zip((events, weight, seed), outer, inner, strict=True)
+        ]
         y = jax.vmap(jax.vmap(call, inner), outer)(*operands)
         for i in range(3):
             for j in range(3):
@@ -74,7 +83,9 @@ def test_vmap_of_vmap(case, backend, rng):
 
 def test_gradients_are_those_of_the_dense_product(case, backend, rng):
     events, weight, seed = case.draw(rng)
-    y, pull = jax.vjp(lambda e, w: case.call(e, w, seed, backend), jnp.asarray(events), jnp.asarray(weight))
+    y, pull = jax.vjp(
+        lambda e, w: case.call(e, w, seed, backend), jnp.asarray(events), jnp.asarray(weight)
+    )
     ct = rng.normal(size=y.shape).astype(np.float32)
     in_events, in_weight = pull(jnp.asarray(ct))
 

@@ -29,7 +29,9 @@ def test_bits_equal_on_native_and_jnp(case, rng):
         np.testing.assert_array_equal(np.asarray(native), np.asarray(plain))
 
 
-@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int32", "float16", "bfloat16", "float32"])
+@pytest.mark.parametrize(
+    "dtype", ["bool", "int8", "uint8", "int32", "float16", "bfloat16", "float32"]
+)
 def test_every_event_dtype(case, dtype, backend, rng):
     events, weight, seed = case.draw(rng)
     cast = jnp.asarray(events).astype(dtype)
@@ -73,12 +75,16 @@ def test_python_weights_give_float32_and_int32(backend):
 
 
 def test_repeated_addition_is_rounded_each_time(backend):
-    y = evops.event_mv_prob_homo(np.ones(3000, bool), 0.1, 0.5, 3, shape=(50, 3000), backend=backend)
+    y = evops.event_mv_prob_homo(
+        np.ones(3000, bool), 0.1, 0.5, 3, shape=(50, 3000), backend=backend
+    )
     count = oracle.matrix((50, 3000), 0.5, 3).sum(1)
     np.testing.assert_array_equal(np.asarray(y), oracle.repeated_sum(np.float32(0.1), count))
 
 
-@pytest.mark.parametrize("seed", [-1, -(2**31), 2**32 - 3, 2**33 + 7, np.int64(-5), np.uint32(2**32 - 1)])
+@pytest.mark.parametrize(
+    "seed", [-1, -(2**31), 2**32 - 3, 2**33 + 7, np.int64(-5), np.uint32(2**32 - 1)]
+)
 def test_seeds_wrap(seed, backend):
     flags = {"shape": (30, 20), "backend": backend}
     wrapped = evops.event_mv_prob_homo(np.ones(20), 1.0, 0.2, int(seed) % 2**32, **flags)

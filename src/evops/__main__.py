@@ -17,9 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"evops {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command.add_joglekar2018(commands)
-    commands.add_parser("backends", help="show which backends are available and why not").set_defaults(
-        run=_backends
-    )
+    commands.add_parser(
+        "backends", help="show which backends are available and why not"
+    ).set_defaults(run=_backends)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)

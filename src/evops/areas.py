@@ -12,6 +12,7 @@ from evops import inputs
 from evops.connectivity.rules import LfsrGaps
 from evops.delays import DelayBuffer
 from evops.engine import bridge, ops
+from evops.engine.compat import Tracer
 from evops.errors import check_integer, check_static
 
 
@@ -20,17 +21,18 @@ class MultiAreaProjection:
     """Random synapses from all populations of all areas to all populations of all areas.
 
     Each pair of a source and a target population is a random matrix of its own: connection
-    probability `conn_prob`, one weight, one random stream. Pairs of zero weight cost nothing. A spike is
-    handled once, when it occurs: its weight is added to the slot of its arrival at every target.
+    probability `conn_prob`, one weight, one random stream. Pairs of zero weight cost nothing. A
+    spike is handled once, when it occurs: its weight is added to the slot of its arrival at every
+    target.
 
-    Neurons of one side are laid out as `(areas, neurons of an area)`, the populations of an area one
-    after another, for example 1600 excitatory and 400 inhibitory neurons as `(areas, 2000)`.
+    Neurons of one side are laid out as `(areas, neurons of an area)`, the populations of an area
+    one after another, for example 1600 excitatory and 400 inhibitory neurons as `(areas, 2000)`.
 
     Args:
         conn_prob: connection probability in (0, 1] (drawn as ``1 / ceil(1 / conn_prob)``).
-        weight: `(A_pre, P_pre, A_post, P_post)`, source area and population, target area and population;
-            the P axis of a side given as one number is left out, so with ``pre=1600, post=1600`` the
-            shape is `(A_pre, A_post)`. Float, any unit.
+        weight: `(A_pre, P_pre, A_post, P_post)`, source area and population, target area and
+            population; the P axis of a side given as one number is left out, so with ``pre=1600,
+            post=1600`` the shape is `(A_pre, A_post)`. Float, any unit.
         delay: in steps. One integer; or one per pair, in the shape of `weight` or as
             `(A_pre, A_post)`; or one per source neuron and target area, `(A_pre, N_pre, A_post)`.
         pre: neurons of each population of a source area, a number or a tuple of numbers.
@@ -76,18 +78,22 @@ class MultiAreaProjection:
             w = w.astype(jnp.float32)
         axes = 2 + isinstance(pre, tuple) + isinstance(post, tuple)
         if w.ndim != axes:
-            raise ValueError(f"weight must have {axes} axes for pre={pre}, post={post}, got {w.shape}")
+            raise ValueError(
+                f"weight must have {axes} axes for pre={pre}, post={post}, got {w.shape}"
+            )
         pre_areas, post_areas = w.shape[0], w.shape[1 + isinstance(pre, tuple)]
         sides = (Side(pre_areas, pre_sizes), Side(post_areas, post_sizes))
         full = (pre_areas, len(pre_sizes), post_areas, len(post_sizes))
         wanted = tuple(
             n
-            for n, kept in zip(full, (1, isinstance(pre, tuple), 1, isinstance(post, tuple)), strict=True)
+            for n, kept in zip(
+                full, (1, isinstance(pre, tuple), 1, isinstance(post, tuple)), strict=True
+            )
             if kept
         )
         if w.shape != wanted:
             raise ValueError(f"weight must have shape {wanted}, got {w.shape}")
-        if not isinstance(w, jax.core.Tracer) and bool(jnp.isnan(w).any()):
+        if not isinstance(w, Tracer) and bool(jnp.isnan(w).any()):
             raise ValueError("weight must not be NaN")
         steps, largest, per_neuron = _delays(delay, wanted, sides)
         longest = largest if max_delay is None else check_integer("max_delay", max_delay, 0)
@@ -100,7 +106,9 @@ class MultiAreaProjection:
         self.weight = by_target.reshape(sides[0].blocks, -1).astype(dtype)
         self.seeds = jnp.asarray(streams.reshape(sides[0].blocks, -1))
         self.delay = jnp.asarray(steps)
-        self._static = _Static(rule, *sides, _blocks(*sides, per_neuron), longest, bridge.choose(backend))
+        self._static = _Static(
+            rule, *sides, _blocks(*sides, per_neuron), longest, bridge.choose(backend)
+        )
 
     def tree_flatten(self):
         """Weights, seeds and delays are leaves; new values of them do not recompile."""
@@ -166,13 +174,13 @@ class MultiAreaProjection:
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """The populations of one side: areas, each with populations of these sizes one after another."""
+    """The populations of one side: areas, each with populations of these sizes in a row."""
 
     areas: int
     sizes: tuple[int, ...]
 
-    # Axes of (A_pre, P_pre, A_post, P_post) with the targets ordered by population, then by area: lines
-    # of equal length stand together in the kernels.
+    # Axes of (A_pre, P_pre, A_post, P_post) with the targets ordered by population, then by area:
+    # lines of equal length stand together in the kernels.
     by_population = (0, 1, 3, 2)
 
     @property

@@ -15,9 +15,9 @@ from evops.errors import check_integer
 class DelayBuffer:
     """Ring of the input that is still on its way to a group of neurons.
 
-    Slot ``(step + d) % slots`` holds the sums that arrive d steps from now. Projections add to it where
-    spikes occur (`MultiAreaProjection.push`) and `pop` hands out what arrives now. Updates are in place
-    inside ``jax.jit`` and ``lax.scan``.
+    Slot ``(step + d) % slots`` holds the sums that arrive d steps from now. Projections add to it
+    where spikes occur (`MultiAreaProjection.push`) and `pop` hands out what arrives now. Updates
+    are in place inside ``jax.jit`` and ``lax.scan``.
 
     Attributes:
         sums: `(slots, n)`, in the unit of the weights.

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 INT32_MAX = 2**31 - 1
 
@@ -25,7 +26,7 @@ class DataError(EvopsError, ValueError):
 
 def check_static(name: str, value: Any) -> None:
     """Raise where `value` is a tracer and a value known before compilation is needed."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         raise TypeError(
             f"{name} must be known before compilation, got a traced value; pass it as a Python "
             f"value, or mark it static in jax.jit (static_argnames={name!r})"

@@ -1,7 +1,8 @@
 """The published operators: products with matrices of the LFSR88 scheme, to the bit.
 
-Sources: BrainPy 2.5 and braintaichi 0.0.5 (operators), M. R. Joglekar et al. (2018), Neuron 98:222-234,
-doi:10.1016/j.neuron.2018.02.031 (the 29-area model that the multi-area operators were written for).
+Sources: BrainPy 2.5 and braintaichi 0.0.5 (operators), M. R. Joglekar et al. (2018), Neuron
+98:222-234, doi:10.1016/j.neuron.2018.02.031 (the 29-area model that the multi-area operators were
+written for).
 """
 
 import jax
@@ -32,7 +33,8 @@ def event_mv_prob_homo(
     inputs with False (then silent inputs cost nothing): the two are different matrices.
 
     Args:
-        events: `(n_in,)`; bool, or numbers where 0 and NaN are no event. An event's value is ignored.
+        events: `(n_in,)`; bool, or numbers where 0 and NaN are no event. An event's value is
+            ignored.
         weight: scalar or `(1,)`; added once per event, in float32 for a Python float. Any unit.
         conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
         seed: integer, negative seeds wrap modulo 2**32; may be traced.

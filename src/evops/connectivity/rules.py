@@ -14,8 +14,9 @@ class LfsrGaps:
     """The published scheme: gaps between synapses uniform on {1..clen}.
 
     ``clen = 2 ceil(1/p) - 1``, so the density that is really drawn is ``1 / ceil(1/p)``: exact for
-    p = 1, 1/2, 1/3 …, too low for every other p (0.15 gives 0.143, 0.9 gives 0.5). As published, lines
-    2k - 1 and 2k of one seed are identical and other nearby lines are related; hashed lines are not.
+    p = 1, 1/2, 1/3 …, too low for every other p (0.15 gives 0.143, 0.9 gives 0.5). As published,
+    lines 2k - 1 and 2k of one seed are identical and other nearby lines are related; hashed lines
+    are not.
 
     Args:
         p: connection probability, in (0, 1].
@@ -47,15 +48,15 @@ class LfsrGaps:
 
     @property
     def scheme(self) -> tuple[int, int, int]:
-        """`clen`, the multiplier with which the kernels divide by it (kernels/walk.py), `hashed`."""
+        """`clen`, the multiplier that divides by it in the kernels (kernels/walk.py), `hashed`."""
         return self.clen, min((1 << 32) // self.clen, (1 << 32) - 1), int(self.hashed)
 
     def streams(self, seed: int, count: int, lines: int) -> np.ndarray:
         """Seeds of `count` matrices of up to `lines` lines, none of which share a line.
 
         Matrix k has the lines ``streams[k] + 0 … streams[k] + lines - 1``. The seeds are hashes of
-        (seed, k); should two ranges overlap, or one contain the generator's all-zero states (line seeds 0
-        and 2**32 - 1), all are drawn again.
+        (seed, k); should two ranges overlap, or one contain the generator's all-zero states (line
+        seeds 0 and 2**32 - 1), all are drawn again.
 
         Args:
             seed: integer from 0 to 2**64 - 1.
@@ -70,8 +71,8 @@ class LfsrGaps:
         """
         if count * lines > 2**32 // (4 * max(count, 1)) and count * lines > 2**24:
             raise ValueError(
-                f"{count} matrices of {lines} lines each are too many for the 2**32 line seeds of the "
-                "published scheme"
+                f"{count} matrices of {lines} lines each are too many for the 2**32 line "
+                "seeds of the published scheme"
             )
         index = np.arange(count, dtype=np.uint32)
         low, high = np.array([[seed & 0xFFFFFFFF], [seed >> 32]], np.uint32)
@@ -82,4 +83,6 @@ class LfsrGaps:
             inside = count == 0 or (ordered[0] > 0 and ordered[-1] + lines < 2**32)
             if inside and np.all(np.diff(ordered) >= lines):
                 return streams
-        raise ValueError(f"no {count} ranges of {lines} line seeds apart were found for seed {seed}")
+        raise ValueError(
+            f"no {count} ranges of {lines} line seeds apart were found for seed {seed}"
+        )

@@ -2,13 +2,13 @@
 
 Every function works on uint32 values that wrap modulo 2**32 and uses only ``+ ^ << >> %``
 with literals below 2**31, so that the same source text runs on NumPy arrays, on jax arrays (x64 on
-or off) and, wrapped by ``taichi.func``, inside the native kernels, with equal bits. No float decides
-whether a synapse exists.
+or off) and, wrapped by ``taichi.func``, inside the native kernels, with equal bits. No float
+decides whether a synapse exists.
 
 The scheme here is the published one: LFSR88 words (P. L'Ecuyer, "Maximally equidistributed combined
 Tausworthe generators", Math. Comp. 65 (1996), doi:10.1090/S0025-5718-96-00696-5) and uniform gaps.
-A line (one row or column of the matrix) is walked like this, with `hashed_line_state` in its place where
-the neighbouring lines of a matrix must be independent::
+A line (one row or column of the matrix) is walked like this, with `hashed_line_state` in its place
+where the neighbouring lines of a matrix must be independent::
 
     state = line_state(seed + line)
     position = -1
@@ -29,8 +29,8 @@ def line_state(line_seed):
 def hashed_line_state(line_seed):
     """Generator state of a line, hashed from the same line seed: nearby lines are unrelated.
 
-    `line_state` of seeds 2k - 1 and 2k is the same state after one step, and that of nearby seeds is
-    linearly related (docs/published.md has the measurements).
+    `line_state` of seeds 2k - 1 and 2k is the same state after one step, and that of nearby seeds
+    is linearly related (docs/published.md has the measurements).
     """
     return mix(line_seed), mix(line_seed + 0x243F6A88), mix(line_seed + 0x05A308D3)
 

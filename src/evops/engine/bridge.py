@@ -46,7 +46,11 @@ def _library() -> tuple[ctypes.CDLL | None, str, BaseException | None]:
             return None, f"library {built_for} beside package {installed}: install again", None
         level = os.environ.get("EVOPS_ISA")
         if level and library.evops_select(level.encode()):
-            return None, f"EVOPS_ISA={level} is not x86-64 or x86-64-v3, or not supported here", None
+            return (
+                None,
+                f"EVOPS_ISA={level} is not x86-64 or x86-64-v3, or not supported here",
+                None,
+            )
         for target in TARGETS:
             ffi.register_ffi_target(target, ffi.pycapsule(getattr(library, target)), platform="cpu")
     except (OSError, AttributeError) as error:
@@ -57,8 +61,8 @@ def _library() -> tuple[ctypes.CDLL | None, str, BaseException | None]:
 def backends() -> dict[str, Backend]:
     """The backends, whether each is available here, and why not.
 
-    ``native`` are the compiled kernels; ``jnp`` is the complete path in plain JAX that every platform
-    has. The environment variable ``EVOPS_BACKEND`` or an operator's ``backend=`` chooses.
+    ``native`` are the compiled kernels; ``jnp`` is the complete path in plain JAX that every
+    platform has. The environment variable ``EVOPS_BACKEND`` or an operator's ``backend=`` chooses.
 
     Example:
         >>> import evops

@@ -2,12 +2,28 @@
 
 import jax
 from jax import ffi
+from jax.core import ShapedArray, Tracer
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-__all__ = ["Primitive", "ad", "batching", "debug_nans", "ffi", "mlir"]
+__all__ = [
+    "Primitive",
+    "ShapedArray",
+    "Tracer",
+    "ad",
+    "batching",
+    "debug_nans",
+    "ffi",
+    "mlir",
+    "zero_tangent",
+]
 
 
 def debug_nans() -> bool:
     """Whether jax was asked to stop at NaNs (``jax.debug_nans``)."""
     return bool(jax.config.jax_debug_nans)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def zero_tangent(value) -> ad.Zero:
+    """The symbolic zero tangent of a value."""
+    return ad.Zero.from_primal_value(value)  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,17 +1,17 @@
 """The primitives and their rules, each a rebind of the primitive itself.
 
-``product`` multiplies vectors by K random matrices at once. With ``C_k`` the 0/1 matrix that seed k draws
-(lines by positions) it computes, for row r(k) = (k // repeat) mod X of x,
+``product`` multiplies vectors by K random matrices at once. With ``C_k`` the 0/1 matrix that seed k
+draws (lines by positions) it computes, for row r(k) = (k // repeat) mod X of x,
 
     scatter:  y_k = w_k * (x_r @ C_k)        x along the lines, y along the positions
     gather:   y_k = w_k * (C_k @ x_r)        x along the positions, y along the lines
 
-It is bilinear in x and w, so jvp binds it with one tangent at a time, the transpose in x is the same
-product in the other direction, the transpose in w is a dot product with the cotangent, and a batch is
-more instances. Entries of x that are 0, and instances of weight 0, cost nothing (scatter).
+It is bilinear in x and w, so jvp binds it with one tangent at a time, the transpose in x is the
+same product in the other direction, the transpose in w is a dot product with the cotangent, and a
+batch is more instances. Entries of x that are 0, and instances of weight 0, cost nothing (scatter).
 
-``push`` adds spikes to a ring of delayed sums (slots, n_post) in place: linear in the ring, bilinear
-in x and w. ``pop`` takes the sums of one slot out of the ring, in place: linear.
+``push`` adds spikes to a ring of delayed sums (slots, n_post) in place: linear in the ring,
+bilinear in x and w. ``pop`` takes the sums of one slot out of the ring, in place: linear.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from evops.engine import walk
-from evops.engine.compat import ad, batching
+from evops.engine.compat import ShapedArray, ad, batching, zero_tangent
 from evops.engine.primitive import register
 
 # Element types of the native kernels; others are computed in `accumulator(dtype)` and cast.
@@ -31,7 +31,7 @@ NATIVE_DTYPES = ("int32", "float32", "float64")
 
 
 def accumulator(dtype) -> np.dtype:
-    """The type in which sums of `dtype` are made: half floats in float32, small integers in int32."""
+    """The type for sums of `dtype`: half floats in float32, small integers in int32."""
     dtype = np.dtype(dtype)
     if dtype.name in NATIVE_DTYPES:
         return dtype
@@ -50,7 +50,7 @@ def product(x, weight, seed, *, n_out, gather, repeat, scheme, backend) -> jax.A
 def _product_shape(x, weight, seed, *, n_out, repeat, **_):
     assert x.ndim == 2 and weight.shape == seed.shape == (weight.size,)
     assert weight.size % (x.shape[0] * repeat) == 0
-    return jax.core.ShapedArray((weight.shape[0], n_out), weight.dtype)
+    return ShapedArray((weight.shape[0], n_out), weight.dtype)
 
 
 def _product_native(*, n_out, gather, repeat, scheme):
@@ -73,7 +73,7 @@ def _product_jvp(primals, tangents, **statics):
         tangent = bind(dx.astype(weight.dtype), weight, seed)
     if not _is_zero(dw):
         tangent = _add(tangent, bind(x, dw, seed))
-    return out, ad.Zero.from_primal_value(out) if tangent is None else tangent
+    return out, zero_tangent(out) if tangent is None else tangent
 
 
 def _is_zero(tangent) -> bool:
@@ -85,9 +85,7 @@ def _product_transpose(ct, x, weight, seed, *, n_out, gather, repeat, **statics)
         return None, None, None
     if ad.is_undefined_primal(x):
         rows, n_x = x.aval.shape
-        back = product_p.bind(
-            ct, weight, seed, n_out=n_x, gather=not gather, repeat=1, **statics
-        )
+        back = product_p.bind(ct, weight, seed, n_out=n_x, gather=not gather, repeat=1, **statics)
         return back.reshape(-1, rows, repeat, n_x).sum((0, 2)), None, None
     unit = jnp.ones(seed.shape, ct.dtype)
     hits = product_p.bind(x, unit, seed, n_out=n_out, gather=gather, repeat=repeat, **statics)
@@ -97,7 +95,7 @@ def _product_transpose(ct, x, weight, seed, *, n_out, gather, repeat, **statics)
 def _product_batch(operands, dims, *, repeat, **statics):
     x, weight, seed = operands
     size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
-    instances = (weight.size if dims[1] is None else weight.size // size)
+    instances = weight.size if dims[1] is None else weight.size // size
     weight, seed = (
         batching.bdim_at_front(o, d, size).reshape(-1)
         for o, d in zip((weight, seed), dims[1:], strict=True)
@@ -148,9 +146,7 @@ class Blocks:
 
     def line_of(self) -> np.ndarray:
         """Index of every pre neuron inside its block."""
-        return self._per_neuron(
-            [np.arange(size, dtype=np.int32) for size in self.pre_size]
-        )
+        return self._per_neuron([np.arange(size, dtype=np.int32) for size in self.pre_size])
 
 
 def push(ring, x, weight, seed, delay, step, *, blocks: Blocks, scheme, backend) -> jax.Array:
@@ -165,7 +161,7 @@ def _push_shape(ring, x, weight, seed, delay, step, *, blocks, **_):
     assert ring.ndim == 2 and x.shape == (blocks.n_pre,) and step.shape == ()
     assert weight.shape == seed.shape == pair and weight.dtype == ring.dtype
     assert delay.ndim == 2 and delay.shape[0] == (x.shape[0] if blocks.delay_column else pair[0])
-    return jax.core.ShapedArray(ring.shape, ring.dtype)
+    return ShapedArray(ring.shape, ring.dtype)
 
 
 def _push_native(*, blocks, scheme):
@@ -242,22 +238,20 @@ def pop(ring, step, *, backend) -> tuple[jax.Array, jax.Array]:
 def _pop_shape(ring, step, **_):
     assert ring.ndim == 2 and step.shape == ()
     return [
-        jax.core.ShapedArray(ring.shape, ring.dtype),
-        jax.core.ShapedArray(ring.shape[1:], ring.dtype),
+        ShapedArray(ring.shape, ring.dtype),
+        ShapedArray(ring.shape[1:], ring.dtype),
     ]
 
 
 def _pop_jvp(primals, tangents, **statics):
     out = pop_p.bind(*primals, **statics)
     if _is_zero(tangents[0]):
-        return out, [ad.Zero.from_primal_value(o) for o in out]
+        return out, [zero_tangent(o) for o in out]
     return out, pop_p.bind(tangents[0], primals[1], **statics)
 
 
 def _pop_transpose(cts, ring, step, **_):
-    ct_ring, ct_now = (
-        jnp.zeros(ct.aval.shape, ct.aval.dtype) if isinstance(ct, ad.Zero) else ct for ct in cts
-    )
+    ct_ring, ct_now = map(ad.instantiate_zeros, cts)
     return jax.lax.dynamic_update_index_in_dim(ct_ring, ct_now, step, 0), None
 
 

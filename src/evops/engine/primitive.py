@@ -13,7 +13,7 @@ from evops.engine.compat import Primitive, ad, batching, ffi, mlir
 def register(
     name: str,
     *,
-    shape: Callable[..., jax.core.ShapedArray],
+    shape: Callable[..., Any],
     value: Callable[..., Any],
     jvp: Callable[..., Any],
     transpose: Callable[..., Any],
@@ -24,8 +24,9 @@ def register(
 ) -> Primitive:
     """A primitive with every rule set.
 
-    Each rule gets the statics as keywords. `value` is the jnp path, used wherever the native library
-    is not; it and `native`, which names the FFI target and its attributes, do not get ``backend``.
+    Each rule gets the statics as keywords. `value` is the jnp path, used wherever the native
+    library is not; it and `native`, which names the FFI target and its attributes, do not get
+    ``backend``.
     `aliases` maps operands to the results that may take over their memory.
     """
     primitive = Primitive(name)

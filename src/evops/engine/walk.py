@@ -7,7 +7,6 @@ positions in the same order within a line; only silent neurons are skipped, in c
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -24,7 +23,6 @@ def _walk(line_seed, n, scheme: Scheme, visit: Callable, carry: Any) -> Any:
 
     `line_seed` and `n` (positions per line) are uint32 arrays of one shape.
     """
-
     start = sampler.hashed_line_state if scheme[2] else sampler.line_state
 
     def advance(state, position):
@@ -46,7 +44,7 @@ def _walk(line_seed, n, scheme: Scheme, visit: Callable, carry: Any) -> Any:
 
 
 def scatter_lines(out, seed, index, base, n, value, scheme: Scheme):
-    """``out[base + position] += value`` for every line; `out` is flat, a line with n = 0 is idle."""
+    """``out[base + position] += value`` for every line; `out` is flat, n = 0 is an idle line."""
 
     def visit(out, position, alive):
         target = jnp.where(alive, base + position, out.shape[0])
@@ -67,7 +65,7 @@ def gather_lines(x, seed, index, base, n, weight, scheme: Scheme):
 
 
 def over_nonzero(x, size: int, body: Callable, carry: Any) -> Any:
-    """`carry` after ``carry = body(carry, index, valid)`` over the non-zero entries, `size` at a time."""
+    """`carry` after ``body(carry, index, valid)`` over the non-zero entries, `size` at a time."""
     rank = jnp.cumsum((x != 0).astype(jnp.int32))
     count = rank[-1]
     place = jnp.arange(size, dtype=jnp.int32)
@@ -156,7 +154,7 @@ def pop(ring, step):
 
 
 def push_transpose(ct, x, weight, seed, delay, step, *, blocks, scheme: Scheme):
-    """Cotangents of `x` and `weight` for a cotangent of the ring; one of the two is None: the unknown."""
+    """Cotangents of `x` and `weight` for one of the ring; the unknown of the two is None."""
     known = jnp.ones_like(seed, ct.dtype) if weight is None else weight
     lines = _push_lines(ct.shape, known, seed, delay, step, blocks)
     flat = ct.reshape(-1)
@@ -182,5 +180,3 @@ def push_transpose(ct, x, weight, seed, delay, step, *, blocks, scheme: Scheme):
 
     everyone = jnp.ones(blocks.n_pre, bool)
     return over_nonzero(everyone, size, add_x, jnp.zeros(blocks.n_pre, ct.dtype)), None
-
-

@@ -24,7 +24,7 @@ def add_joglekar2018(commands) -> None:
     parser = commands.add_parser(
         "joglekar2018",
         help="the 29-area macaque model of Joglekar et al. (2018)",
-        description="Simulate the 29-area macaque model of Joglekar et al. (2018), Neuron 98:222-234.",
+        description="The 29-area macaque model of Joglekar et al. (2018), Neuron 98:222-234.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
@@ -33,16 +33,45 @@ def add_joglekar2018(commands) -> None:
     add("--seed", type=int, default=1, help="noise and initial potentials")
     add("--network-seed", type=int, default=None, help="synapses and delays; --seed if not given")
     add("--dt", type=float, default=0.1, metavar="MS", help="time step")
-    add("--pulse", type=float, default=None, metavar="MV", help="pulse to V1; the regime's if not given")
-    add("--pulse-ms", type=float, default=None, metavar="MS", help="its length; the regime's if not given")
+    add(
+        "--pulse",
+        type=float,
+        default=None,
+        metavar="MV",
+        help="pulse to V1; the regime's if not given",
+    )
+    add(
+        "--pulse-ms",
+        type=float,
+        default=None,
+        metavar="MS",
+        help="its length; the regime's if not given",
+    )
     add("--v-initial", type=float, nargs=2, default=None, metavar=("LOW", "HIGH"),
-        help="range of initial potentials in mV; -70 -50 (the authors'), in the sync regimes -70 -60")  # fmt: skip
+        help="initial potentials in mV; -70 -50 (the authors'), sync regimes -70 -60")  # fmt: skip
     add("--trials", type=int, default=1, help="trials, with seeds from --seed on")
-    add("--networks", type=int, default=2, help="connectivities that several trials are divided among")
+    add(
+        "--networks",
+        type=int,
+        default=2,
+        help="connectivities that several trials are divided among",
+    )
     add("--as-published", action="store_true", help="BrainPy's notebook, faults included")
-    add("--backend", choices=bridge.BACKENDS, default=None, help="the fastest there is if not given")
-    add("--data", metavar="DIR", default=None, help="own connectivity tables, CSV or the published .mat")
-    add("--out", metavar="DIR", default=None, help="write joglekar2018.json and joglekar2018.png there")
+    add(
+        "--backend", choices=bridge.BACKENDS, default=None, help="the fastest there is if not given"
+    )
+    add(
+        "--data",
+        metavar="DIR",
+        default=None,
+        help="own connectivity tables, CSV or the published .mat",
+    )
+    add(
+        "--out",
+        metavar="DIR",
+        default=None,
+        help="write joglekar2018.json and joglekar2018.png there",
+    )
     add("--no-plot", action="store_true", help="no picture")
     parser.set_defaults(run=joglekar2018_command)
 
@@ -53,9 +82,13 @@ def joglekar2018_command(options) -> int:
     out = None if options.out is None else _writable(options.out)
     network = joglekar2018_notebook if options.as_published else joglekar2018
     seeds = _seeds(options)
-    print(f"{model.areas} areas of {model.n_exc} + {model.n_inh} neurons, {_synapses(model):,} synapses, "
-          f"{options.regime}, {n_steps} steps of {model.dt:g} ms, backend "
-          f"{bridge.choose(options.backend)}", flush=True)  # fmt: skip
+    what = "BrainPy's notebook" if options.as_published else "default model"
+    print(
+        f"{what}, {options.regime}: {model.areas} areas of {model.n_exc} + {model.n_inh} neurons, "
+        f"{_synapses(model):,} synapses, {n_steps} steps of {model.dt:g} ms, "
+        f"backend {bridge.choose(options.backend)}",
+        flush=True,
+    )
     parameters, state = network.setup(model, *seeds[0])
     simulator = Simulator.compile(partial(network.step, model), parameters, state)
     print(f"compiled in {simulator.compile_seconds:.2f} s", flush=True)
@@ -102,7 +135,9 @@ def _model(options) -> tuple[Model, int]:
     )
     duration = check_real("duration", options.duration)
     if not model.dt <= duration <= 1e7:
-        raise ValueError(f"duration must be from one step ({model.dt} ms) to 1e7 ms, got {duration}")
+        raise ValueError(
+            f"duration must be from one step ({model.dt} ms) to 1e7 ms, got {duration}"
+        )
     for name in ("trials", "networks"):
         if not 1 <= getattr(options, name) <= 10_000:
             raise ValueError(f"{name} must be from 1 to 10000, got {getattr(options, name)}")
@@ -148,14 +183,16 @@ def _progress(n_steps: int, label: str):
         yield None
         return
     with tqdm(
-        total=n_steps, desc=label or None, unit=" steps", file=sys.stderr, mininterval=0.2, leave=False,
-        disable=None,
+        total=n_steps, desc=label or None, unit=" steps", file=sys.stderr, mininterval=0.2,
+        leave=False, disable=None,
     ) as bar:  # fmt: skip
         yield bar.update
 
 
 def _trial(model: Model, seed: int, network_seed: int, rates: measure.Rates) -> dict[str, Any]:
-    shown = {a: round(float(r), 2) for a, r in zip(model.cortex.areas, rates.response_hz, strict=True)}
+    shown = {
+        a: round(float(r), 2) for a, r in zip(model.cortex.areas, rates.response_hz, strict=True)
+    }
     return {
         "seed": seed,
         "network_seed": network_seed,
@@ -171,7 +208,10 @@ def _print_trials(trials: list[dict[str, Any]]) -> None:
     areas = list(trials[0]["response_hz"])
     print("\nseed  network  " + "".join(f"{a:>7}" for a in areas) + "  responding  baseline")
     for t in trials:
-        marks = "  runaway" * t["runaway"] + "  ignition before the stimulus" * t["ignition_before_stimulus"]
+        marks = (
+            "  runaway" * t["runaway"]
+            + "  ignition before the stimulus" * t["ignition_before_stimulus"]
+        )
         peaks = "".join(f"{t['response_hz'][a]:7.1f}" for a in areas)
         print(f"{t['seed']:>4}  {t['network_seed']:>7}  {peaks}  {t['responding_areas']:>10}"
               f"  {t['baseline_hz']:8.2f}{marks}")  # fmt: skip
@@ -189,6 +229,9 @@ def _write(out: Path, model: Model, run: Run, rates: measure.Rates, measured, pl
         try:
             report.draw(path, model, run, rates, len(measured["trials"]))
         except ImportError:
-            print("no picture: matplotlib is missing (pip install 'jax-evops[networks]')", file=sys.stderr)
+            print(
+                "no picture: matplotlib is missing (pip install 'jax-evops[networks]')",
+                file=sys.stderr,
+            )
             return
         print(f"wrote {path}")

@@ -1,13 +1,14 @@
 """The 29-area spiking model of macaque cortex of Joglekar et al. (2018).
 
-Source: M. R. Joglekar, J. F. Mejias, G. R. Yang, X.-J. Wang (2018), "Inter-areal balanced amplification
-enhances signal propagation in a large-scale circuit model of the primate cortex", Neuron 98:222-234,
-doi:10.1016/j.neuron.2018.02.031. Each area has 1600 excitatory and 400 inhibitory leaky integrate-and-fire
-neurons; areas are connected by their fractions of labelled neurons, with delays by distance.
+Source: M. R. Joglekar, J. F. Mejias, G. R. Yang, X.-J. Wang (2018), "Inter-areal balanced
+amplification enhances signal propagation in a large-scale circuit model of the primate cortex",
+Neuron 98:222-234, doi:10.1016/j.neuron.2018.02.031. Each area has 1600 excitatory and 400
+inhibitory leaky integrate-and-fire neurons; areas are connected by their fractions of labelled
+neurons, with delays by distance.
 
 One step of 0.1 ms, as in the authors' Brian code: neurons that are not refractory are integrated
-(Euler-Maruyama) and spike above threshold; spikes go to the slots of their arrival; input that arrives now is
-added to neurons that are free; neurons that spiked are reset.
+(Euler-Maruyama) and spike above threshold; spikes go to the slots of their arrival; input that
+arrives now is added to neurons that are free; neurons that spiked are reset.
 """
 
 import dataclasses
@@ -61,17 +62,23 @@ class Model:
             raise ValueError(f"dt must be from 0.01 to 1 ms, got {dt}")
         check_integer("n_exc", self.n_exc, 1)
         check_integer("n_inh", self.n_inh, 1)
-        pulse = self.set["pulse_mv"] if self.pulse_mv is None else check_real("pulse", self.pulse_mv)
-        length = self.set["pulse_ms"] if self.pulse_ms is None else check_real("pulse_ms", self.pulse_ms)
+        pulse = (
+            self.set["pulse_mv"] if self.pulse_mv is None else check_real("pulse", self.pulse_mv)
+        )
+        length = (
+            self.set["pulse_ms"] if self.pulse_ms is None else check_real("pulse_ms", self.pulse_ms)
+        )
         if length < 0:
             raise ValueError(f"pulse_ms must be at least 0 ms, got {length}")
-        # The sync regimes ignite at the start when potentials begin near threshold (docs/joglekar2018.md).
+        # The sync regimes ignite at the start when potentials begin near threshold
+        # (docs/joglekar2018.md).
         quiet = (-70.0, -60.0) if self.regime.startswith("sync") else (-70.0, -50.0)
         low, high = quiet if self.v_initial is None else self.v_initial
         low, high = check_real("v_initial[0]", low), check_real("v_initial[1]", high)
         if not low <= high <= self.base["v_threshold_mv"]:
             raise ValueError(
-                f"v_initial must be low <= high <= {self.base['v_threshold_mv']} mV, got {low}, {high}"
+                f"v_initial must be low <= high <= {self.base['v_threshold_mv']} mV, got "
+                f"{low}, {high}"
             )
         for name, value in (("pulse_mv", pulse), ("pulse_ms", length), ("v_initial", (low, high))):
             object.__setattr__(self, name, value)
@@ -119,8 +126,8 @@ class Model:
     def delays(self, seed: int) -> np.ndarray:
         """`(areas, neurons, areas)` steps from every neuron to every area.
 
-        Local delays are exact. Long-range ones have a standard deviation of 10 % of their mean, one value
-        per axon and target area, cut at 5 standard deviations, and are rounded.
+        Local delays are exact. Long-range ones have a standard deviation of 10 % of their mean, one
+        value per axon and target area, cut at 5 standard deviations, and are rounded.
         """
         mean = self.mean_delay_ms()[:, None, :]
         rng = np.random.default_rng([seed, 1])
@@ -151,21 +158,23 @@ class Model:
         return rng.uniform(low, high, (self.areas, self.per_area)).astype(np.float32)
 
     def drive(self, n) -> Any:
-        """`(areas, neurons)` external input in mV at step `n`: background, and the pulse to V1 E."""
+        """`(areas, neurons)` external input in mV at step `n`: background, pulse to V1 E."""
         background = np.repeat(
-            np.float32([self.set["ext_e_mv"], self.set["ext_i_mv"]]), (self.n_exc, self.n_inh)
+            np.array([self.set["ext_e_mv"], self.set["ext_i_mv"]], np.float32),
+            (self.n_exc, self.n_inh),
         )
         on = self.steps(ONSET_MS)
         off = on + self.steps(self.pulse_ms)
         area, neuron = (
-            jax.lax.broadcasted_iota(jnp.int32, (self.areas, self.per_area), axis) for axis in (0, 1)
+            jax.lax.broadcasted_iota(jnp.int32, (self.areas, self.per_area), axis)
+            for axis in (0, 1)
         )
         pulse = jnp.where((n >= on) & (n < off), jnp.float32(self.pulse_mv), 0)
         return background + jnp.where((area == 0) & (neuron < self.n_exc), pulse, 0)
 
     def per_neuron(self, exc: float, inh: float) -> np.ndarray:
         """`(neurons,)`: one value for the E and one for the I neurons of an area."""
-        return np.repeat(np.float32([exc, inh]), (self.n_exc, self.n_inh))
+        return np.repeat(np.array([exc, inh], np.float32), (self.n_exc, self.n_inh))
 
 
 class State(NamedTuple):
@@ -188,7 +197,9 @@ def setup(model: Model, seed: int, network_seed: int) -> tuple[Parameters, State
     projection = model.projection(network_seed)
     v = jnp.asarray(model.initial_v(seed))
     never = jnp.full(v.shape, -(2**30), jnp.int32)
-    return Parameters(projection, jnp.asarray(noise_key(seed))), State(v, never, projection.buffer())
+    return Parameters(projection, jnp.asarray(noise_key(seed))), State(
+        v, never, projection.buffer()
+    )
 
 
 def step(model: Model, parameters: Parameters, state: State, n) -> tuple[State, jax.Array]:

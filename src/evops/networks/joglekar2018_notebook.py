@@ -1,13 +1,14 @@
 """The 29-area model as BrainPy's notebook has it, faults included, for comparison.
 
-It runs on the operators that the notebook registers, `evops.multi_area_event_mv_prob_homo_E` and `..._I`.
-Kept from it, and not to be used for science: every target area sees the spikes with the local delay (long-range
-delays of up to 16.6 ms are lost); that delay is two steps too long; the E→I connections reuse the random streams
-of E→E, and I→I those of I→E; the seeds of the 841 pairs are drawn from 0 to 99999 and overlap. Membranes follow
-exponential Euler, and input is added without a threshold test before the next update.
+It runs on the operators that the notebook registers, `evops.multi_area_event_mv_prob_homo_E` and
+`..._I`. Kept from it, and not to be used for science: every target area sees the spikes with the
+local delay (long-range delays of up to 16.6 ms are lost); that delay is two steps too long; the E→I
+connections reuse the random streams of E→E, and I→I those of I→E; the seeds of the 841 pairs are
+drawn from 0 to 99999 and overlap. Membranes follow exponential Euler, and input is added without a
+threshold test before the next update.
 
-Source: BrainPy documentation, "(Joglekar, et. al, 2018): Inter-areal Balanced Amplification taichi customized
-operators"; the model is that of doi:10.1016/j.neuron.2018.02.031.
+Source: BrainPy documentation, "(Joglekar, et. al, 2018): Inter-areal Balanced Amplification
+taichi customized operators"; the model is that of doi:10.1016/j.neuron.2018.02.031.
 """
 
 from typing import NamedTuple

@@ -1,8 +1,9 @@
 """Connectivity of the 29 cortical areas of the macaque, from the package or from a user's files.
 
 Sources: N. T. Markov et al. (2014), Cereb Cortex 24:17-36, doi:10.1093/cercor/bhs270 (fractions of
-labelled neurons); M. Ercsey-Ravasz et al. (2013), Neuron 80:184-197, doi:10.1016/j.neuron.2013.07.036
-(distances); R. Chaudhuri et al. (2015), Neuron 88:419-431, doi:10.1016/j.neuron.2015.09.008 (hierarchy).
+labelled neurons); M. Ercsey-Ravasz et al. (2013), Neuron 80:184-197,
+doi:10.1016/j.neuron.2013.07.036 (distances); R. Chaudhuri et al. (2015), Neuron 88:419-431,
+doi:10.1016/j.neuron.2015.09.008 (hierarchy).
 """
 
 import csv
@@ -43,8 +44,9 @@ def load(folder: str | Path | None = None) -> Cortex:
     """The tables of the package, or those in `folder`.
 
     Args:
-        folder: a directory with ``fln.csv``, ``hierarchy.csv`` and ``distance_mm.csv`` in the form of the
-            package's own, or with the published ``efelenMatpython.mat``, ``hierValspython.mat`` and
+        folder: a directory with ``fln.csv``, ``hierarchy.csv`` and ``distance_mm.csv`` in the form
+            of the package's own, or with the published ``efelenMatpython.mat``,
+            ``hierValspython.mat`` and
             ``subgraphWiring29.mat``.
 
     Raises:
@@ -101,7 +103,9 @@ def _from_mat(folder: Path, areas: tuple[str, ...]) -> Cortex:
     try:
         from scipy.io import loadmat
     except ImportError as error:
-        raise DataError("reading .mat files needs scipy: pip install 'jax-evops[networks]'") from error
+        raise DataError(
+            "reading .mat files needs scipy: pip install 'jax-evops[networks]'"
+        ) from error
     tables = {}
     for table, (_, file, variable) in TABLES.items():
         path = folder / file
@@ -133,6 +137,7 @@ def _checked(areas: tuple[str, ...], tables: dict[str, np.ndarray], folder: Path
     for table in ("fln", "hierarchy"):
         if tables[table].max() > 1:
             raise DataError(
-                f"{folder}, {TABLES[table][0]}: expected numbers from 0 to 1, got {tables[table].max()}"
+                f"{folder}, {TABLES[table][0]}: expected numbers from 0 to 1, got "
+                f"{tables[table].max()}"
             )
     return Cortex(areas, **tables)

@@ -9,10 +9,12 @@ from evops.networks.joglekar2018 import ONSET_MS, Model
 from evops.networks.simulate import Run
 
 WINDOW_MS = 10.0
-# Windows start every 5 ms: then the largest rates before the stimulus have the published mean over areas
-# (async_weak 1.95 Hz, published 1.94; async_strong 2.15 and 2.16; a window at every step gives 2.10, 2.30).
+# Windows start every 5 ms: then the largest rates before the stimulus have the published mean over
+# areas (async_weak 1.95 Hz, published 1.94; async_strong 2.15 and 2.16; a window at every step
+# gives 2.10, 2.30).
 SLIDE_MS = 5.0
-# Potentials settle from their initial values in this time; rates before the stimulus are taken after it.
+# Potentials settle from their initial values in this time; rates before the stimulus are taken
+# after it.
 SETTLE_MS = 100.0
 # In the sync regimes peaks are taken within this time of the onset (later ones belong to runaways).
 SYNC_RESPONSE_MS = 35.0
@@ -49,7 +51,9 @@ def rates(model: Model, run: Run) -> Rates:
     exc = run.neurons % model.per_area < model.n_exc
     area = run.neurons[exc] // model.per_area
     flat = run.steps[exc].astype(np.int64) * model.areas + area
-    counts = np.bincount(flat, minlength=run.n_steps * model.areas).reshape(run.n_steps, model.areas)
+    counts = np.bincount(flat, minlength=run.n_steps * model.areas).reshape(
+        run.n_steps, model.areas
+    )
     sliding = sliding_hz(model, counts)
     begin = np.arange(len(sliding)) * SLIDE_MS
     end = begin + WINDOW_MS

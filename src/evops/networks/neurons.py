@@ -7,8 +7,9 @@ from jaxtyping import Array, Float32, Int, UInt32
 
 from evops.connectivity import sampler
 
-# Standard normal quantile of (1 + u) / 2 as u P(t), t = w / 8.7 - 1, w = -log(1 - u^2): coefficients of P
-# by rising power, a Chebyshev fit on 0 <= w <= 17.4; the error is below 4e-5 for every 24-bit u.
+# Standard normal quantile of (1 + u) / 2 as u P(t), t = w / 8.7 - 1, w = -log(1 - u^2):
+# coefficients of P by rising power, a Chebyshev fit on 0 <= w <= 17.4; the error is below 4e-5 for
+# every 24-bit u.
 _QUANTILE = (
     3.9350422, 2.0873549, -0.48907001, 0.19771208, -0.074973609, 0.037407873,
     0.02966378, -0.15373883, 0.1087729, 0.042046461, -0.04532086,
@@ -25,9 +26,9 @@ def normal(
 ) -> Float32[Array, "*shape"]:
     """Standard normal numbers of one time step, a pure function of (key, step, position).
 
-    Counter-based: each number hashes its position with a 64-bit key of the step and goes through the
-    normal quantile. About four times as fast as ``jax.random.normal`` on a CPU. Numbers lie within 5.4
-    standard deviations.
+    Counter-based: each number hashes its position with a 64-bit key of the step and goes through
+    the normal quantile. About four times as fast as ``jax.random.normal`` on a CPU. Numbers lie
+    within 5.4 standard deviations.
     """
     k0, k1 = _step_key(key, step.astype(jnp.uint32))
     position = lax.iota(jnp.uint32, int(np.prod(shape))).reshape(shape)

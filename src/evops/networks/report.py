@@ -22,7 +22,9 @@ def table(model: Model, rates: Rates) -> str:
     for i, area in enumerate(model.cortex.areas):
         theirs = f"{known[area]:11.1f}" if area in known else f"{'':>11}"
         mark = "  *" if rates.response_hz[i] > 2 * rates.before_hz[i] else ""
-        lines.append(f"{area:<8}{rates.response_hz[i]:9.1f}{theirs}{rates.before_hz[i]:11.1f}{mark}")
+        lines.append(
+            f"{area:<8}{rates.response_hz[i]:9.1f}{theirs}{rates.before_hz[i]:11.1f}{mark}"
+        )
     expected = published()["responding_areas"][model.regime]
     theirs = " or ".join(map(str, expected)) if isinstance(expected, list) else expected
     lines += [
@@ -123,14 +125,17 @@ def draw(path: Path, model: Model, run: Run, rates: Rates, trials: int = 1) -> N
         aspect="auto", cmap="magma", interpolation="nearest",
         norm=PowerNorm(0.5, vmin=0, vmax=max(10.0, float(smooth.max(initial=0)))),
         extent=(
-            (WINDOW_MS - SLIDE_MS) / 2, (WINDOW_MS + SLIDE_MS * (2 * len(smooth) - 1)) / 2, n - 0.5, -0.5
+            (WINDOW_MS - SLIDE_MS) / 2, (WINDOW_MS + SLIDE_MS * (2 * len(smooth) - 1)) / 2, n - 0.5,
+            -0.5
         ),
     )  # fmt: skip
     for edge in pulse:
         rate.axvline(edge, color="white", lw=0.8, ls=":")
     rate.set(xlim=(0, duration), xlabel="time (ms)", title="rate in 10 ms windows")
     for i, peak in enumerate(rates.response_hz):
-        rate.text(1.01, i, f"{peak:.0f}", transform=rate.get_yaxis_transform(), va="center", fontsize=8)
+        rate.text(
+            1.01, i, f"{peak:.0f}", transform=rate.get_yaxis_transform(), va="center", fontsize=8
+        )
     figure.colorbar(picture, ax=rate, label="rate (Hz); numbers: peak of the area", pad=0.08)
     figure.suptitle(
         f"29-area macaque model, {model.regime}: {rates.responding} responding areas, "

@@ -33,7 +33,7 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Simulator:
-    """A compiled network: ``step(parameters, state, n) -> (state, spikes)``, CHUNK steps at a time."""
+    """A compiled network: ``step(parameters, state, n) -> (state, spikes)``, CHUNK at a time."""
 
     chunk: Callable
     compile_seconds: float
@@ -51,7 +51,9 @@ class Simulator:
         compiled = jax.jit(chunk, donate_argnums=1).lower(parameters, state, start).compile()
         return cls(compiled, time.perf_counter() - begin)
 
-    def run(self, parameters: Any, state: Any, n_steps: int, progress: Callable | None = None) -> Run:
+    def run(
+        self, parameters: Any, state: Any, n_steps: int, progress: Callable | None = None
+    ) -> Run:
         """Simulate `n_steps`; `state` is used up. `progress(steps)` is called as chunks finish."""
         times, neurons = [], []
         parameters, state = jax.block_until_ready(jax.device_put((parameters, state)))
