@@ -52,6 +52,17 @@ def test_async_weak_is_within_published_bounds(network):
     assert all(abs(r - 1) < 0.15 for r in ratios.values()), ratios
 
 
+def test_async_strong_reaches_the_published_rates():
+    """Means over three seeds until the end of the pulse; what follows is bistable."""
+    model = Model("async_strong")
+    trials = [simulate(model, seed, n_steps=4550) for seed in (1, 2, 3)]
+    mean = measure.mean(trials)
+    assert not mean.runaway and not mean.ignition
+    assert 12 <= mean.responding <= 18
+    ratios = relative_to_published(model, mean, (*WITHIN, "TEpd"))
+    assert all(abs(r - 1) < 0.15 for r in ratios.values()), ratios
+
+
 def test_weights_of_the_model():
     model = Model("async_strong")
     p, h, fln = model.set, model.cortex.hierarchy, model.cortex.fln

@@ -42,7 +42,7 @@ class Parameters(NamedTuple):
 
 
 def setup(model: Model, seed: int, network_seed: int) -> tuple[Parameters, State]:
-    """Parameters and initial state of one trial; potentials start in the notebook's range."""
+    """Parameters and initial state of one trial."""
     rng = np.random.default_rng([network_seed, 3])
     n = model.areas
     w = model.weights().astype(np.float32)
