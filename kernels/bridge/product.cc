@@ -38,56 +38,55 @@ void ScatterRows(const X* x, const T* weight, const uint32_t* seed, T* y, const 
   }
 }
 
-ffi::Error Scatter(ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
-                   ffi::Result<ffi::AnyBuffer> y, int64_t repeat, Integers scheme_words) {
+template <class T>
+void GatherRows(const T* x, const T* weight, const uint32_t* seed, T* y, const Shape& s,
+                const Scheme& scheme) {
+  if (s.n_x == 0) return;
+  for (int64_t k = 0; k < s.instances; ++k) {
+    if (weight[k] == T(0)) continue;
+    const T* row = x + (k / s.repeat) % s.rows * s.n_x;
+    Call(Element<T>::Gather(), Array(row, s.n_x), Array(weight + k, 1), Array(seed + k, 1),
+         Array(scheme.words, 3), Array(y + k * s.n_out, s.n_out));
+  }
+}
+
+ffi::Error Product(const char* op, bool gather, ffi::AnyBuffer x, ffi::AnyBuffer weight,
+                   ffi::AnyBuffer seed, ffi::AnyBuffer y, int64_t repeat, Integers scheme_words) {
   Shape s;
   Scheme scheme;
-  const std::string bad = CheckShape(x, weight, seed, *y, repeat, &s);
-  if (!bad.empty()) return Invalid("evops_scatter", bad);
-  if (!ReadScheme(scheme_words, &scheme))
-    return Invalid("evops_scatter", "scheme is not (clen, multiplier, hashed)");
-  return ForElement("evops_scatter", y->element_type(), [&](auto zero) {
+  const std::string bad = CheckShape(x, weight, seed, y, repeat, &s);
+  if (!bad.empty()) return Invalid(op, bad);
+  if (!ReadScheme(scheme_words, &scheme)) return Invalid(op, "scheme is not (clen, multiplier, hashed)");
+  const bool spikes = x.element_type() == ffi::DataType::PRED && !gather;
+  if (!spikes && x.element_type() != y.element_type())
+    return Invalid(op, "x is " + Describe(x) + ", expected " + (gather ? "" : "bool or ") +
+                           Name(y.element_type()));
+  return ForElement(op, y.element_type(), [&](auto zero) {
     using T = decltype(zero);
-    T* out = static_cast<T*>(y->untyped_data());
+    T* out = static_cast<T*>(y.untyped_data());
     const T* w = static_cast<const T*>(weight.untyped_data());
+    const T* values = static_cast<const T*>(x.untyped_data());
     const uint32_t* seeds = static_cast<const uint32_t*>(seed.untyped_data());
     std::memset(out, 0, s.instances * s.n_out * sizeof(T));
-    if (x.element_type() == ffi::DataType::PRED) {
+    if (gather) {
+      GatherRows(values, w, seeds, out, s, scheme);
+    } else if (spikes) {
       ScatterRows(static_cast<const uint8_t*>(x.untyped_data()), w, seeds, out, s, scheme);
-    } else if (x.element_type() == y->element_type()) {
-      ScatterRows(static_cast<const T*>(x.untyped_data()), w, seeds, out, s, scheme);
     } else {
-      return Invalid("evops_scatter", "x is " + Describe(x) + ", expected bool or " +
-                                          Name(y->element_type()));
+      ScatterRows(values, w, seeds, out, s, scheme);
     }
     return ffi::Error::Success();
   });
 }
 
+ffi::Error Scatter(ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
+                   ffi::Result<ffi::AnyBuffer> y, int64_t repeat, Integers scheme_words) {
+  return Product("evops_scatter", false, x, weight, seed, *y, repeat, scheme_words);
+}
+
 ffi::Error Gather(ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
                   ffi::Result<ffi::AnyBuffer> y, int64_t repeat, Integers scheme_words) {
-  Shape s;
-  Scheme scheme;
-  const std::string bad = CheckShape(x, weight, seed, *y, repeat, &s);
-  if (!bad.empty()) return Invalid("evops_gather", bad);
-  if (!ReadScheme(scheme_words, &scheme))
-    return Invalid("evops_gather", "scheme is not (clen, multiplier, hashed)");
-  if (x.element_type() != y->element_type())
-    return Invalid("evops_gather", "x is " + Describe(x) + ", expected " + Name(y->element_type()));
-  return ForElement("evops_gather", y->element_type(), [&](auto zero) {
-    using T = decltype(zero);
-    T* out = static_cast<T*>(y->untyped_data());
-    const T* w = static_cast<const T*>(weight.untyped_data());
-    const uint32_t* seeds = static_cast<const uint32_t*>(seed.untyped_data());
-    std::memset(out, 0, s.instances * s.n_out * sizeof(T));
-    for (int64_t k = 0; k < s.instances; ++k) {
-      if (w[k] == T(0) || s.n_x == 0) continue;
-      const T* row = static_cast<const T*>(x.untyped_data()) + (k / s.repeat) % s.rows * s.n_x;
-      Call(Element<T>::Gather(), Array(row, s.n_x), Array(w + k, 1), Array(seeds + k, 1),
-           Array(scheme.words, 3), Array(out + k * s.n_out, s.n_out));
-    }
-    return ffi::Error::Success();
-  });
+  return Product("evops_gather", true, x, weight, seed, *y, repeat, scheme_words);
 }
 
 auto Binding() {

@@ -60,13 +60,9 @@ def event_mv_prob_homo(
     rows, columns = check_shape("shape", shape)
     n_in, n_out = (rows, columns) if transpose else (columns, rows)
     x = inputs.events("events", events, ("n_in",), (n_in,))
-    w = inputs.numbers("weight", weight)
-    if w.size != 1:
-        raise ValueError(f"weight must be a scalar or have 1 entry, got shape {w.shape}")
-    s = inputs.seeds("seed", seed)
-    if s.size != 1:
-        raise ValueError(f"seed must be a scalar or have 1 entry, got shape {s.shape}")
-    y = _product(x[None], w.reshape(1), s.reshape(1), rule, n_out, outdim_parallel, 1, backend)
+    w = _single("weight", inputs.numbers("weight", weight))
+    s = _single("seed", inputs.seeds("seed", seed))
+    y = _product(x[None], w, s, rule, n_out, outdim_parallel, 1, backend)
     return inputs.stop_at_nan(y[0], events)
 
 
@@ -107,13 +103,7 @@ def multi_area_event_mv_prob_homo_E(
         ...     spikes, jnp.ones(2), jnp.array([1, 2]), 0.5, shape=(16, 8), area_num=2).shape
         (2, 8)
     """
-    rule = inputs.lfsr_rule(conn_prob)
-    n_pre, n_post = check_shape("shape", shape)
-    areas = check_integer("area_num", area_num, 1)
-    x = inputs.events("events", events, ("n_pre",), (n_pre,))
-    w, s = _per_area("weight", inputs.numbers("weight", weight), areas), inputs.seeds("seed", seed)
-    s = _per_area("seed", s, areas)
-    return inputs.stop_at_nan(_product(x[None], w, s, rule, n_post, False, areas, backend), events)
+    return _multi_area(events, weight, seed, conn_prob, shape, area_num, backend, own_spikes=False)
 
 
 def multi_area_event_mv_prob_homo_I(
@@ -153,16 +143,30 @@ def multi_area_event_mv_prob_homo_I(
         ...     spikes, -0.5, jnp.array([1, 2]), 0.5, shape=(16, 8), area_num=2).shape
         (2, 8)
     """
+    return _multi_area(events, weight, seed, conn_prob, shape, area_num, backend, own_spikes=True)
+
+
+def _multi_area(events, weight, seed, conn_prob, shape, area_num, backend, *, own_spikes: bool):
+    """One matrix per area, on spikes of the area's own (I) or on those of one population (E)."""
     rule = inputs.lfsr_rule(conn_prob)
     n_pre, n_post = check_shape("shape", shape)
     areas = check_integer("area_num", area_num, 1)
-    x = inputs.events("events", events, ("area_num", "n_pre"), (areas, n_pre))
-    w = inputs.numbers("weight", weight)
-    if w.size != 1:
-        raise ValueError(f"weight must be a scalar or have 1 entry, got shape {w.shape}")
-    w = jnp.broadcast_to(w.reshape(1), (areas,))
-    s = _per_area("seed", inputs.seeds("seed", seed), areas)
-    return inputs.stop_at_nan(_product(x, w, s, rule, n_post, False, 1, backend), events)
+    w, s = inputs.numbers("weight", weight), inputs.seeds("seed", seed)
+    if own_spikes:
+        x = inputs.events("events", events, ("area_num", "n_pre"), (areas, n_pre))
+        w = jnp.broadcast_to(_single("weight", w), (areas,))
+    else:
+        x = inputs.events("events", events, ("n_pre",), (n_pre,))[None]
+        w = _per_area("weight", w, areas)
+    s = _per_area("seed", s, areas)
+    y = _product(x, w, s, rule, n_post, False, areas // x.shape[0], backend)
+    return inputs.stop_at_nan(y, events)
+
+
+def _single(name: str, value: jax.Array) -> jax.Array:
+    if value.size != 1:
+        raise ValueError(f"{name} must be a scalar or have 1 entry, got shape {value.shape}")
+    return value.reshape(1)
 
 
 def _product(x, weight, seed, rule: LfsrGaps, n_out, gather, repeat, backend):
