@@ -32,7 +32,7 @@ def table(model: Model, rates: Rates) -> str:
         f"baseline {rates.baseline_hz:.2f} Hz",
     ]
     if rates.ignition:
-        lines.append("ignition: an area exceeded 50 Hz before the stimulus")
+        lines.append("ignition: an area exceeded 100 Hz before the stimulus")
     if rates.runaway:
         lines.append("runaway: the mean rate of the network exceeded 50 Hz")
     return "\n".join(lines)
