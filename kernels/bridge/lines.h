@@ -23,6 +23,7 @@ class Lines {
 
   // The caller has checked that [base, base + n) lies inside `out`.
   void Add(uint32_t seed, int64_t index, int64_t base, int64_t n, T value) {
+    if (n == 0) return;  // the kernel touches out[base] of every line
     seed_[count_] = seed;
     index_[count_] = static_cast<uint32_t>(index);
     base_[count_] = static_cast<uint32_t>(base);
@@ -60,8 +61,13 @@ void ForEachNonzero(const X* x, int64_t n, F f) {
     std::memcpy(words, x + i, sizeof words);
     for (uint64_t w : words) any |= w;
     if (any == 0) continue;
-    for (int64_t j = i; j < i + kBlock; ++j)
-      if (x[j] != X(0)) f(j);
+    // without a branch per entry: which neurons fire cannot be predicted
+    int64_t found[kBlock], count = 0;
+    for (int64_t j = i; j < i + kBlock; ++j) {
+      found[count] = j;
+      count += x[j] != X(0);
+    }
+    for (int64_t k = 0; k < count; ++k) f(found[k]);
   }
   for (; i < n; ++i)
     if (x[i] != X(0)) f(i);
