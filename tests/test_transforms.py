@@ -130,19 +130,6 @@ def test_vmap_of_grad_and_hessian(case, backend, rng):
     assert np.isfinite(hessian).all() and np.any(np.asarray(hessian) != 0)
 
 
-def test_adjoint_identity(case, backend, rng):
-    """<y, A x> = <A^T y, x> for the linear map of the tangent."""
-    events, weight, seed = case.draw(rng)
-    call = lambda e: case.call(e, weight, seed, backend)  # noqa: E731
-    x = rng.normal(size=case.events).astype(np.float32)
-    out, push = jax.linearize(call, jnp.asarray(events))
-    y = rng.normal(size=out.shape).astype(np.float32)
-    _, pull = jax.vjp(call, jnp.asarray(events))
-    left = float(np.vdot(y, push(jnp.asarray(x))))
-    right = float(np.vdot(pull(jnp.asarray(y))[0], x))
-    assert left == pytest.approx(right, rel=1e-4, abs=1e-4)
-
-
 def test_many_threads_at_once(case, backend, rng):
     draws = [case.draw(rng) for _ in range(8)]
     call = jax.jit(partial(case.call, backend=backend))

@@ -34,7 +34,10 @@ def table(model: Model, rates: Rates) -> str:
     if rates.ignition:
         lines.append("ignition: an area exceeded 100 Hz before the stimulus")
     if rates.runaway:
-        lines.append("runaway: the mean rate of the network exceeded 50 Hz")
+        lines.append(
+            "runaway: the mean rate of the network exceeded 50 Hz; all regimes but async_weak are\n"
+            "bistable, so look at several trials (--trials N, docs/joglekar2018.md)"
+        )
     return "\n".join(lines)
 
 
