@@ -1,7 +1,12 @@
+import jax
 import numpy as np
 import pytest
 
 import evops
+
+# Nothing in the package may lean on silent promotion of dtypes or ranks.
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 @pytest.fixture(params=["native", "jnp"])

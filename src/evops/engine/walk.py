@@ -66,7 +66,8 @@ def gather_lines(x, seed, index, base, n, weight, scheme: Scheme):
 
 def over_nonzero(x, size: int, body: Callable, carry: Any) -> Any:
     """`carry` after ``body(carry, index, valid)`` over the non-zero entries, `size` at a time."""
-    rank = jnp.cumsum((x != 0).astype(jnp.int32))
+    fired = x if x.dtype == bool else x != 0
+    rank = jnp.cumsum(fired.astype(jnp.int32))
     count = rank[-1]
     place = jnp.arange(size, dtype=jnp.int32)
 
@@ -89,14 +90,14 @@ def product(x, weight, seed, *, n_out: int, gather: bool, repeat: int, scheme: S
     instances = weight.shape[0]
     if gather:
         k = jnp.arange(instances, dtype=jnp.int32)[:, None]
-        line = jnp.arange(n_out, dtype=jnp.uint32)
+        line = jnp.arange(n_out, dtype=jnp.uint32)[None]
         base = k // repeat % rows * n_x
         n = jnp.full((instances, n_out), n_x, jnp.uint32)
         n = jnp.where(weight[:, None] != 0, n, 0)
         return gather_lines(x.reshape(-1), seed[:, None], line, base, n, weight[:, None], scheme)
     tile = instances // (rows * repeat)
-    offset = jnp.arange(tile)[:, None] * rows * repeat + jnp.arange(repeat)
-    offset = offset.reshape(-1).astype(jnp.int32)
+    offset = jnp.arange(tile)[:, None] * rows * repeat + jnp.arange(repeat)[None]
+    offset = offset.reshape(1, -1).astype(jnp.int32)
     flat = x.reshape(-1)
 
     def body(out, index, valid):
@@ -117,8 +118,8 @@ def _push_lines(ring_shape, weight, seed, delay, step, blocks):
     """Function of pre indices: source block and, per target block, seed, line, base and length."""
     slots, n_post = ring_shape
     source, line = blocks.source_of(), blocks.line_of()
-    post_offset = jnp.asarray(blocks.post_offset, jnp.int32)
-    post_size = jnp.asarray(blocks.post_size, jnp.uint32)
+    post_offset = jnp.asarray(blocks.post_offset, jnp.int32)[None]
+    post_size = jnp.asarray(blocks.post_size, jnp.uint32)[None]
 
     def lines(index, valid):
         s = jnp.asarray(source)[index]

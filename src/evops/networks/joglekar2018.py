@@ -159,10 +159,7 @@ class Model:
 
     def drive(self, n) -> Any:
         """`(areas, neurons)` external input in mV at step `n`: background, pulse to V1 E."""
-        background = np.repeat(
-            np.array([self.set["ext_e_mv"], self.set["ext_i_mv"]], np.float32),
-            (self.n_exc, self.n_inh),
-        )
+        background = self.per_neuron(self.set["ext_e_mv"], self.set["ext_i_mv"])
         on = self.steps(ONSET_MS)
         off = on + self.steps(self.pulse_ms)
         area, neuron = (
@@ -173,8 +170,8 @@ class Model:
         return background + jnp.where((area == 0) & (neuron < self.n_exc), pulse, 0)
 
     def per_neuron(self, exc: float, inh: float) -> np.ndarray:
-        """`(neurons,)`: one value for the E and one for the I neurons of an area."""
-        return np.repeat(np.array([exc, inh], np.float32), (self.n_exc, self.n_inh))
+        """`(1, neurons)`: one value for the E and one for the I neurons of an area."""
+        return np.repeat(np.array([[exc, inh]], np.float32), (self.n_exc, self.n_inh), axis=1)
 
 
 class State(NamedTuple):
