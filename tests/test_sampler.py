@@ -111,6 +111,13 @@ def test_streams_keep_apart_and_depend_on_the_whole_seed():
     assert len({tuple(s) for s in drawn.values()}) == len(drawn)
 
 
+def test_streams_of_a_hundred_areas():
+    """Two populations an area: 40,000 matrices."""
+    streams = LfsrGaps(0.1, True).streams(3, 40_000, 1600)
+    ordered = np.sort(streams.astype(np.int64))
+    assert np.diff(ordered).min() >= 1600 and ordered[0] > 0 and ordered[-1] + 1600 < 2**32
+
+
 def test_streams_refuse_what_cannot_be_kept_apart():
     with pytest.raises(ValueError, match=r"100000 matrices of 100000 lines"):
         LfsrGaps(0.1).streams(1, 100_000, 100_000)

@@ -56,7 +56,7 @@ class LfsrGaps:
 
         Matrix k has the lines ``streams[k] + 0 … streams[k] + lines - 1``. The seeds are hashes of
         (seed, k); should two ranges overlap, or one contain the generator's all-zero states (line
-        seeds 0 and 2**32 - 1), all are drawn again.
+        seeds 0 and 2**32 - 1), they are drawn again.
 
         Args:
             seed: integer from 0 to 2**64 - 1.
@@ -69,20 +69,31 @@ class LfsrGaps:
         Raises:
             ValueError: `count` times `lines` leaves no room for ranges apart.
         """
-        if count * lines > 2**32 // (4 * max(count, 1)) and count * lines > 2**24:
+        if count * lines > 2**30:
             raise ValueError(
                 f"{count} matrices of {lines} lines each are too many for the 2**32 line "
-                "seeds of the published scheme"
+                "seeds of the published scheme: at most 2**30 lines"
             )
         index = np.arange(count, dtype=np.uint32)
         low, high = np.array([[seed & 0xFFFFFFFF], [seed >> 32]], np.uint32)
-        for attempt in np.arange(1000, dtype=np.uint32):
+        streams = index
+        wrong = np.ones(count, bool)
+        for attempt in np.arange(2000, dtype=np.uint32):
             salt = sampler.mix(sampler.mix(low + 0x243F6A88) ^ sampler.mix(high + attempt))
-            streams = sampler.mix(sampler.mix(index + salt) + high)
-            ordered = np.sort(streams.astype(np.int64))
-            inside = count == 0 or (ordered[0] > 0 and ordered[-1] + lines < 2**32)
-            if inside and np.all(np.diff(ordered) >= lines):
+            drawn = sampler.mix(sampler.mix(index + salt) + high)
+            # A whole draw hardly ever fits for thousands of matrices: then only what overlaps is
+            # drawn again.
+            streams = drawn if attempt < 1000 else np.where(wrong, drawn, streams)
+            wrong = _overlapping(streams, lines)
+            if not wrong.any():
                 return streams
-        raise ValueError(
-            f"no {count} ranges of {lines} line seeds apart were found for seed {seed}"
-        )
+        raise ValueError(f"no {count} ranges of {lines} line seeds apart were found, seed {seed}")
+
+
+def _overlapping(streams: np.ndarray, lines: int) -> np.ndarray:
+    """Which ranges begin inside the one before, or contain line seed 0 or 2**32 - 1."""
+    order = np.argsort(streams, kind="stable")
+    ordered = streams[order].astype(np.int64)
+    wrong = np.zeros(len(streams), bool)
+    wrong[order[1:]] = np.diff(ordered) < lines
+    return wrong | (streams == 0) | (streams.astype(np.int64) + lines >= 2**32)

@@ -42,7 +42,7 @@ def product(x, weight, seed, *, n_out, gather, repeat, scheme, backend) -> jax.A
     """Bind `product`: x (X, n), weight (K,), seed (K,) uint32 give (K, n_out) of weight's dtype."""
     if gather and x.dtype == bool:
         x = x.astype(weight.dtype)
-    return product_p.bind(  # type: ignore[no-any-return]
+    return product_p.bind(
         x, weight, seed, n_out=n_out, gather=gather, repeat=repeat, scheme=scheme, backend=backend
     )
 
@@ -151,7 +151,7 @@ class Blocks:
 
 def push(ring, x, weight, seed, delay, step, *, blocks: Blocks, scheme, backend) -> jax.Array:
     """Bind `push`; ring (slots, n_post), x (n_pre,), weight and seed (S, T), step int32 scalar."""
-    return push_p.bind(  # type: ignore[no-any-return]
+    return push_p.bind(
         ring, x, weight, seed, delay, step, blocks=blocks, scheme=scheme, backend=backend
     )
 
