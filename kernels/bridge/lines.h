@@ -1,6 +1,8 @@
 // Lists of lines: a spike's walk along its targets, collected from any number of matrices, then handed to
 // the scatter kernel together, so that its lanes are full even when few neurons fire.
 #pragma once
+#include <emmintrin.h>
+
 #include <cstdint>
 #include <cstring>
 
@@ -34,6 +36,10 @@ class Lines {
 
   void Flush() {
     if (count_ == 0) return;
+    for (int64_t k = count_; k % kGroup != 0; ++k) {  // kernels may read whole groups
+      seed_[k] = index_[k] = base_[k] = stop_[k] = 0;
+      value_[k] = T(0);
+    }
     Call(kernel_, Array(seed_, count_), Array(index_, count_), Array(base_, count_),
          Array(stop_, count_), Array(value_, count_), Array(scheme_.words, 3),
          Array(out_, out_size_));
@@ -41,7 +47,7 @@ class Lines {
   }
 
  private:
-  static constexpr int64_t kCapacity = 512;
+  static constexpr int64_t kGroup = 8, kCapacity = 512;
   Kernel kernel_;
   Scheme scheme_;
   T* out_;
@@ -51,21 +57,42 @@ class Lines {
   T value_[kCapacity];
 };
 
-// Calls f(i) for every i in [0, n) with x[i] != 0; NaN counts as non-zero.
+// Bit j is set where x[j] != 0; NaN counts as non-zero.
+inline uint64_t Nonzero16(const uint8_t* x) {
+  const __m128i zero = _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x)), _mm_setzero_si128());
+  return static_cast<uint16_t>(~_mm_movemask_epi8(zero));
+}
+template <class X>
+uint64_t Nonzero16(const X* x) {
+  uint64_t bits = 0;
+  for (int j = 0; j < 16; ++j) bits |= static_cast<uint64_t>(x[j] != X(0)) << j;
+  return bits;
+}
+
+// Calls f(i) for every i in [0, n) with x[i] != 0.
+//
+// Which neurons fire cannot be predicted, so there is no branch per entry, nor one per word of 64: only
+// per kBlock entries, which are nearly always all silent or nearly never.
 template <class X, class F>
 void ForEachNonzero(const X* x, int64_t n, F f) {
-  constexpr int64_t kBlock = 64 / sizeof(X);
+  constexpr int64_t kBlock = 256, kEager = 4;
   int64_t i = 0;
   for (; i + kBlock <= n; i += kBlock) {
-    uint64_t words[8], any = 0;
+    uint64_t words[kBlock * sizeof(X) / 8], any = 0;
     std::memcpy(words, x + i, sizeof words);
     for (uint64_t w : words) any |= w;
     if (any == 0) continue;
-    // without a branch per entry: which neurons fire cannot be predicted
-    int64_t found[kBlock], count = 0;
-    for (int64_t j = i; j < i + kBlock; ++j) {
-      found[count] = j;
-      count += x[j] != X(0);
+    int64_t found[kBlock + kEager], count = 0;
+    for (int64_t j = i; j < i + kBlock; j += 64) {
+      uint64_t bits = Nonzero16(x + j) | Nonzero16(x + j + 16) << 16 | Nonzero16(x + j + 32) << 32 |
+                      Nonzero16(x + j + 48) << 48;
+      const int64_t end = count + __builtin_popcountll(bits);
+      do {  // entries past `end` are written over
+        for (int64_t k = 0; k < kEager; ++k, bits &= bits - 1)
+          found[count + k] = j + __builtin_ctzll(bits | uint64_t{1} << 63);
+        count += kEager;
+      } while (count < end);
+      count = end;
     }
     for (int64_t k = 0; k < count; ++k) f(found[k]);
   }
