@@ -21,11 +21,13 @@ ARGUMENT_BYTES = 16
 
 def kernels():
     """Every kernel to build, by name."""
+    from draw import READERS, draw, variate
     from gather import gather
     from scatter import scatter
     from walk import ELEMENT
 
-    return {f"{make.__name__}_{e}": make(e) for make in (scatter, gather) for e in ELEMENT}
+    every = {f"{make.__name__}_{e}": make(e) for make in (scatter, gather) for e in ELEMENT}
+    return {**every, **{f"draw_{r}": draw(r) for r in READERS}, "variate": variate()}
 
 
 def taichi_ir(named_kernels, folder: Path):

@@ -1,7 +1,7 @@
 """Sum, for each line, the input at every position that the line visits."""
 
 import taichi as ti
-from walk import ELEMENT, LANES, array, first_state, next_state, remainder, word, zeros
+from walk import ELEMENT, LANES, array, first_state, next_state, remainder, word88, zeros
 
 
 def gather(element: str):
@@ -39,7 +39,7 @@ def gather(element: str):
             running = True
             while running:
                 s1, s2, s3 = next_state(s1, s2, s3)
-                w = word(s1, s2, s3)
+                w = word88(s1, s2, s3)
                 running = False
                 for l in ti.static(range(LANES)):
                     at[l] = ti.min(at[l] + remainder(w[l], d, m) + ti.u32(1), n)

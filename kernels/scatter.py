@@ -1,7 +1,7 @@
 """Add the value of each line to every position that the line visits."""
 
 import taichi as ti
-from walk import ELEMENT, LANES, array, first_state, next_state, remainder, word, zeros
+from walk import ELEMENT, LANES, array, first_state, next_state, remainder, word88, zeros
 
 
 def scatter(element: str):
@@ -45,7 +45,7 @@ def scatter(element: str):
             every = True
             for l in ti.static(range(LANES)):
                 s1[l], s2[l], s3[l] = next_state(s1[l], s2[l], s3[l])
-                at[l] += remainder(word(s1[l], s2[l], s3[l]), d, m) + ti.u32(1)
+                at[l] += remainder(word88(s1[l], s2[l], s3[l]), d, m) + ti.u32(1)
                 every = every & (at[l] < end[l])
             while every:
                 for l in ti.static(range(LANES)):
@@ -53,7 +53,7 @@ def scatter(element: str):
                 every = True
                 for l in ti.static(range(LANES)):
                     s1[l], s2[l], s3[l] = next_state(s1[l], s2[l], s3[l])
-                    at[l] += remainder(word(s1[l], s2[l], s3[l]), d, m) + ti.u32(1)
+                    at[l] += remainder(word88(s1[l], s2[l], s3[l]), d, m) + ti.u32(1)
                     every = every & (at[l] < end[l])
             some = False
             for l in ti.static(range(LANES)):
@@ -68,7 +68,7 @@ def scatter(element: str):
                     # a line that has ended stays at its end
                     at[l] = (
                         ti.min(at[l], end[l])
-                        + remainder(word(s1[l], s2[l], s3[l]), d, m)
+                        + remainder(word88(s1[l], s2[l], s3[l]), d, m)
                         + ti.u32(1)
                     )
                     some = some | (at[l] < end[l])

@@ -9,11 +9,22 @@ _SAMPLER = Path(__file__).resolve().parent.parent / "src/evops/connectivity/samp
 _spec = importlib.util.spec_from_file_location("evops_sampler", _SAMPLER)
 _sampler = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_sampler)
+for _name, _function in list(vars(_sampler).items()):
+    if callable(_function) and getattr(_function, "__module__", "") == _sampler.__name__:
+        setattr(_sampler, _name, ti.func(_function))  # so that they call each other as such
 
-_line_state = ti.func(_sampler.line_state)
-_hashed_line_state = ti.func(_sampler.hashed_line_state)
-next_state = ti.func(_sampler.next_state)
-word = ti.func(_sampler.word)
+next_state = _sampler.next_state
+word88 = _sampler.word88
+feistel = _sampler.feistel
+word = _sampler.word
+look_up = _sampler.look_up
+dense_hit = _sampler.dense_hit
+below = _sampler.below
+permuted = _sampler.permuted
+variate_key = _sampler.variate_key
+slot = _sampler.slot
+between = _sampler.between
+TIE, WEIGHT, VARIATE_BITS = _sampler.TIE, _sampler.WEIGHT, _sampler.VARIATE_BITS
 
 # Lanes: how many lines are walked side by side, so that the compiler can use vector registers.
 LANES = 8
@@ -28,9 +39,9 @@ def array(dtype, ndim=1):
 @ti.func
 def first_state(line_seed, hashed):
     """State of a line before its first draw."""
-    a, b, c = _line_state(line_seed)
+    a, b, c = _sampler.line_state(line_seed)
     if hashed != 0:
-        a, b, c = _hashed_line_state(line_seed)
+        a, b, c = _sampler.hashed_line_state(line_seed)
     return a, b, c
 
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import oracle
+import oracle_exact
 import pytest
 from jax.test_util import check_grads
 
@@ -30,9 +31,9 @@ def delays(kind, rng):
     return rng.integers(0, 9, shape)
 
 
-def project(weight, delay, backend, **other):
+def project(weight, delay, backend, rule=P, **other):
     options = {"pre": PRE, "post": POST, "seed": 77, "backend": backend, **other}
-    return evops.MultiAreaProjection(P, weight, delay, **options)
+    return evops.MultiAreaProjection(rule, weight, delay, **options)
 
 
 def per_pair(delay, kind, a, p, b, q):
@@ -44,14 +45,23 @@ def per_pair(delay, kind, a, p, b, q):
     return np.full(n, value[kind]())
 
 
-def expected(projection, weight, delay, kind, spikes):
-    """The oracle's input to all targets at every step; the seeds are read off the projection."""
-    seeds = np.asarray(projection.seeds).reshape(AREAS, 2, 2, AREAS).transpose(0, 1, 3, 2)
+def matrix(rule, key, n_pre, n_post):
+    if isinstance(rule, evops.LfsrGaps):
+        return oracle.lines(key[0], n_pre, n_post, rule.p, hashed=True)
+    out = np.zeros((n_pre, n_post), bool)
+    for i in range(n_pre):
+        out[i, oracle_exact.bernoulli(key, i, n_post, rule)] = True
+    return out
+
+
+def expected(projection, rule, weight, delay, kind, spikes):
+    """The oracle's input to all targets at every step; the keys are read off the projection."""
+    keys = np.asarray(projection.keys).reshape(AREAS, 2, 2, AREAS, 2).transpose(0, 1, 3, 2, 4)
     pairs = []
     for a, p, b, q in np.ndindex(AREAS, 2, AREAS, 2):
         pre = a * sum(PRE) + (0, PRE[0])[p]
         post = b * sum(POST) + (0, POST[0])[q]
-        synapses = oracle.lines(int(seeds[a, p, b, q]), PRE[p], POST[q], P, hashed=True)
+        synapses = matrix(rule, keys[a, p, b, q].tolist(), PRE[p], POST[q])
         pairs.append((
             slice(pre, pre + PRE[p]), slice(post, post + POST[q]), synapses,
             float(weight[a, p, b, q]), per_pair(delay, kind, a, p, b, q),
@@ -67,13 +77,14 @@ def run(projection, spikes):
     return jax.jit(lambda s: jax.lax.scan(step, projection.buffer(), s)[1])(jnp.asarray(spikes))
 
 
+@pytest.mark.parametrize("rule", [P, 0.1, evops.LfsrGaps(P)])
 @pytest.mark.parametrize("kind", ["one", "areas", "pairs", "neurons"])
-def test_equals_oracle(kind, backend, rng):
+def test_equals_oracle(kind, rule, backend, rng):
     weight, delay = weights(rng), delays(kind, rng)
     spikes = rng.random((STEPS, AREAS, sum(PRE))) < 0.15
-    projection = project(weight, delay, backend)
+    projection = project(weight, delay, backend, rule)
     got = np.asarray(run(projection, spikes)).reshape(STEPS, -1)
-    want = expected(projection, weight, delay, kind, spikes)
+    want = expected(projection, rule, weight, delay, kind, spikes)
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
     assert np.abs(want).max() > 0
 
@@ -105,16 +116,15 @@ def test_streams_of_all_pairs_differ():
     projection = evops.MultiAreaProjection(
         0.1, np.ones((5, 5, 2)), 1, pre=50, post=(40, 40), seed=9
     )
-    seeds = np.asarray(projection.seeds)
-    assert len(np.unique(seeds)) == seeds.size == 50
-    targets = {tuple(oracle.line(int(s) + 3, 40, 0.1, hashed=True)) for s in seeds.reshape(-1)}
-    assert len(targets) == 50
+    keys = [tuple(key) for key in np.asarray(projection.keys).reshape(-1, 2).tolist()]
+    assert len(set(keys)) == len(keys) == 50
+    assert len({tuple(oracle_exact.bernoulli(key, 3, 40, 0.1)) for key in keys}) > 40
 
 
 def test_seed_may_be_a_key_and_more_than_32_bits():
     def seeds(seed):
         projection = evops.MultiAreaProjection(0.1, np.ones((2, 2)), 1, pre=5, post=5, seed=seed)
-        return np.asarray(projection.seeds)
+        return np.asarray(projection.keys)
 
     drawn = [seeds(s) for s in (0, 1, 2**32, 2**64 - 1, jax.random.key(7), jax.random.key(8))]
     for i, one in enumerate(drawn):

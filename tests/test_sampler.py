@@ -19,7 +19,7 @@ def first_words(xp, seeds, start, n=5):
     out = []
     for _ in range(n):
         state = sampler.next_state(*state)
-        out.append(np.asarray(sampler.word(*state)))
+        out.append(np.asarray(sampler.word88(*state)))
     return np.stack(out, 1)
 
 

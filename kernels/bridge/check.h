@@ -63,13 +63,52 @@ constexpr ffi::DataType TypeOf<float>() { return ffi::DataType::F32; }
 template <>
 constexpr ffi::DataType TypeOf<double>() { return ffi::DataType::F64; }
 
-// The words of a scheme; false where they are not what the kernels need.
-inline bool ReadScheme(Integers words, Scheme* scheme) {
-  if (words.size() != 3 || words[0] < 1 || words[0] > kMaxElements) return false;
-  const int64_t multiplier = std::min((int64_t{1} << 32) / words[0], (int64_t{1} << 32) - 1);
-  if (words[1] != multiplier || words[2] < 0 || words[2] > 1) return false;
-  for (size_t i = 0; i < 3; ++i) scheme->words[i] = static_cast<uint32_t>(words[i]);
-  return true;
+// What is wrong with a scheme for lines of `shortest` to `longest` post neurons and with its table, or an
+// empty string.
+inline std::string ReadScheme(Integers words, const ffi::AnyBuffer& table, int64_t shortest, int64_t longest,
+                              Scheme* scheme) {
+  constexpr int64_t kWord = (int64_t{1} << 32) - 1;
+  bool ok = words.size() == 5 && words[1] >= 0 && words[1] <= 1;
+  for (size_t i = 0; ok && i < 5; ++i) {
+    ok = words[i] >= 0 && words[i] <= kWord;
+    if (ok) scheme->words[i] = static_cast<uint32_t>(words[i]);
+  }
+  int64_t table_size = 0;
+  if (ok) {
+    const int64_t a = words[2], b = words[3], c = words[4];
+    switch (words[0]) {
+      case Scheme::kLfsr:
+        ok = a >= 1 && a <= kMaxElements && b == std::min((int64_t{1} << 32) / a, kWord) && c <= 1;
+        break;
+      case Scheme::kGaps:
+        ok = a >= 12 && a <= 22 && b >= 6 && b <= 12 && (c == 0 || c == 10);
+        if (ok) table_size = (int64_t{1} << b) + (c ? int64_t{1} << c : 0);
+        break;
+      case Scheme::kDense: ok = (a == 12 && b <= 256) || (a <= 22 && b == 0 && c == 0); break;
+      case Scheme::kSubset:
+        ok = a <= kMaxElements && b <= 31 &&
+             (b == 0 || (b >= 2 && a <= shortest && longest <= int64_t{1} << b));
+        break;
+      case Scheme::kDiagonal: break;
+      default: ok = false;
+    }
+  }
+  if (!ok) return "scheme is not (reader, exclude_autapses, and three words of the reader)";
+  return Mismatch("table", table, ffi::DataType::U32, {table_size});
+}
+
+// What is wrong with a law and its quantiles, or an empty string.
+inline std::string CheckLaw(int64_t law, const ffi::AnyBuffer& quantiles, const Scheme& scheme) {
+  constexpr int64_t kEntries = 3 * 1025;
+  const bool in_stream = law == static_cast<int64_t>(Law::kLfsrUniform) || law == static_cast<int64_t>(Law::kLfsrNormal);
+  if (law < 0 || law >= static_cast<int64_t>(Law::kLaws) || (in_stream && !scheme.published()))
+    return "law is " + std::to_string(law) + ", expected 0 to 3, and 2 or 3 with the published scheme only";
+  const int64_t entries = law == static_cast<int64_t>(Law::kQuantiles) ? kEntries : 0;
+  return Mismatch("quantiles", quantiles, ffi::DataType::S32, {entries});
+}
+
+inline Draws::Table TableOf(const ffi::AnyBuffer& b) {
+  return {b.untyped_data(), static_cast<int64_t>(b.element_count())};
 }
 
 // Runs body<T>() for the element type T of an array of values.

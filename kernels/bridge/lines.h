@@ -1,4 +1,4 @@
-// Lists of lines: a spike's walk along its targets, collected from any number of matrices, then handed to
+// Lists of lines of the published scheme: a spike's walk along its targets, collected from any number of matrices, then handed to
 // the scatter kernel together, so that its lanes are full even when few neurons fire.
 #pragma once
 #include <emmintrin.h>
@@ -6,15 +6,9 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels.h"
+#include "draws.h"
 
 namespace evops {
-
-// Which synapses a line has: clen, the multiplier that divides by it (kernels/walk.py), and whether line
-// seeds are hashed.
-struct Scheme {
-  uint32_t words[3];
-};
 
 template <class T>
 class Lines {
@@ -24,9 +18,9 @@ class Lines {
   ~Lines() { Flush(); }
 
   // The caller has checked that [base, base + n) lies inside `out`.
-  void Add(uint32_t seed, int64_t index, int64_t base, int64_t n, T value) {
+  void Add(const uint32_t* seed, int64_t index, int64_t base, int64_t n, T value) {
     if (n == 0) return;  // the kernel touches out[base] of every line
-    seed_[count_] = seed;
+    seed_[count_] = seed[0];
     index_[count_] = static_cast<uint32_t>(index);
     base_[count_] = static_cast<uint32_t>(base);
     stop_[count_] = static_cast<uint32_t>(base + n);
@@ -41,7 +35,7 @@ class Lines {
       value_[k] = T(0);
     }
     Call(kernel_, Array(seed_, count_), Array(index_, count_), Array(base_, count_),
-         Array(stop_, count_), Array(value_, count_), Array(scheme_.words, 3),
+         Array(stop_, count_), Array(value_, count_), Array(scheme_.words + 2, 3),
          Array(out_, out_size_));
     count_ = 0;
   }
@@ -54,6 +48,38 @@ class Lines {
   int64_t out_size_;
   int64_t count_ = 0;
   uint32_t seed_[kCapacity], index_[kCapacity], base_[kCapacity], stop_[kCapacity];
+  T value_[kCapacity];
+};
+
+// The same for readers of the exact sampler: value is added at every synapse of the line.
+template <class T>
+class DrawnLines {
+ public:
+  DrawnLines(const Scheme& scheme, Draws::Table table, T* out)
+      : draws_(scheme, Law::kConstant, table, {nullptr, 0}), out_(out) {}
+  ~DrawnLines() { Flush(); }
+
+  void Add(const uint32_t* seed, int64_t index, int64_t base, int64_t n, T value) {
+    line_[count_] = {seed[0], seed[1], static_cast<uint32_t>(index), base, n};
+    value_[count_] = value;
+    if (++count_ == kCapacity) Flush();
+  }
+
+  void Flush() {
+    draws_.Run(count_, [&](int64_t i) { return line_[i]; }, [&](const Synapses& list) {
+      T value[256];
+      for (int64_t l = 0; l < list.lines; ++l) value[l] = value_[list.line[l]];
+      for (int64_t k = 0; k < list.count; ++k) out_[list.target[k]] += value[list.owner[k]];
+    });
+    count_ = 0;
+  }
+
+ private:
+  static constexpr int64_t kCapacity = 512;
+  Draws draws_;
+  T* out_;
+  int64_t count_ = 0;
+  Line line_[kCapacity];
   T value_[kCapacity];
 };
 

@@ -1,106 +1,244 @@
 // Products of a vector with K matrices at once: evops_scatter (x along the lines) and evops_gather
 // (x along the positions). Instance k uses row (k / repeat) mod X of x, weight[k] and seed[k].
+//
+// Weights are (K, 1), one for all synapses, or (K, 2), a synapse's being weight[0] + weight[1] z.
 #include "check.h"
+#include "parallel.h"
 
 namespace evops {
 namespace {
 
 struct Shape {
-  int64_t rows, n_x, instances, n_out, repeat;
+  int64_t rows, n_x, instances, n_out, repeat, parameters;
+  double synapses_per_line;
 };
 
-std::string CheckShape(const ffi::AnyBuffer& x, const ffi::AnyBuffer& weight,
-                       const ffi::AnyBuffer& seed, const ffi::AnyBuffer& y, int64_t repeat,
-                       Shape* s) {
-  if (x.dimensions().size() != 2) return "x is " + Describe(x) + ", expected rank 2";
-  if (y.dimensions().size() != 2) return "y is " + Describe(y) + ", expected rank 2";
-  *s = {x.dimensions()[0], x.dimensions()[1], y.dimensions()[0], y.dimensions()[1], repeat};
+struct Operands {
+  ffi::AnyBuffer x, weight, seed, table, quantiles, y;
+};
+
+std::string CheckShape(const Operands& o, int64_t repeat, Law law, Shape* s) {
+  if (o.x.dimensions().size() != 2) return "x is " + Describe(o.x) + ", expected rank 2";
+  if (o.y.dimensions().size() != 2) return "y is " + Describe(o.y) + ", expected rank 2";
+  s->rows = o.x.dimensions()[0];
+  s->n_x = o.x.dimensions()[1];
+  s->instances = o.y.dimensions()[0];
+  s->n_out = o.y.dimensions()[1];
+  s->repeat = repeat;
+  s->parameters = law == Law::kConstant ? 1 : 2;
   if (s->n_x > kMaxElements || s->instances * s->n_out > kMaxElements)
-    return "x is " + Describe(x) + " and y " + Describe(y) + ", at most 2147483647 elements each";
+    return "x is " + Describe(o.x) + " and y " + Describe(o.y) + ", at most 2147483647 elements each";
   if (s->instances > 0 && (repeat < 1 || s->rows < 1 || s->instances % (s->rows * repeat) != 0))
     return std::to_string(s->instances) + " instances for " + std::to_string(s->rows) +
            " rows of x with repeat " + std::to_string(repeat);
-  std::string bad = Mismatch("weight", weight, y.element_type(), {s->instances});
-  return bad.empty() ? Mismatch("seed", seed, ffi::DataType::U32, {s->instances}) : bad;
+  std::string bad = Mismatch("weight", o.weight, o.y.element_type(), {s->instances, s->parameters});
+  return bad.empty() ? Mismatch("seed", o.seed, ffi::DataType::U32, {s->instances, 2}) : bad;
 }
 
+// The published scheme with one weight: the fused kernels, one rounding per synapse.
 template <class X, class T>
-void ScatterRows(const X* x, const T* weight, const uint32_t* seed, T* y, const Shape& s,
-                 const Scheme& scheme) {
+void PublishedScatter(const X* x, const T* weight, const uint32_t* seed, T* y, const Shape& s,
+                      const Scheme& scheme) {
   Lines<T> lines(scheme, y, s.instances * s.n_out);
   for (int64_t first = 0; first < s.instances; first += s.repeat) {
     const X* row = x + (first / s.repeat) % s.rows * s.n_x;
     ForEachNonzero(row, s.n_x, [&](int64_t i) {
       for (int64_t k = first; k < first + s.repeat; ++k)
         if (weight[k] != T(0))
-          lines.Add(seed[k], i, k * s.n_out, s.n_out, static_cast<T>(weight[k] * static_cast<T>(row[i])));
+          lines.Add(seed + 2 * k, i, k * s.n_out, s.n_out,
+                    static_cast<T>(weight[k] * static_cast<T>(row[i])));
     });
   }
 }
 
 template <class T>
-void GatherRows(const T* x, const T* weight, const uint32_t* seed, T* y, const Shape& s,
-                const Scheme& scheme) {
+void PublishedGather(const T* x, const T* weight, const uint32_t* seed, T* y, const Shape& s,
+                     const Scheme& scheme) {
   if (s.n_x == 0) return;
   for (int64_t k = 0; k < s.instances; ++k) {
     if (weight[k] == T(0)) continue;
     const T* row = x + (k / s.repeat) % s.rows * s.n_x;
-    Call(Element<T>::Gather(), Array(row, s.n_x), Array(weight + k, 1), Array(seed + k, 1),
-         Array(scheme.words, 3), Array(y + k * s.n_out, s.n_out));
+    Call(Element<T>::Gather(), Array(row, s.n_x), Array(weight + k, 1), Array(seed + 2 * k, 1),
+         Array(scheme.words + 2, 3), Array(y + k * s.n_out, s.n_out));
   }
 }
 
-ffi::Error Product(const char* op, bool gather, ffi::AnyBuffer x, ffi::AnyBuffer weight,
-                   ffi::AnyBuffer seed, ffi::AnyBuffer y, int64_t repeat, Integers scheme_words) {
+// Sums of drawn synapses. With one weight for all (kOne) the inputs are summed and weighted at the end,
+// spikes as whole numbers: the result is the same for any number of threads.
+template <class X, class T, bool kOne>
+class Drawn {
+ public:
+  using Sum = std::conditional_t<kOne && std::is_same_v<X, uint8_t>, int32_t, T>;
+
+  Drawn(const Operands& o, const Shape& s, const Scheme& scheme, Law law, ffi::ThreadPool& pool)
+      : x_(static_cast<const X*>(o.x.untyped_data())), weight_(static_cast<const T*>(o.weight.untyped_data())),
+        seed_(static_cast<const uint32_t*>(o.seed.untyped_data())), y_(static_cast<T*>(o.y.untyped_data())),
+        s_(s), scheme_(scheme), law_(law), table_(TableOf(o.table)), quantiles_(TableOf(o.quantiles)), pool_(pool) {}
+
+  void Scatter() {
+    std::vector<int64_t> active;
+    for (int64_t k = 0; k < s_.instances; ++k) {
+      const X* row = Row(k);
+      if (k % s_.repeat == 0) {
+        active.clear();
+        ForEachNonzero(row, s_.n_x, [&](int64_t i) { active.push_back(i); });
+      }
+      if (Silent(k) || active.empty()) continue;
+      const int64_t count = active.size();
+      const int64_t parts = Parts(pool_, count * s_.synapses_per_line);
+      std::vector<std::vector<Sum>> sums(parts);
+      Parallel(pool_, parts, [&](int64_t part) {
+        const int64_t begin = count * part / parts;
+        sums[part].assign(s_.n_out, Sum(0));
+        ScatterLines(k, row, active.data() + begin, count * (part + 1) / parts - begin, sums[part].data());
+      });
+      T* out = y_ + k * s_.n_out;
+      for (int64_t part = 1; part < parts; ++part)
+        for (int64_t j = 0; j < s_.n_out; ++j) sums[0][j] += sums[part][j];
+      for (int64_t j = 0; j < s_.n_out; ++j) out[j] = Weighted(k, sums[0][j]);
+    }
+  }
+
+  void Gather() {
+    for (int64_t k = 0; k < s_.instances; ++k) {
+      if (Silent(k) || s_.n_x == 0) continue;
+      const int64_t parts = Parts(pool_, s_.n_out * s_.synapses_per_line);
+      Parallel(pool_, parts, [&](int64_t part) {
+        GatherLines(k, s_.n_out * part / parts, s_.n_out * (part + 1) / parts);
+      });
+    }
+  }
+
+ private:
+  const X* Row(int64_t k) const { return x_ + (k / s_.repeat) % s_.rows * s_.n_x; }
+  T A(int64_t k) const { return weight_[k * s_.parameters]; }
+  T B(int64_t k) const { return kOne ? T(0) : weight_[k * s_.parameters + 1]; }
+  bool Silent(int64_t k) const { return A(k) == T(0) && B(k) == T(0); }
+  T Weighted(int64_t k, Sum sum) const { return kOne ? static_cast<T>(A(k) * static_cast<T>(sum)) : static_cast<T>(sum); }
+  Line LineOf(int64_t k, int64_t pre, int64_t n) const {
+    return {seed_[2 * k], seed_[2 * k + 1], static_cast<uint32_t>(pre), 0, n};
+  }
+
+  void ScatterLines(int64_t k, const X* row, const int64_t* active, int64_t count, Sum* sums) {
+    Draws draws(scheme_, law_, table_, quantiles_);
+    draws.Run(count, [&](int64_t i) { return LineOf(k, active[i], s_.n_out); }, [&](const Synapses& list) {
+      if constexpr (std::is_same_v<Sum, int32_t> && std::is_same_v<X, uint8_t>) {
+        for (int64_t j = 0; j < list.count; ++j) ++sums[list.target[j]];
+      } else {
+        T a[8], b[8];
+        for (int64_t l = 0; l < list.lines; ++l) {
+          const T value = static_cast<T>(row[active[list.line[l]]]);
+          a[l] = kOne ? value : static_cast<T>(A(k) * value);
+          b[l] = static_cast<T>(B(k) * value);
+        }
+        for (int64_t j = 0; j < list.count; ++j) {
+          const uint8_t l = list.owner[j];
+          sums[list.target[j]] += kOne ? a[l] : static_cast<T>(a[l] + b[l] * static_cast<T>(list.z[j]));
+        }
+      }
+    });
+  }
+
+  void GatherLines(int64_t k, int64_t begin, int64_t end) {
+    const X* row = Row(k);
+    std::vector<Sum> sums(end - begin, Sum(0));
+    Draws draws(scheme_, law_, table_, quantiles_);
+    draws.Run(end - begin, [&](int64_t i) { return LineOf(k, begin + i, s_.n_x); }, [&](const Synapses& list) {
+      Sum part[8] = {};
+      for (int64_t j = 0; j < list.count; ++j) {
+        const X value = row[list.target[j]];
+        if constexpr (kOne) {
+          part[list.owner[j]] += static_cast<Sum>(value);
+        } else if (value != X(0)) {
+          part[list.owner[j]] += static_cast<T>((A(k) + B(k) * static_cast<T>(list.z[j])) * static_cast<T>(value));
+        }
+      }
+      for (int64_t l = 0; l < list.lines; ++l) sums[list.line[l]] += part[l];
+    });
+    for (int64_t i = begin; i < end; ++i) y_[k * s_.n_out + i] = Weighted(k, sums[i - begin]);
+  }
+
+  const X* x_;
+  const T* weight_;
+  const uint32_t* seed_;
+  T* y_;
+  Shape s_;
+  Scheme scheme_;
+  Law law_;
+  Draws::Table table_, quantiles_;
+  ffi::ThreadPool& pool_;
+};
+
+template <class X, class T>
+void Run(const Operands& o, const Shape& s, const Scheme& scheme, Law law, bool gather, ffi::ThreadPool& pool) {
+  if (scheme.published() && law == Law::kConstant) {
+    const X* x = static_cast<const X*>(o.x.untyped_data());
+    const T* weight = static_cast<const T*>(o.weight.untyped_data());
+    const uint32_t* seed = static_cast<const uint32_t*>(o.seed.untyped_data());
+    T* y = static_cast<T*>(o.y.untyped_data());
+    if (!gather) return PublishedScatter(x, weight, seed, y, s, scheme);
+    if constexpr (std::is_same_v<X, T>) return PublishedGather(x, weight, seed, y, s, scheme);
+  } else if (law == Law::kConstant) {
+    Drawn<X, T, true> drawn(o, s, scheme, law, pool);
+    gather ? drawn.Gather() : drawn.Scatter();
+  } else {
+    Drawn<X, T, false> drawn(o, s, scheme, law, pool);
+    gather ? drawn.Gather() : drawn.Scatter();
+  }
+}
+
+ffi::Error Product(const char* op, bool gather, ffi::ThreadPool& pool, const Operands& o, int64_t repeat,
+                   int64_t law, int64_t synapses_per_line, Integers scheme_words) {
   Shape s;
   Scheme scheme;
-  const std::string bad = CheckShape(x, weight, seed, y, repeat, &s);
+  std::string bad = CheckShape(o, repeat, static_cast<Law>(law), &s);
+  const int64_t n_post = gather ? s.n_x : s.n_out;
+  if (bad.empty()) bad = ReadScheme(scheme_words, o.table, n_post, n_post, &scheme);
+  if (bad.empty()) bad = CheckLaw(law, o.quantiles, scheme);
   if (!bad.empty()) return Invalid(op, bad);
-  if (!ReadScheme(scheme_words, &scheme)) return Invalid(op, "scheme is not (clen, multiplier, hashed)");
-  const bool spikes = x.element_type() == ffi::DataType::PRED && !gather;
-  if (!spikes && x.element_type() != y.element_type())
-    return Invalid(op, "x is " + Describe(x) + ", expected " + (gather ? "" : "bool or ") +
-                           Name(y.element_type()));
-  return ForElement(op, y.element_type(), [&](auto zero) {
+  s.synapses_per_line = static_cast<double>(std::max<int64_t>(synapses_per_line, 0));
+  const bool fused_gather = gather && scheme.published() && law == 0;
+  const bool spikes = o.x.element_type() == ffi::DataType::PRED && !fused_gather;
+  if (!spikes && o.x.element_type() != o.y.element_type())
+    return Invalid(op, "x is " + Describe(o.x) + ", expected " + (fused_gather ? "" : "bool or ") +
+                           Name(o.y.element_type()));
+  return ForElement(op, o.y.element_type(), [&](auto zero) {
     using T = decltype(zero);
-    T* out = static_cast<T*>(y.untyped_data());
-    const T* w = static_cast<const T*>(weight.untyped_data());
-    const T* values = static_cast<const T*>(x.untyped_data());
-    const uint32_t* seeds = static_cast<const uint32_t*>(seed.untyped_data());
-    std::memset(out, 0, s.instances * s.n_out * sizeof(T));
-    if (gather) {
-      GatherRows(values, w, seeds, out, s, scheme);
-    } else if (spikes) {
-      ScatterRows(static_cast<const uint8_t*>(x.untyped_data()), w, seeds, out, s, scheme);
+    std::memset(o.y.untyped_data(), 0, s.instances * s.n_out * sizeof(T));
+    if (spikes) {
+      Run<uint8_t, T>(o, s, scheme, static_cast<Law>(law), gather, pool);
     } else {
-      ScatterRows(values, w, seeds, out, s, scheme);
+      Run<T, T>(o, s, scheme, static_cast<Law>(law), gather, pool);
     }
     return ffi::Error::Success();
   });
 }
 
-ffi::Error Scatter(ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
-                   ffi::Result<ffi::AnyBuffer> y, int64_t repeat, Integers scheme_words) {
-  return Product("evops_scatter", false, x, weight, seed, *y, repeat, scheme_words);
-}
-
-ffi::Error Gather(ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
-                  ffi::Result<ffi::AnyBuffer> y, int64_t repeat, Integers scheme_words) {
-  return Product("evops_gather", true, x, weight, seed, *y, repeat, scheme_words);
+template <bool kGather>
+ffi::Error Handle(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
+                  ffi::AnyBuffer table, ffi::AnyBuffer quantiles, ffi::Result<ffi::AnyBuffer> y,
+                  int64_t repeat, int64_t law, int64_t synapses_per_line, Integers scheme) {
+  return Product(kGather ? "evops_gather" : "evops_scatter", kGather, pool,
+                 {x, weight, seed, table, quantiles, *y}, repeat, law, synapses_per_line, scheme);
 }
 
 auto Binding() {
   return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .Arg<ffi::AnyBuffer>()
+      .Arg<ffi::AnyBuffer>()
       .Arg<ffi::AnyBuffer>()
       .Arg<ffi::AnyBuffer>()
       .Arg<ffi::AnyBuffer>()
       .Ret<ffi::AnyBuffer>()
       .Attr<int64_t>("repeat")
+      .Attr<int64_t>("law")
+      .Attr<int64_t>("synapses_per_line")
       .Attr<Integers>("scheme");
 }
 
 }  // namespace
 }  // namespace evops
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_scatter, evops::Scatter, evops::Binding());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_gather, evops::Gather, evops::Binding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_scatter, evops::Handle<false>, evops::Binding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_gather, evops::Handle<true>, evops::Binding());

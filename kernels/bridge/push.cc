@@ -29,9 +29,8 @@ struct Plan {
   Scheme scheme;
 };
 
-template <class X, class T>
-ffi::Error PushSpikes(const X* x, const T* weight, const uint32_t* seed, T* ring, const Plan& p) {
-  Lines<T> lines(p.scheme, ring, p.slots * p.n_post);
+template <class X, class T, class Sink>
+ffi::Error PushSpikes(const X* x, const T* weight, const uint32_t* seed, const Plan& p, Sink& lines) {
   const size_t targets = p.post.count();
   int64_t bad_delay = 0, bad_neuron = -1;
   for (size_t s = 0; s < p.pre.count(); ++s) {
@@ -49,7 +48,7 @@ ffi::Error PushSpikes(const X* x, const T* weight, const uint32_t* seed, T* ring
           continue;
         }
         const int64_t base = (p.step + d) % p.slots * p.n_post + p.post.offset[t];
-        lines.Add(seed[s * targets + t], i, base, p.post.size[t],
+        lines.Add(seed + 2 * (s * targets + t), i, base, p.post.size[t],
                   static_cast<T>(w[t] * static_cast<T>(x[first + i])));
       }
     });
@@ -61,8 +60,18 @@ ffi::Error PushSpikes(const X* x, const T* weight, const uint32_t* seed, T* ring
   return ffi::Error::Success();
 }
 
+template <class X, class T>
+ffi::Error PushAny(const X* x, const T* weight, const uint32_t* seed, T* ring, const Plan& p, Draws::Table table) {
+  if (p.scheme.published()) {
+    Lines<T> lines(p.scheme, ring, p.slots * p.n_post);
+    return PushSpikes(x, weight, seed, p, lines);
+  }
+  DrawnLines<T> lines(p.scheme, table, ring);
+  return PushSpikes(x, weight, seed, p, lines);
+}
+
 ffi::Error Push(ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
-                ffi::AnyBuffer delay, ffi::AnyBuffer step, ffi::Result<ffi::AnyBuffer> out,
+                ffi::AnyBuffer delay, ffi::AnyBuffer step, ffi::AnyBuffer table, ffi::Result<ffi::AnyBuffer> out,
                 Integers pre_offset, Integers pre_size, Integers post_offset, Integers post_size,
                 Integers delay_column, Integers scheme_words) {
   constexpr const char* kOp = "evops_push";
@@ -79,7 +88,7 @@ ffi::Error Push(ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ff
   for (const std::string& bad :
        {Mismatch("result", *out, type, {p.slots, p.n_post}),
         Mismatch("weight", weight, type, {sources, targets}),
-        Mismatch("seed", seed, ffi::DataType::U32, {sources, targets}),
+        Mismatch("seed", seed, ffi::DataType::U32, {sources, targets, 2}),
         Mismatch("delay", delay, ffi::DataType::S32, {delay_rows, delay_columns}),
         Mismatch("step", step, ffi::DataType::S32, {})})
     if (!bad.empty()) return Invalid(kOp, bad);
@@ -93,8 +102,10 @@ ffi::Error Push(ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ff
   }
   if (p.slots < 1 || p.n_pre > kMaxElements || p.n_post > kMaxElements / p.slots)
     return Invalid(kOp, "ring is " + Describe(ring) + ", expected 1 to 2147483647 elements");
-  if (!ReadScheme(scheme_words, &p.scheme))
-    return Invalid(kOp, "scheme is not (clen, multiplier, hashed)");
+  int64_t shortest = p.n_post;
+  for (int64_t size : post_size) shortest = std::min(shortest, size);
+  const std::string bad = ReadScheme(scheme_words, table, shortest, p.n_post, &p.scheme);
+  if (!bad.empty()) return Invalid(kOp, bad);
   p.step = *static_cast<const int32_t*>(step.untyped_data());
   if (p.step < 0) return Invalid(kOp, "step is " + std::to_string(p.step) + ", expected >= 0");
   p.delay = static_cast<const int32_t*>(delay.untyped_data());
@@ -106,9 +117,9 @@ ffi::Error Push(ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ff
     const T* w = static_cast<const T*>(weight.untyped_data());
     const uint32_t* seeds = static_cast<const uint32_t*>(seed.untyped_data());
     if (x.element_type() == ffi::DataType::PRED)
-      return PushSpikes(static_cast<const uint8_t*>(x.untyped_data()), w, seeds, sums, p);
+      return PushAny(static_cast<const uint8_t*>(x.untyped_data()), w, seeds, sums, p, TableOf(table));
     if (x.element_type() == type)
-      return PushSpikes(static_cast<const T*>(x.untyped_data()), w, seeds, sums, p);
+      return PushAny(static_cast<const T*>(x.untyped_data()), w, seeds, sums, p, TableOf(table));
     return Invalid(kOp, "x is " + Describe(x) + ", expected bool or " + Name(type));
   });
 }
@@ -145,6 +156,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_pop, evops::Pop,
                                   .Ret<evops::ffi::AnyBuffer>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_push, evops::Push,
                               evops::ffi::Ffi::Bind()
+                                  .Arg<evops::ffi::AnyBuffer>()
                                   .Arg<evops::ffi::AnyBuffer>()
                                   .Arg<evops::ffi::AnyBuffer>()
                                   .Arg<evops::ffi::AnyBuffer>()

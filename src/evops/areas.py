@@ -9,10 +9,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Num, Shaped, UInt32
 
 from evops import inputs
-from evops.connectivity.rules import LfsrGaps
+from evops.connectivity import sampler
+from evops.connectivity.rules import FixedProbability, LfsrGaps, Rule
 from evops.delays import DelayBuffer
 from evops.engine import bridge, ops
 from evops.engine.compat import Tracer
+from evops.engine.walk import Source
 from evops.errors import check_integer, check_static
 
 
@@ -20,8 +22,8 @@ from evops.errors import check_integer, check_static
 class MultiAreaProjection:
     """Random synapses from all populations of all areas to all populations of all areas.
 
-    Each pair of a source and a target population is a random matrix of its own: connection
-    probability `conn_prob`, one weight, one random stream. Pairs of zero weight cost nothing. A
+    Each pair of a source and a target population is a random matrix of its own: the same rule, one
+    weight, one random stream. Pairs of zero weight cost nothing. A
     spike is handled once, when it occurs: its weight is added to the slot of its arrival at every
     target.
 
@@ -29,7 +31,7 @@ class MultiAreaProjection:
     one after another, for example 1600 excitatory and 400 inhibitory neurons as `(areas, 2000)`.
 
     Args:
-        conn_prob: connection probability in (0, 1] (drawn as ``1 / ceil(1 / conn_prob)``).
+        rule: a probability, ``FixedProbability`` or ``LfsrGaps`` (with hashed lines, always).
         weight: `(A_pre, P_pre, A_post, P_post)`, source area and population, target area and
             population; the P axis of a side given as one number is left out, so with ``pre=1600,
             post=1600`` the shape is `(A_pre, A_post)`. Float, any unit.
@@ -56,12 +58,12 @@ class MultiAreaProjection:
     """
 
     weight: Float[Array, "sources targets"]
-    seeds: UInt32[Array, "sources targets"]
+    keys: UInt32[Array, "sources targets 2"]
     delay: Int[Array, "rows columns"]
 
     def __init__(
         self,
-        conn_prob: float,
+        rule: Rule | float,
         weight: Num[Any, "..."],
         delay: Int[Any, "..."],
         *,
@@ -71,7 +73,7 @@ class MultiAreaProjection:
         max_delay: int | None = None,
         backend: str | None = None,
     ):
-        rule = inputs.lfsr_rule(conn_prob, hashed=True)
+        rule = _rule(rule)
         pre_sizes, post_sizes = _populations("pre", pre), _populations("post", post)
         w = inputs.numbers("weight", weight)
         if not jnp.issubdtype(w.dtype, jnp.floating):
@@ -100,11 +102,11 @@ class MultiAreaProjection:
         if largest > longest:
             raise ValueError(f"delay must be at most max_delay = {longest} steps, got {largest}")
         check_integer("slots times postsynaptic neurons", (longest + 1) * sides[1].n, 1)
-        streams = rule.streams(_seed(seed), sides[0].blocks * sides[1].blocks, max(pre_sizes))
+        keys = _keys(rule, seed, sides[0].blocks, sides[1].blocks, max(pre_sizes))
         dtype = ops.accumulator(w.dtype)
         by_target = w.reshape(full).transpose(Side.by_population)
         self.weight = by_target.reshape(sides[0].blocks, -1).astype(dtype)
-        self.seeds = jnp.asarray(streams.reshape(sides[0].blocks, -1))
+        self.keys = keys
         self.delay = jnp.asarray(steps)
         self._static = _Static(
             rule, *sides, _blocks(*sides, per_neuron), longest, bridge.choose(backend)
@@ -112,13 +114,13 @@ class MultiAreaProjection:
 
     def tree_flatten(self):
         """Weights, seeds and delays are leaves; new values of them do not recompile."""
-        return (self.weight, self.seeds, self.delay), self._static
+        return (self.weight, self.keys, self.delay), self._static
 
     @classmethod
     def tree_unflatten(cls, static: "_Static", leaves) -> "MultiAreaProjection":
         """The projection with other leaves."""
         self = object.__new__(cls)
-        self.weight, self.seeds, self.delay = leaves
+        self.weight, self.keys, self.delay = leaves
         self._static = static
         return self
 
@@ -127,7 +129,7 @@ class MultiAreaProjection:
         s = self._static
         return (
             f"MultiAreaProjection({s.pre.areas} areas of {s.pre.sizes} to {s.post.areas} areas of "
-            f"{s.post.sizes}, conn_prob={s.rule.p}, max_delay={s.max_delay}, backend={s.backend!r})"
+            f"{s.post.sizes}, {s.rule}, max_delay={s.max_delay}, backend={s.backend!r})"
         )
 
     @property
@@ -154,11 +156,12 @@ class MultiAreaProjection:
             buffer.sums,
             x.reshape(-1),
             self.weight,
-            self.seeds,
+            self.keys,
             self.delay,
             buffer.step,
+            jnp.asarray(self._static.rule.table),
             blocks=self._static.blocks,
-            scheme=self._static.rule.scheme,
+            source=self._static.source,
             backend=self._static.backend,
         )
         return DelayBuffer(sums, buffer.step)
@@ -209,12 +212,44 @@ class Side:
 class _Static:
     """What a projection is compiled for."""
 
-    rule: LfsrGaps
+    rule: FixedProbability | LfsrGaps
     pre: Side
     post: Side
     blocks: ops.Blocks
     max_delay: int
     backend: str
+
+    @property
+    def source(self) -> Source:
+        """What the primitive is told about the matrices."""
+        return Source(self.rule.scheme((self.pre.n, self.post.n)))
+
+
+def _rule(rule: Any) -> FixedProbability | LfsrGaps:
+    if isinstance(rule, LfsrGaps):
+        return LfsrGaps(rule.p, hashed=True)
+    if isinstance(rule, FixedProbability):
+        return rule
+    if isinstance(rule, Rule):
+        raise TypeError(f"rule must be a probability, FixedProbability or LfsrGaps, got {rule!r}")
+    try:
+        return FixedProbability(rule)
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("p must", "rule must", 1)) from None
+
+
+def _keys(rule: Rule, seed: Any, sources: int, targets: int, lines: int) -> jax.Array:
+    """Key words of every pair of blocks, or its seed and 0 in the published scheme."""
+    number, pairs = _seed(seed), sources * targets
+    if isinstance(rule, LfsrGaps):
+        streams = rule.streams(number, pairs, lines)
+        words = streams, np.zeros_like(streams)
+    else:
+        zero = np.zeros(pairs, np.uint32)
+        seed_words = (zero + np.uint32(number & 0xFFFFFFFF), zero + np.uint32(number >> 32))
+        key = sampler.feistel(*seed_words, zero, zero)
+        words = sampler.feistel(np.arange(pairs, dtype=np.uint32), zero, *key)
+    return jnp.asarray(np.stack(words, -1).reshape(sources, targets, 2))
 
 
 def _blocks(pre: Side, post: Side, per_neuron: bool) -> ops.Blocks:

@@ -60,15 +60,39 @@ def check_real(name: str, value: Any) -> float:
     return number
 
 
-def check_probability(name: str, value: Any) -> float:
-    """`value` as a probability in (0, 1]."""
+def check_probability(name: str, value: Any, *, zero: bool = False) -> float:
+    """`value` as a probability in (0, 1], or [0, 1] with `zero`."""
     check_static(name, value)
+    allowed = "[0, 1]" if zero else "(0, 1]"
     if isinstance(value, numbers.Real) and math.isnan(float(value)):
-        raise ValueError(f"{name} must be in (0, 1], got nan")
+        raise ValueError(f"{name} must be in {allowed}, got nan")
     number = check_real(name, value)
-    if not 0.0 < number <= 1.0:
-        raise ValueError(f"{name} must be in (0, 1], got {number}")
+    if not 0.0 <= number <= 1.0 or (number == 0 and not zero):
+        raise ValueError(f"{name} must be in {allowed}, got {number}")
     return number
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """`value` as a bool."""
+    check_static(name, value)
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def check_numbers(name: str, value: Any) -> Any:
+    """`value` as it is: a finite real number, or a real floating or integer array, maybe traced."""
+    if isinstance(value, Tracer) or not isinstance(value, (numbers.Real, np.ndarray, jax.Array)):
+        kind = np.dtype(getattr(value, "dtype", object)).kind if hasattr(value, "dtype") else ""
+        if not hasattr(value, "dtype") or kind in "cbOSU":
+            raise TypeError(f"{name} must be a real number, got {value!r}")
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind in "cbOSU" or array.ndim > 1:
+        raise TypeError(f"{name} must be a real number, got {value!r}")
+    if not np.isfinite(array.astype(np.float64)).all():
+        raise ValueError(f"{name} must be finite, got {value}")
+    return value
 
 
 def check_shape(name: str, shape: Any) -> tuple[int, int]:

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from evops.connectivity.laws import Constant, Law
 from evops.connectivity.rules import LfsrGaps
 from evops.engine.compat import debug_nans
+from evops.errors import check_integer
 
 
 def numbers(name: str, value: Any) -> jax.Array:
@@ -90,3 +92,39 @@ def lfsr_rule(conn_prob: Any, *, hashed: bool = False) -> LfsrGaps:
         return LfsrGaps(conn_prob, hashed)
     except (TypeError, ValueError) as error:
         raise type(error)(str(error).replace("p must", "conn_prob must", 1)) from None
+
+
+def seed_words(name: str, value: Any) -> jax.Array:
+    """The low and the high word of a seed: an integer of up to 64 bits, or a JAX key."""
+    if isinstance(value, _numbers.Integral) and not isinstance(value, (bool, np.bool_)):
+        number = check_integer(name, value, -(2**63), 2**64 - 1) % 2**64
+        return jnp.asarray(np.array([number & 0xFFFFFFFF, number >> 32], np.uint32))
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        words = jax.random.key_data(value).reshape(-1)
+        return jnp.stack([words[-1], words[0]]).astype(jnp.uint32)
+    array = seeds(name, value)
+    if array.ndim:
+        raise ValueError(f"{name} must be one integer or one JAX key, got shape {array.shape}")
+    return jnp.stack([array, jnp.zeros((), jnp.uint32)])
+
+
+def law(value: Any) -> Law:
+    """`value` as a weight law; a number is that constant."""
+    if isinstance(value, Law):
+        weight_dtype(value)
+        return value
+    try:
+        return Constant(value)
+    except TypeError:
+        raise TypeError(f"law must be a weight law or a number, got {value!r}") from None
+
+
+def weight_dtype(value: Law) -> np.dtype:
+    """Type of the weights of a law: that of its parameters, Python numbers being float32."""
+    types = [leaf.dtype for leaf in jax.tree.leaves(value) if hasattr(leaf, "dtype")]
+    if not types:
+        return np.dtype(np.float32)
+    with jax.numpy_dtype_promotion("standard"):
+        dtype = np.dtype(jnp.result_type(*types))
+    varied = type(value).unit_quantile is not None
+    return np.dtype(np.float32) if varied and dtype.kind in "iu" else dtype

@@ -12,6 +12,7 @@ from jaxtyping import Array, ArrayLike, Num, Shaped
 from evops import inputs
 from evops.connectivity.rules import LfsrGaps
 from evops.engine import bridge, ops
+from evops.engine.walk import Source
 from evops.errors import check_integer, check_shape
 
 
@@ -173,12 +174,13 @@ def _product(x, weight, seed, rule: LfsrGaps, n_out, gather, repeat, backend):
     dtype = ops.accumulator(weight.dtype)
     y = ops.product(
         x if x.dtype == bool else x.astype(dtype),
-        weight.astype(dtype),
-        seed,
+        weight.astype(dtype)[:, None],
+        jnp.stack([seed, jnp.zeros_like(seed)], 1),
+        (jnp.zeros(0, jnp.uint32), jnp.zeros(0, jnp.int32)),
+        source=Source(rule.scheme()),
         n_out=n_out,
         gather=bool(gather),
         repeat=repeat,
-        scheme=rule.scheme,
         backend=bridge.choose(backend),
     )
     return y.astype(weight.dtype)

@@ -1,16 +1,178 @@
-"""Connectivity rules: what a rule's parameters mean and the integers that the readers need."""
+"""Connectivity rules: what a rule's parameters mean and the integers that the readers need.
 
+A rule names a reader and its integers: ``scheme(shape)`` is a hashable tuple
+``(reader, exclude_autapses, word, word, word)`` and ``table`` an array that the reader looks up.
+"""
+
+import abc
 import dataclasses
 import functools
 
 import numpy as np
 
-from evops.connectivity import sampler
-from evops.errors import INT32_MAX, check_probability
+from evops.connectivity import sampler, tables
+from evops.errors import INT32_MAX, check_flag, check_integer, check_probability
+
+LFSR, GAPS, DENSE, SUBSET, DIAGONAL = range(5)
+# Synapses of one block of a fixed out-degree.
+SUBSET_BLOCK = 1024
+
+
+class Rule(abc.ABC):
+    """Which pairs of a pre and a post neuron are connected."""
+
+    @abc.abstractmethod
+    def scheme(self, shape: tuple[int, int]) -> tuple[int, int, int, int, int]:
+        """Reader, whether autapses are left out, and three integers of the reader."""
+
+    @property
+    def table(self) -> np.ndarray:
+        """What the reader looks up, uint32."""
+        return np.zeros(0, np.uint32)
+
+    @abc.abstractmethod
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
+        """Expected number of synapses of a matrix of that shape (pre, post)."""
 
 
 @dataclasses.dataclass(frozen=True)
-class LfsrGaps:
+class FixedProbability(Rule):
+    """Every pair is connected with probability `p`, independently of all others (Bernoulli).
+
+    `p` is honoured to 2**-31. In the words of others: ``pairwise_bernoulli`` (NEST),
+    ``connect(p=…)`` (Brian2), ``FixedProbability`` (GeNN), ``FixedProbabilityConnector`` (PyNN).
+
+    Args:
+        p: connection probability, in [0, 1].
+        autapses: whether a neuron may connect to the neuron of its own index; without them the
+            other synapses stay the same.
+
+    Raises:
+        ValueError: `p` outside [0, 1] or NaN.
+        TypeError: `p` is not a real number, or is traced.
+
+    Example:
+        >>> import evops
+        >>> evops.FixedProbability(0.1).expected_synapses((1000, 1000))
+        100000.0
+    """
+
+    p: float
+    autapses: bool = True
+
+    def __post_init__(self):
+        object.__setattr__(self, "p", check_probability("p", self.p, zero=True))
+        check_flag("autapses", self.autapses)
+
+    @functools.cached_property
+    def _scaled(self) -> int:
+        """``p * 2**40``, rounded."""
+        numerator, denominator = self.p.as_integer_ratio()
+        return ((numerator << 41) + denominator) // (2 * denominator)
+
+    @functools.cached_property
+    def block_bits(self) -> int:
+        """B for blocks of 2**B targets: 256 to 511 synapses are expected in one, 12 <= B <= 22."""
+        return next((b for b in range(12, 22) if self._scaled << b >= 1 << 48), 22)
+
+    @functools.cached_property
+    def _gaps(self):
+        return tables.gaps(self.p)
+
+    @property
+    def _dense(self) -> bool:
+        return self._scaled >= 1 << 37 or self._scaled == 0
+
+    def scheme(self, shape):
+        """Gaps below p = 1/8, dense from there on (and for p = 0, where a block costs least)."""
+        skip = int(not self.autapses)
+        if self._dense:
+            bits = self.block_bits if self._scaled else 22
+            return DENSE, skip, bits, self._scaled >> 32, self._scaled & 0xFFFFFFFF
+        high, low, _ = self._gaps
+        return GAPS, skip, self.block_bits, high, low
+
+    @property
+    def table(self):
+        """Alias tables of the gaps."""
+        return super().table if self._dense else self._gaps[2]
+
+    def expected_synapses(self, shape):
+        """``p`` times the number of pairs."""
+        diagonal = 0 if self.autapses else min(shape)
+        return self.p * (shape[0] * shape[1] - diagonal)
+
+
+@dataclasses.dataclass(frozen=True)
+class AllToAll(Rule):
+    """Every pair is connected: ``FixedProbability(1, autapses)``."""
+
+    autapses: bool = True
+
+    def __post_init__(self):
+        check_flag("autapses", self.autapses)
+
+    def scheme(self, shape):
+        """That of probability 1."""
+        return FixedProbability(1.0, self.autapses).scheme(shape)
+
+    def expected_synapses(self, shape):
+        """All pairs."""
+        return FixedProbability(1.0, self.autapses).expected_synapses(shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class OneToOne(Rule):
+    """Neuron i connects to neuron i, as far as both sides have one."""
+
+    def scheme(self, shape):
+        """The diagonal."""
+        return DIAGONAL, 0, 0, 0, 0
+
+    def expected_synapses(self, shape):
+        """The shorter side."""
+        return float(min(shape))
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedOutDegree(Rule):
+    """Every pre neuron has exactly `k` synapses, onto targets drawn uniformly.
+
+    Without multapses the k targets differ (uniform among all sets of k); with them they are drawn
+    with replacement, and all synapses between the same two neurons have the same weight. In the
+    words of others: ``fixed_outdegree`` (NEST), ``FixedNumberPostWithReplacement`` (GeNN),
+    ``FixedNumberPostConnector`` (PyNN).
+
+    Args:
+        k: synapses of a pre neuron, at least 0; at most n_post without multapses.
+        multapses: whether two neurons may have more than one synapse.
+
+    Raises:
+        ValueError: `k` is negative, or more than the targets there are.
+        TypeError: `k` is not an integer, or is traced.
+    """
+
+    k: int
+    multapses: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "k", check_integer("k", self.k, 0))
+        check_flag("multapses", self.multapses)
+
+    def scheme(self, shape):
+        """Synapses by their index; the bits of the permuted domain or 0 for multapses."""
+        bits = 0 if self.multapses else max(2, (shape[1] - 1).bit_length())
+        if not self.multapses:
+            check_integer("k", self.k, 0, shape[1])
+        return SUBSET, 0, self.k, bits, shape[1]
+
+    def expected_synapses(self, shape):
+        """``k`` per pre neuron."""
+        return float(self.k * shape[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class LfsrGaps(Rule):
     """The published scheme: gaps between synapses uniform on {1..clen}.
 
     ``clen = 2 ceil(1/p) - 1``, so the density that is really drawn is ``1 / ceil(1/p)``: exact for
@@ -46,10 +208,14 @@ class LfsrGaps:
         """Fraction of pairs that is really connected, for lines much longer than clen."""
         return 2.0 / (self.clen + 1)
 
-    @property
-    def scheme(self) -> tuple[int, int, int]:
+    def scheme(self, shape=(0, 0)):
         """`clen`, the multiplier that divides by it in the kernels (kernels/walk.py), `hashed`."""
-        return self.clen, min((1 << 32) // self.clen, (1 << 32) - 1), int(self.hashed)
+        del shape
+        return LFSR, 0, self.clen, min((1 << 32) // self.clen, (1 << 32) - 1), int(self.hashed)
+
+    def expected_synapses(self, shape):
+        """`density` times the number of pairs."""
+        return self.density * shape[0] * shape[1]
 
     def streams(self, seed: int, count: int, lines: int) -> np.ndarray:
         """Seeds of `count` matrices of up to `lines` lines, none of which share a line.

@@ -1,24 +1,58 @@
 """Which synapses exist: the one definition, in unsigned-integer operators.
 
-Every function works on uint32 values that wrap modulo 2**32 and uses only ``+ ^ << >> %``
-with literals below 2**31, so that the same source text runs on NumPy arrays, on jax arrays (x64 on
-or off) and, wrapped by ``taichi.func``, inside the native kernels, with equal bits. No float
-decides whether a synapse exists.
+Every function works on uint32 values that wrap modulo 2**32 and uses only ``+ - * ^ & | << >> %``
+and comparisons, with literals below 2**31, so that the same source text runs on NumPy arrays, on
+jax arrays (x64 on or off) and, wrapped by ``taichi.func``, inside the native kernels, with equal
+bits. No float decides whether a synapse exists.
 
-The scheme here is the published one: LFSR88 words (P. L'Ecuyer, "Maximally equidistributed combined
-Tausworthe generators", Math. Comp. 65 (1996), doi:10.1090/S0025-5718-96-00696-5) and uniform gaps.
-A line (one row or column of the matrix) is walked like this, with `hashed_line_state` in its place
-where the neighbouring lines of a matrix must be independent::
+The exact sampler
+-----------------
+Words are counter-based: a key of 64 bits for every (seed, pre, block), and word i of that key for
+i = 0, 1, 2 …::
+
+    t = feistel(seed_low, seed_high, 0, 0)      once per projection
+    k = feistel(pre, block, *t)                 a permutation: no two (pre, block) share a key
+    word(*k, i)
+
+A block is 2**B targets in a row, B a function of the probability alone, so a reader starts at any
+block and more postsynaptic neurons keep the old synapses. Three ways to read a block:
+
+- *gaps* (p < 1/8): ``c = 0``, then for i = 0, 1, 2 …: ``g = look_up(table[word(i) >> shift], …)``,
+  a geometric number from an alias table (`evops.connectivity.tables`). The last outcome K - 1 says
+  "none of the next K - 1 targets": ``c += K - 1``. Any other says "a synapse at c + g":
+  ``c += g + 1``. Below p = 2**-11 two words give the high and the low digit of g.
+- *dense* (p >= 1/8): target j of the block exists if byte ``j & 3`` of word(j >> 2) is below P >> 24
+  for P = p 2**32, or equals it and a word of its own, word(TIE + j), is below P << 8.
+- *subset* (fixed out-degree k): the block is a line's whole list; its synapse i goes to
+  `permuted` i (walking the cycle until a number below n comes), or to `below` n with multapses.
+
+The weight of the synapse onto target j of a block is read from word(WEIGHT + j): it depends on
+seed, pre and post alone. A role is an offset of the counter's start; roles lie at least 2**29
+steps apart.
+
+The published scheme
+--------------------
+LFSR88 words (P. L'Ecuyer, "Maximally equidistributed combined Tausworthe generators", Math. Comp.
+65 (1996), doi:10.1090/S0025-5718-96-00696-5) and uniform gaps. A line (one row or column of the
+matrix) is walked like this, with `hashed_line_state` in its place where the neighbouring lines of a
+matrix must be independent::
 
     state = line_state(seed + line)
     position = -1
     repeat:
         state = next_state(*state)
-        position = position + gap(word(*state), clen)
+        position = position + gap(word88(*state), clen)
         stop if position >= n, else visit position
 """
 
 SAMPLER_VERSION = 1
+
+# Roles: what is added to the first key word.
+TIE = 0x243F6A88
+WEIGHT = 0x13198A2E
+DELAY = 0x05A308D3
+# Variates are keyed by blocks of 2**VARIATE_BITS targets, whatever the rule.
+VARIATE_BITS = 12
 
 
 def line_state(line_seed):
@@ -44,7 +78,7 @@ def next_state(s1, s2, s3):
     )
 
 
-def word(s1, s2, s3):
+def word88(s1, s2, s3):
     """The random word of a state."""
     return s1 ^ s2 ^ s3
 
@@ -61,3 +95,87 @@ def mix(x):
     x = x ^ (x >> 15)
     x = x * 0x735A2D97
     return x ^ (x >> 15)
+
+
+def feistel(a, b, t0, t1):
+    """A permutation of 64 bits (a, b), keyed by the 64 bits (t0, t1)."""
+    a = a ^ mix(b + t0 + 0x243F6A88)
+    b = b ^ mix(a + t1 + 0x05A308D3)
+    a = a ^ mix(b + t0 + 0x13198A2E)
+    b = b ^ mix(a + t1 + 0x03707344)
+    return a, b
+
+
+def word(k0, k1, i):
+    """Word i of the stream with key (k0, k1)."""
+    x = k0 + i * 0x61C88647
+    x = x ^ (x >> 16)
+    x = x * 0x21F0AAAD
+    x = x ^ k1
+    x = x ^ (x >> 15)
+    x = x * 0x735A2D97
+    x = x ^ (x >> 15)
+    x = x * 0x31848BAB
+    return x ^ (x >> 16)
+
+
+def look_up(entry, w, shift):
+    """Outcome of an alias table for word w, where ``entry = table[w >> shift]``.
+
+    An entry is ``alias << shift | threshold``; low bits of w below the threshold keep the column.
+    """
+    low = (1 << shift) - 1
+    keep = 0 - (((w & low) - (entry & low)) >> 31)
+    return (entry ^ ((entry ^ w) & keep)) >> shift
+
+
+def dense_hit(w, j, tie, whole, rest):
+    """Whether target j of a dense block exists; w is word(j >> 2), `tie` its word(TIE + j)."""
+    byte = (w >> ((j & 3) << 3)) & 255
+    return (byte < whole) | ((byte == whole) & (tie < rest))
+
+
+def below(w, n):
+    """``floor(w n / 2**32)``, by halves of words: a number below n, uniform to 2**-32."""
+    low = (w & 0xFFFF) * (n & 0xFFFF)
+    mid = (w >> 16) * (n & 0xFFFF) + (low >> 16)
+    mid2 = (w & 0xFFFF) * (n >> 16) + (mid & 0xFFFF)
+    return (w >> 16) * (n >> 16) + (mid >> 16) + (mid2 >> 16)
+
+
+def permuted(k0, k1, x, left, right):
+    """A keyed permutation of ``left + right`` bits: six Feistel rounds, halves of those widths."""
+    a = x >> right
+    b = x & ((1 << right) - 1)
+    a = a ^ (word(k0, k1, b) >> (32 - left))
+    b = b ^ (word(k0, k1 + 0x05A308D3, a) >> (32 - right))
+    a = a ^ (word(k0, k1 + 0x13198A2E, b) >> (32 - left))
+    b = b ^ (word(k0, k1 + 0x03707344, a) >> (32 - right))
+    a = a ^ (word(k0, k1 + 0x24A0F3D1, b) >> (32 - left))
+    b = b ^ (word(k0, k1 + 0x29B7C5E3, a) >> (32 - right))
+    return (a << right) | b
+
+
+def variate_key(pre, post, t0, t1):
+    """Key of the word, at counter ``post & 4095``, behind the variate of synapse (pre, post)."""
+    return feistel(pre, post >> 12, t0, t1)
+
+
+def slot(w):
+    """Where a quantile table is read for word w: entry, and how far towards the next (10 bits).
+
+    A table has the quantiles at 0, 1/1024, …, 1, and then those that divide the first and the last
+    of these 1024 slots into 1024 parts each (1025 entries a part).
+    """
+    main = w >> 22
+    part = (w >> 12) & 1023
+    first = ((main - 1) >> 31) & 1
+    last = (main + 1) >> 10
+    tail = first | last
+    at = main * (1 - tail) + (1025 + last * 1025 + part) * tail
+    return at, part * (1 - tail) + ((w >> 2) & 1023) * tail
+
+
+def between(a, b, part):
+    """The value at `part` / 1024 of the way from a to b >= a; signed numbers as uint32."""
+    return a + (((b - a) * part) >> 10)

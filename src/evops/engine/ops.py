@@ -22,9 +22,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evops.engine import walk
-from evops.engine.compat import ShapedArray, ad, batching, zero_tangent
+from evops.engine import values
+from evops.engine.compat import ShapedArray, ad, batching, ffi, zero_tangent
 from evops.engine.primitive import register
+from evops.engine.walk import Source
 
 # Element types of the native kernels; others are computed in `accumulator(dtype)` and cast.
 NATIVE_DTYPES = ("int32", "float32", "float64")
@@ -38,25 +39,47 @@ def accumulator(dtype) -> np.dtype:
     return np.dtype(np.float32 if jnp.issubdtype(dtype, jnp.floating) else np.int32)
 
 
-def product(x, weight, seed, *, n_out, gather, repeat, scheme, backend) -> jax.Array:
-    """Bind `product`: x (X, n), weight (K,), seed (K,) uint32 give (K, n_out) of weight's dtype."""
-    if gather and x.dtype == bool:
+def product(
+    x, weight, seed, tables, *, source: Source, n_out, gather, repeat, backend
+) -> jax.Array:
+    """Bind `product`; the result is (K, n_out) of weight's dtype.
+
+    Args:
+        x: (X, n), bool or of weight's dtype.
+        weight: (K, 1), or (K, 2) where weights are ``weight[0] + weight[1] * z``.
+        seed: (K, 2) uint32: key words of the projection, or seed and 0 in the published scheme.
+        tables: what the rule and the law look up, uint32 and int32.
+        source: scheme and law.
+        n_out: entries of a result.
+        gather: direction.
+        repeat: instances in a row that read the same x.
+        backend: "native" or "jnp".
+    """
+    if gather and x.dtype == bool and source.published:
         x = x.astype(weight.dtype)
-    return product_p.bind(
-        x, weight, seed, n_out=n_out, gather=gather, repeat=repeat, scheme=scheme, backend=backend
-    )
+    statics = {"source": source, "n_out": n_out, "gather": gather, "repeat": repeat}
+    return product_p.bind(x, weight, seed, *tables, backend=backend, **statics)
 
 
-def _product_shape(x, weight, seed, *, n_out, repeat, **_):
-    assert x.ndim == 2 and weight.shape == seed.shape == (weight.size,)
-    assert weight.size % (x.shape[0] * repeat) == 0
+def _product_shape(x, weight, seed, table, quantiles, *, source, n_out, repeat, **_):
+    assert x.ndim == 2 and weight.shape == (seed.shape[0], source.parameters)
+    assert seed.shape[1:] == (2,) and table.ndim == quantiles.ndim == 1
+    assert weight.shape[0] % (x.shape[0] * repeat) == 0
     return ShapedArray((weight.shape[0], n_out), weight.dtype)
 
 
-def _product_native(*, n_out, gather, repeat, scheme):
+def _attributes(source: Source):
+    return {"scheme": np.array(source.scheme, np.int64)}
+
+
+def _product_native(*, source, n_out, gather, repeat):
     del n_out
-    attributes = {"repeat": np.int64(repeat), "scheme": np.array(scheme, np.int64)}
-    return ("evops_gather" if gather else "evops_scatter"), attributes
+    attributes = {
+        "repeat": np.int64(repeat),
+        "law": np.int64(source.law),
+        "synapses_per_line": np.int64(source.synapses_per_line),
+    }
+    return ("evops_gather" if gather else "evops_scatter"), {**attributes, **_attributes(source)}
 
 
 def _add(a, b):
@@ -64,15 +87,15 @@ def _add(a, b):
 
 
 def _product_jvp(primals, tangents, **statics):
-    x, weight, seed = primals
-    dx, dw, _ = tangents
+    x, weight, *rest = primals
+    dx, dw = tangents[:2]
     bind = functools.partial(product_p.bind, **statics)
-    out = bind(x, weight, seed)
+    out = bind(*primals)
     tangent: Any = None
     if not _is_zero(dx):
-        tangent = bind(dx.astype(weight.dtype), weight, seed)
+        tangent = bind(dx.astype(weight.dtype), weight, *rest)
     if not _is_zero(dw):
-        tangent = _add(tangent, bind(x, dw, seed))
+        tangent = _add(tangent, bind(x, dw, *rest))
     return out, zero_tangent(out) if tangent is None else tangent
 
 
@@ -80,38 +103,43 @@ def _is_zero(tangent) -> bool:
     return isinstance(tangent, ad.Zero) or tangent.dtype == jax.dtypes.float0
 
 
-def _product_transpose(ct, x, weight, seed, *, n_out, gather, repeat, **statics):
+def _product_transpose(ct, x, weight, *rest, n_out, gather, repeat, **statics):
     if isinstance(ct, ad.Zero):
-        return None, None, None
+        return (None,) * 5
     if ad.is_undefined_primal(x):
         rows, n_x = x.aval.shape
-        back = product_p.bind(ct, weight, seed, n_out=n_x, gather=not gather, repeat=1, **statics)
-        return back.reshape(-1, rows, repeat, n_x).sum((0, 2)), None, None
-    unit = jnp.ones(seed.shape, ct.dtype)
-    hits = product_p.bind(x, unit, seed, n_out=n_out, gather=gather, repeat=repeat, **statics)
-    return None, (ct * hits).sum(1), None
+        back = product_p.bind(ct, weight, *rest, n_out=n_x, gather=not gather, repeat=1, **statics)
+        return back.reshape(-1, rows, repeat, n_x).sum((0, 2)), None, None, None, None
+    instances, parameters = weight.aval.shape
+    columns = []
+    for unit in jnp.eye(parameters, dtype=ct.dtype):
+        one = jnp.broadcast_to(unit, (instances, parameters))
+        part = product_p.bind(x, one, *rest, n_out=n_out, gather=gather, repeat=repeat, **statics)
+        columns.append((ct * part).sum(1))
+    return None, jnp.stack(columns, 1), None, None, None
 
 
 def _product_batch(operands, dims, *, repeat, **statics):
-    x, weight, seed = operands
+    x, weight, seed, *tables = operands
+    assert dims[3] is None and dims[4] is None, "the tables of rules and laws are not batched"
     size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
-    instances = weight.size if dims[1] is None else weight.size // size
     weight, seed = (
-        batching.bdim_at_front(o, d, size).reshape(-1)
-        for o, d in zip((weight, seed), dims[1:], strict=True)
+        batching.bdim_at_front(o, d, size) for o, d in zip((weight, seed), dims[1:3], strict=True)
     )
+    instances = weight.shape[1]
+    weight, seed = weight.reshape(-1, weight.shape[2]), seed.reshape(-1, 2)
     if dims[0] is not None:
         x = jnp.moveaxis(x, dims[0], 0)
         tile = instances // (x.shape[1] * repeat)
         x = jnp.broadcast_to(x[:, None], (size, tile, *x.shape[1:])).reshape(-1, x.shape[-1])
-    out = product_p.bind(x, weight, seed, repeat=repeat, **statics)
+    out = product_p.bind(x, weight, seed, *tables, repeat=repeat, **statics)
     return out.reshape(size, instances, out.shape[-1]), 0
 
 
 product_p = register(
     "evops_product",
     shape=_product_shape,
-    value=walk.product,
+    value=values.product,
     jvp=_product_jvp,
     transpose=_product_transpose,
     batch=_product_batch,
@@ -149,27 +177,30 @@ class Blocks:
         return self._per_neuron([np.arange(size, dtype=np.int32) for size in self.pre_size])
 
 
-def push(ring, x, weight, seed, delay, step, *, blocks: Blocks, scheme, backend) -> jax.Array:
-    """Bind `push`; ring (slots, n_post), x (n_pre,), weight and seed (S, T), step int32 scalar."""
+def push(
+    ring, x, weight, seed, delay, step, table, *, blocks: Blocks, source: Source, backend
+) -> jax.Array:
+    """Bind `push`; ring (slots, n_post), x (n_pre,), weight (S, T), seed (S, T, 2), step scalar."""
     return push_p.bind(
-        ring, x, weight, seed, delay, step, blocks=blocks, scheme=scheme, backend=backend
+        ring, x, weight, seed, delay, step, table, blocks=blocks, source=source, backend=backend
     )
 
 
-def _push_shape(ring, x, weight, seed, delay, step, *, blocks, **_):
+def _push_shape(ring, x, weight, seed, delay, step, table, *, blocks, **_):
     pair = (len(blocks.pre_offset), len(blocks.post_offset))
     assert ring.ndim == 2 and x.shape == (blocks.n_pre,) and step.shape == ()
-    assert weight.shape == seed.shape == pair and weight.dtype == ring.dtype
+    assert weight.shape == pair and weight.dtype == ring.dtype
+    assert seed.shape == (*pair, 2) and table.ndim == 1
     assert delay.ndim == 2 and delay.shape[0] == (x.shape[0] if blocks.delay_column else pair[0])
     return ShapedArray(ring.shape, ring.dtype)
 
 
-def _push_native(*, blocks, scheme):
+def _push_native(*, blocks, source):
     attributes = {
         name: np.array(getattr(blocks, name), np.int64)
         for name in ("pre_offset", "pre_size", "post_offset", "post_size", "delay_column")
     }
-    return "evops_push", {**attributes, "scheme": np.array(scheme, np.int64)}
+    return "evops_push", {**attributes, **_attributes(source)}
 
 
 def _push_jvp(primals, tangents, **statics):
@@ -185,18 +216,16 @@ def _push_jvp(primals, tangents, **statics):
     return out, tangent
 
 
-def _push_transpose(ct, ring, x, weight, seed, delay, step, *, blocks, scheme, backend):
+def _push_transpose(ct, ring, x, weight, *rest, blocks, source, backend):
     del backend
     if isinstance(ct, ad.Zero):
-        return (None,) * 6
+        return (None,) * 7
     back = ct if ad.is_undefined_primal(ring) else None
     dx = dw = None
     if ad.is_undefined_primal(x) or ad.is_undefined_primal(weight):
         known_x, known_w = (None if ad.is_undefined_primal(o) else o for o in (x, weight))
-        dx, dw = walk.push_transpose(
-            ct, known_x, known_w, seed, delay, step, blocks=blocks, scheme=scheme
-        )
-    return back, dx, dw, None, None, None
+        dx, dw = values.push_transpose(ct, known_x, known_w, *rest, blocks=blocks, source=source)
+    return back, dx, dw, None, None, None, None
 
 
 def _push_batch(operands, dims, **statics):
@@ -220,7 +249,7 @@ def _push_batch(operands, dims, **statics):
 push_p = register(
     "evops_push",
     shape=_push_shape,
-    value=walk.push,
+    value=values.push,
     jvp=_push_jvp,
     transpose=_push_transpose,
     batch=_push_batch,
@@ -271,7 +300,7 @@ def _pop_batch(operands, dims, *, backend):
 pop_p = register(
     "evops_pop",
     shape=_pop_shape,
-    value=walk.pop,
+    value=values.pop,
     jvp=_pop_jvp,
     transpose=_pop_transpose,
     batch=_pop_batch,
@@ -279,3 +308,21 @@ pop_p = register(
     aliases={0: 0},
     multiple_results=True,
 )
+
+
+def edges(key, tables, indptr, *, source: Source, n_post, synapses, backend):
+    """Post neuron and variate of every synapse; synapse s of line i stands at ``indptr[i] + s``.
+
+    `indptr` (n_pre + 1,) int32 says how many synapses each line has, `synapses` how many there are.
+    Returns int32 and float32 arrays; the latter is empty where the law has no variate.
+    """
+    if backend != "native":
+        return values.edges(key, *tables, indptr, source=source, n_post=n_post, synapses=synapses)
+    varied = source.law != values.CONSTANT
+    out = (
+        jax.ShapeDtypeStruct((synapses,), jnp.int32),
+        jax.ShapeDtypeStruct((synapses if varied else 0,), jnp.float32),
+    )
+    attributes = _product_native(source=source, n_out=0, gather=False, repeat=1)[1]
+    call = ffi.ffi_call("evops_edges", out)
+    return call(key, *tables, indptr, n_post=np.int64(n_post), **attributes)

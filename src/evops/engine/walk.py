@@ -1,67 +1,213 @@
 """The jnp reader: lines of the sampler walked side by side in plain JAX.
 
 Complete (every operator, any platform) and the oracle of the native kernels. It visits the same
-positions in the same order within a line; only silent neurons are skipped, in chunks.
+synapses in the same order within a line; only silent neurons are skipped, in chunks.
 """
 
+import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
 from evops.connectivity import sampler
-
-# (clen, multiplier of the kernels, whether line seeds are hashed); see `LfsrGaps.scheme`.
-Scheme = tuple[int, int, int]
-# How many lines are walked side by side.
-LINES = 1024
+from evops.connectivity.rules import DENSE, DIAGONAL, GAPS, LFSR, SUBSET, SUBSET_BLOCK
 
 
-def _walk(line_seed, n, scheme: Scheme, visit: Callable, carry: Any) -> Any:
-    """`carry` after ``carry = visit(carry, position, alive)`` at every step of all lines.
+# Weight laws: one weight for all; from a quantile table; from the words of the published stream.
+CONSTANT, QUANTILES, LFSR_UNIFORM, LFSR_NORMAL = range(4)
+# How many lines are walked side by side, and how many targets of a dense block at once.
+LINES, TARGETS = 1024, 64
+_NOBODY = 0xFFFFFFFF
 
-    `line_seed` and `n` (positions per line) are uint32 arrays of one shape.
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """What of a random matrix is known when a program is compiled.
+
+    Attributes:
+        scheme: what `Rule.scheme` gives.
+        law: how weights are drawn.
+        synapses_per_line: expected number, for the split over threads.
     """
-    start = sampler.hashed_line_state if scheme[2] else sampler.line_state
 
-    def advance(state, position):
+    scheme: tuple[int, int, int, int, int]
+    law: int = CONSTANT
+    synapses_per_line: int = 0
+
+    @property
+    def published(self) -> bool:
+        """Whether lines are those of the published scheme."""
+        return self.scheme[0] == LFSR
+
+    @property
+    def parameters(self) -> int:
+        """Weight parameters of a matrix: 1, or 2 for ``weight[0] + weight[1] * z``."""
+        return 1 if self.law == CONSTANT else 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Lines:
+    """Lines to walk: key words (or seed) and index of each, all uint32 arrays of one shape.
+
+    `n` counts the positions of each line, 0 for none; `longest` bounds it.
+    """
+
+    t0: jax.Array
+    t1: jax.Array
+    pre: jax.Array
+    n: jax.Array
+    longest: int
+
+
+def walk(source: Source, tables, lines: Lines, visit: Callable, carry: Any) -> Any:
+    """`carry` after ``carry = visit(carry, post, exists, z)`` for all synapses of all lines.
+
+    `post` (int32), `exists` and `z` have the shape of the lines and one more axis; `z` is 0 where
+    the law has no variate.
+    """
+    table, quantiles = tables
+
+    def see(carry, post, exists, z=None):
+        if source.law == QUANTILES:
+            z = _variate(quantiles, lines, post)
+        elif z is None:
+            z = jnp.zeros((), jnp.float32)
+        if source.scheme[1]:
+            exists = exists & (post != lines.pre[..., None])
+        return visit(carry, post.astype(jnp.int32), exists & (post < lines.n[..., None]), z)
+
+    reader = {LFSR: _lfsr, GAPS: _gaps, DENSE: _dense, SUBSET: _subset, DIAGONAL: _diagonal}
+    return reader[source.scheme[0]](source, table, lines, see, carry)
+
+
+def _variate(quantiles, lines: Lines, post):
+    """The variate of the synapse onto each `post`, a whole number as float32."""
+    t0, t1, pre = (o[..., None] for o in (lines.t0, lines.t1, lines.pre))
+    k0, k1 = sampler.variate_key(pre, post, t0, t1)
+    inside = post & ((1 << sampler.VARIATE_BITS) - 1)
+    at, part = sampler.slot(sampler.word(k0 + sampler.WEIGHT, k1, inside))
+    a, b = (quantiles[at + k].astype(jnp.uint32) for k in (jnp.uint32(0), jnp.uint32(1)))
+    return sampler.between(a, b, part).astype(jnp.int32).astype(jnp.float32)
+
+
+def _lfsr(source, table, lines, see, carry):
+    """The published scheme; its laws draw from the same stream, before the gap."""
+    del table
+    clen, hashed = source.scheme[2], source.scheme[4]
+    start = sampler.hashed_line_state if hashed else sampler.line_state
+    draws = {LFSR_UNIFORM: 1, LFSR_NORMAL: 2}.get(source.law, 0)
+
+    def advance(state, post):
         state = sampler.next_state(*state)
-        return state, jnp.minimum(position + sampler.gap(sampler.word(*state), scheme[0]), n)
-
-    def running(loop):
-        _, position, _ = loop
-        return jnp.any(position < n)
+        return state, jnp.minimum(post + sampler.gap(sampler.word88(*state), clen), lines.n)
 
     def step(loop):
-        state, position, carry = loop
-        carry = visit(carry, position.astype(jnp.int32), position < n)
-        return *advance(state, position), carry
+        state, post, carry = loop
+        units = []
+        for _ in range(draws):
+            state = sampler.next_state(*state)
+            units.append(sampler.word88(*state).astype(jnp.float32) * jnp.float32(2.0**-32))
+        z = units[0] if draws else None
+        if draws == 2:
+            radius = jnp.sqrt(-2 * jnp.log(jnp.maximum(units[0], jnp.float32(1e-10))))
+            z = radius * jnp.sin(jnp.float32(2 * math.pi) * units[1])
+        z = None if z is None else z[..., None]
+        carry = see(carry, post[..., None], jnp.ones((), bool), z)
+        return *advance(state, post), carry
 
-    before_first = jnp.full(line_seed.shape, 0xFFFFFFFF, jnp.uint32)
-    loop = (*advance(start(line_seed), before_first), carry)
-    return lax.while_loop(running, step, loop)[2]
+    before_first = jnp.full(lines.n.shape, _NOBODY, jnp.uint32)
+    loop = (*advance(start(lines.t0 + lines.pre), before_first), carry)
+    return lax.while_loop(lambda loop: jnp.any(loop[1] < lines.n), step, loop)[2]
 
 
-def scatter_lines(out, seed, index, base, n, value, scheme: Scheme):
-    """``out[base + position] += value`` for every line; `out` is flat, n = 0 is an idle line."""
+def _by_block(bits: int, lines: Lines, block: Callable, carry):
+    """`carry` after ``carry = block(carry, begin, k0, k1)`` for all blocks of 2**bits targets."""
 
-    def visit(out, position, alive):
-        target = jnp.where(alive, base + position, out.shape[0])
-        return out.at[target].add(value, mode="drop")
+    def body(b, carry):
+        k0, k1 = sampler.feistel(lines.pre, b, lines.t0, lines.t1)
+        return block(carry, b << bits, k0, k1)
 
-    return _walk(seed + index, n, scheme, visit, out)
+    blocks = jnp.uint32(((lines.longest - 1) >> bits) + 1)
+    return lax.fori_loop(jnp.uint32(0), blocks, body, carry)
 
 
-def gather_lines(x, seed, index, base, n, weight, scheme: Scheme):
-    """Per line, the sum of ``x[base + position] * weight`` over positions where x is not 0."""
+def _gaps(source, table, lines, see, carry):
+    bits, high, low = source.scheme[2:]
+    shift, restart = 32 - high, (1 << high) - 1
 
-    def visit(total, position, alive):
-        value = x.at[base + position].get(mode="fill", fill_value=0)
-        return total + jnp.where(alive & (value != 0), value * weight, jnp.zeros((), x.dtype))
+    def block(carry, begin, k0, k1):
+        size = jnp.minimum(lines.n - jnp.minimum(begin, lines.n), jnp.uint32(1 << bits))
 
-    zero = jnp.zeros(jnp.broadcast_shapes(jnp.shape(seed + index), jnp.shape(weight)), x.dtype)
-    return _walk(jnp.broadcast_to(seed + index, zero.shape), n, scheme, visit, zero)
+        def step(loop):
+            i, c, carry = loop
+            w = sampler.word(k0, k1, i)
+            gap = sampler.look_up(table[w >> shift], w, shift)
+            found = gap != restart
+            i = i + 1
+            if low:
+                w = sampler.word(k0, k1, i)
+                part = sampler.look_up(table[(w >> (32 - low)) + (1 << high)], w, 32 - low)
+                gap = (gap << low) + jnp.where(found, part, 0)
+                i = i + 1
+            c = c + gap
+            carry = see(carry, (begin + c)[..., None], (found & (c < size))[..., None])
+            return i, jnp.minimum(c + found.astype(jnp.uint32), 1 << bits), carry
+
+        start = (jnp.uint32(0), jnp.zeros(size.shape, jnp.uint32), carry)
+        return lax.while_loop(lambda loop: jnp.any(loop[1] < size), step, start)[2]
+
+    return _by_block(bits, lines, block, carry)
+
+
+def _dense(source, table, lines, see, carry):
+    del table
+    bits, whole, rest = source.scheme[2:]
+    if whole == rest == 0:
+        return carry
+
+    def block(carry, begin, k0, k1):
+        def chunk(first, carry):
+            j = first * TARGETS + jnp.arange(TARGETS, dtype=jnp.uint32)
+            j = jnp.expand_dims(j, tuple(range(k0.ndim)))
+            a, b = k0[..., None], k1[..., None]
+            tie = sampler.word(a + sampler.TIE, b, j)
+            exists = sampler.dense_hit(sampler.word(a, b, j >> 2), j, tie, whole, jnp.uint32(rest))
+            return see(carry, jnp.broadcast_to(begin + j, exists.shape), exists)
+
+        return lax.fori_loop(jnp.uint32(0), jnp.uint32((1 << bits) // TARGETS), chunk, carry)
+
+    return _by_block(bits, lines, block, carry)
+
+
+def _subset(source, table, lines, see, carry):
+    del table
+    k, bits, n = source.scheme[2:]
+    k0, k1 = sampler.feistel(lines.pre, jnp.uint32(0), lines.t0, lines.t1)
+    right = bits >> 1
+
+    def body(i, carry):
+        if bits == 0:
+            post = sampler.below(sampler.word(k0, k1, i), jnp.uint32(n))
+        else:
+
+            def again(post):
+                moved = sampler.permuted(k0, k1, post, bits - right, right)
+                return jnp.where(post < n, post, moved)
+
+            first = sampler.permuted(k0, k1, jnp.broadcast_to(i, k0.shape), bits - right, right)
+            post = lax.while_loop(lambda post: jnp.any(post >= n), again, first)
+        return see(carry, post[..., None], jnp.ones((), bool))
+
+    return lax.fori_loop(jnp.uint32(0), jnp.uint32(k), body, carry)
+
+
+def _diagonal(source, table, lines, see, carry):
+    del source, table
+    return see(carry, lines.pre[..., None], jnp.ones((), bool))
 
 
 def over_nonzero(x, size: int, body: Callable, carry: Any) -> Any:
@@ -80,104 +226,7 @@ def over_nonzero(x, size: int, body: Callable, carry: Any) -> Any:
     return lax.while_loop(lambda loop: loop[0] < count, chunk, (start, carry))[1]
 
 
-def _chunk_size(lines_per_entry: int) -> int:
-    return max(1, LINES // max(lines_per_entry, 1))
-
-
-def product(x, weight, seed, *, n_out: int, gather: bool, repeat: int, scheme: Scheme):
-    """The product primitive's value (see `evops.engine.ops`)."""
-    rows, n_x = x.shape
-    instances = weight.shape[0]
-    if gather:
-        k = jnp.arange(instances, dtype=jnp.int32)[:, None]
-        line = jnp.arange(n_out, dtype=jnp.uint32)[None]
-        base = k // repeat % rows * n_x
-        n = jnp.full((instances, n_out), n_x, jnp.uint32)
-        n = jnp.where(weight[:, None] != 0, n, 0)
-        return gather_lines(x.reshape(-1), seed[:, None], line, base, n, weight[:, None], scheme)
-    tile = instances // (rows * repeat)
-    offset = jnp.arange(tile)[:, None] * rows * repeat + jnp.arange(repeat)[None]
-    offset = offset.reshape(1, -1).astype(jnp.int32)
-    flat = x.reshape(-1)
-
-    def body(out, index, valid):
-        row, line = index // n_x, index % n_x
-        k = row[:, None] * repeat + offset
-        active = valid[:, None] & (weight[k] != 0)
-        value = weight[k] * flat[index][:, None].astype(weight.dtype)
-        n = jnp.where(active, jnp.uint32(n_out), jnp.uint32(0))
-        line = line.astype(jnp.uint32)[:, None]
-        return scatter_lines(out, seed[k], line, k * n_out, n, value, scheme)
-
-    out = jnp.zeros(instances * n_out, weight.dtype)
-    out = over_nonzero(flat, _chunk_size(tile * repeat), body, out)
-    return out.reshape(instances, n_out)
-
-
-def _push_lines(ring_shape, weight, seed, delay, step, blocks):
-    """Function of pre indices: source block and, per target block, seed, line, base and length."""
-    slots, n_post = ring_shape
-    source, line = blocks.source_of(), blocks.line_of()
-    post_offset = jnp.asarray(blocks.post_offset, jnp.int32)[None]
-    post_size = jnp.asarray(blocks.post_size, jnp.uint32)[None]
-
-    def lines(index, valid):
-        s = jnp.asarray(source)[index]
-        if blocks.delay_column:
-            steps = delay[index][:, jnp.asarray(blocks.delay_column)]
-        else:
-            steps = delay[s]
-        base = (step + steps) % slots * n_post + post_offset
-        active = (valid & (s >= 0))[:, None] & (weight[s] != 0)
-        n = jnp.where(active, post_size, jnp.uint32(0))
-        return s, seed[s], jnp.asarray(line)[index].astype(jnp.uint32)[:, None], base, n
-
-    return lines
-
-
-def push(ring, x, weight, seed, delay, step, *, blocks, scheme: Scheme):
-    """The push primitive's value (see `evops.engine.ops`)."""
-    lines = _push_lines(ring.shape, weight, seed, delay, step, blocks)
-
-    def body(out, index, valid):
-        s, stream, line, base, n = lines(index, valid)
-        value = weight[s] * x[index][:, None].astype(weight.dtype)
-        return scatter_lines(out, stream, line, base, n, value, scheme)
-
-    size = _chunk_size(weight.shape[1])
-    return over_nonzero(x, size, body, ring.reshape(-1)).reshape(ring.shape)
-
-
-def pop(ring, step):
-    """The pop primitive's values (see `evops.engine.ops`)."""
-    now = lax.dynamic_index_in_dim(ring, step, keepdims=False)
-    return lax.dynamic_update_index_in_dim(ring, jnp.zeros_like(now), step, 0), now
-
-
-def push_transpose(ct, x, weight, seed, delay, step, *, blocks, scheme: Scheme):
-    """Cotangents of `x` and `weight` for one of the ring; the unknown of the two is None."""
-    known = jnp.ones_like(seed, ct.dtype) if weight is None else weight
-    lines = _push_lines(ct.shape, known, seed, delay, step, blocks)
-    flat = ct.reshape(-1)
-    size = _chunk_size(seed.shape[1])
-
-    def sums(index, valid):
-        s, stream, line, base, n = lines(index, valid)
-        return s, gather_lines(flat, stream, line, base, n, jnp.ones((), ct.dtype), scheme)
-
-    if weight is None:
-
-        def add_weight(total, index, valid):
-            s, total_at = sums(index, valid)
-            return total.at[s].add(total_at * x[index][:, None].astype(ct.dtype), mode="drop")
-
-        zero = jnp.zeros(seed.shape, ct.dtype)
-        return None, over_nonzero(x, size, add_weight, zero)
-
-    def add_x(total, index, valid):
-        s, total_at = sums(index, valid)
-        drop = jnp.where(valid, index, blocks.n_pre)
-        return total.at[drop].add((total_at * weight[s]).sum(1), mode="drop")
-
-    everyone = jnp.ones(blocks.n_pre, bool)
-    return over_nonzero(everyone, size, add_x, jnp.zeros(blocks.n_pre, ct.dtype)), None
+def chunk_size(lines_per_entry: int, source: Source) -> int:
+    """How many entries to walk at a time."""
+    lines = LINES // TARGETS if source.scheme[0] == DENSE else LINES
+    return max(1, lines // max(lines_per_entry, 1))

@@ -1,0 +1,139 @@
+// Synapses of lines, drawn block by block by the compiled readers (kernels/draw.py) and handed out in lists.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "kernels.h"
+
+namespace evops {
+
+// What `Rule.scheme` gives: reader, whether autapses are left out, three integers of the reader.
+struct Scheme {
+  enum Reader : uint32_t { kLfsr, kGaps, kDense, kSubset, kDiagonal, kReaders };
+  uint32_t words[5];
+
+  bool published() const { return words[0] == kLfsr; }
+  // Blocks of a line of n post neurons.
+  int64_t Blocks(int64_t n) const {
+    switch (words[0]) {
+      case kGaps: return ((n - 1) >> words[2]) + 1;
+      case kDense: return words[3] == 0 && words[4] == 0 ? 0 : ((n - 1) >> words[2]) + 1;
+      case kSubset: return (int64_t{words[2]} + kSubsetBlock - 1) / kSubsetBlock;
+      default: return 1;
+    }
+  }
+  static constexpr int64_t kSubsetBlock = 1024;
+};
+
+// How the weight of a synapse is drawn: not at all, from a quantile table, or in the published stream.
+enum class Law : int64_t { kConstant, kQuantiles, kLfsrUniform, kLfsrNormal, kLaws };
+
+struct Line {
+  uint32_t t0, t1, pre;
+  int64_t origin, n;  // post neurons 0 … n - 1 lie at origin … origin + n - 1
+};
+
+// A list of synapses: target, owner (which of the lines in `line`), and the variate where the law has one.
+struct Synapses {
+  const uint32_t* target;
+  const uint8_t* owner;
+  const float* z;
+  int64_t count;
+  const int64_t* line;
+  int64_t lines;
+};
+
+class Draws {
+ public:
+  struct Table {
+    const void* data;
+    int64_t size;
+  };
+
+  Draws(const Scheme& scheme, Law law, Table table, Table quantiles)
+      : scheme_(scheme), law_(law), table_(table), quantiles_(quantiles), draw_(Reader(scheme, law)) {}
+
+  // Calls consume(Synapses) for all synapses of lines [0, count); line(i) gives line i. The synapses
+  // of a line come in the order of the sampler; those of different lines may be mixed.
+  template <class LineOf, class Consume>
+  void Run(int64_t count, LineOf line, Consume consume) {
+    for (int64_t first = 0; first < count; first += kLinesAtOnce) {
+      const int64_t last = std::min(count, first + kLinesAtOnce);
+      int64_t blocks = 0;
+      for (int64_t i = first; i < last; ++i) blocks = std::max(blocks, BlocksOf(line(i)));
+      for (int64_t b = 0; b < blocks; ++b) {  // targets stay in the cache
+        for (int64_t i = first; i < last; ++i) {
+          const Line l = line(i);
+          if (b >= BlocksOf(l)) continue;
+          Put(l, b, i);
+          if (tasks_ == kTasks || scheme_.published()) Flush(l.n, consume);
+        }
+      }
+      Flush(0, consume);
+    }
+  }
+
+ private:
+  static constexpr int64_t kTasks = 8, kLinesAtOnce = 512, kBlockSynapses = 4096;
+
+  static Kernel Reader(const Scheme& scheme, Law law) {
+    const Kernels& k = ActiveKernels();
+    if (law == Law::kLfsrUniform) return k.draw_lfsr_uniform;
+    if (law == Law::kLfsrNormal) return k.draw_lfsr_normal;
+    switch (scheme.words[0]) {
+      case Scheme::kGaps: return k.draw_gaps;
+      case Scheme::kDense: return k.draw_dense;
+      case Scheme::kSubset: return k.draw_subset;
+      case Scheme::kDiagonal: return k.draw_diagonal;
+      default: return k.draw_lfsr;
+    }
+  }
+
+  int64_t BlocksOf(const Line& line) const { return line.n > 0 ? scheme_.Blocks(line.n) : 0; }
+
+  void Put(const Line& l, int64_t block, int64_t i) {
+    t0_[tasks_] = l.t0;
+    t1_[tasks_] = l.t1;
+    pre_[tasks_] = l.pre;
+    block_[tasks_] = static_cast<uint32_t>(block);
+    origin_[tasks_] = static_cast<uint32_t>(l.origin);
+    n_[tasks_] = static_cast<uint32_t>(l.n);
+    line_[tasks_++] = i;
+  }
+
+  // Lists of the published scheme are as long as a line, others as kTasks blocks.
+  template <class Consume>
+  void Flush(int64_t line_size, Consume consume) {
+    if (tasks_ == 0) return;
+    const size_t capacity = scheme_.published() ? line_size : kTasks * kBlockSynapses;
+    if (target_.size() < capacity) {
+      target_.resize(capacity);
+      owner_.resize(capacity);
+      if (law_ != Law::kConstant) z_.resize(capacity);
+    }
+    int32_t produced = 0;
+    Call(draw_, Array(t0_, tasks_), Array(t1_, tasks_), Array(pre_, tasks_), Array(block_, tasks_),
+         Array(origin_, tasks_), Array(n_, tasks_), Array(scheme_.words, 5),
+         Array(table_.data, table_.size), Array(target_.data(), capacity),
+         Array(owner_.data(), capacity), Array(z_.data(), z_.size()), Array(&produced, 1));
+    if (law_ == Law::kQuantiles)
+      Call(ActiveKernels().variate, Array(t0_, tasks_), Array(t1_, tasks_), Array(pre_, tasks_),
+           Array(origin_, tasks_), Array(target_.data(), produced), Array(owner_.data(), produced),
+           Array(quantiles_.data, quantiles_.size), Array(z_.data(), produced));
+    consume(Synapses{target_.data(), owner_.data(), z_.data(), produced, line_, tasks_});
+    tasks_ = 0;
+  }
+
+  Scheme scheme_;
+  Law law_;
+  Table table_, quantiles_;
+  Kernel draw_;
+  int64_t tasks_ = 0, line_[kTasks];
+  uint32_t t0_[kTasks], t1_[kTasks], pre_[kTasks], block_[kTasks], origin_[kTasks], n_[kTasks];
+  std::vector<uint32_t> target_;
+  std::vector<uint8_t> owner_;
+  std::vector<float> z_;
+};
+
+}  // namespace evops

@@ -1,0 +1,74 @@
+// evops_edges: all synapses of a projection, line after line, for the conversion to stored form.
+#include "check.h"
+#include "parallel.h"
+
+namespace evops {
+namespace {
+
+ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table, ffi::AnyBuffer quantiles,
+                 ffi::AnyBuffer indptr, ffi::Result<ffi::AnyBuffer> post, ffi::Result<ffi::AnyBuffer> z,
+                 int64_t n_post, int64_t, int64_t law, int64_t, Integers scheme_words) {
+  constexpr const char* kOp = "evops_edges";
+  Scheme scheme;
+  if (n_post < 1 || n_post > kMaxElements) return Invalid(kOp, "n_post is " + std::to_string(n_post));
+  std::string bad = ReadScheme(scheme_words, table, n_post, n_post, &scheme);
+  if (bad.empty()) bad = CheckLaw(law, quantiles, scheme);
+  if (indptr.dimensions().size() != 1 || indptr.dimensions()[0] < 1)
+    return Invalid(kOp, "indptr is " + Describe(indptr) + ", expected int32[n_pre + 1]");
+  const int64_t n_pre = indptr.dimensions()[0] - 1, synapses = static_cast<int64_t>(post->element_count());
+  for (const std::string& wrong :
+       {bad, Mismatch("key", key, ffi::DataType::U32, {2}),
+        Mismatch("indptr", indptr, ffi::DataType::S32, {n_pre + 1}),
+        Mismatch("post", *post, ffi::DataType::S32, {synapses}),
+        Mismatch("z", *z, ffi::DataType::F32, {law == 0 ? 0 : synapses})})
+    if (!wrong.empty()) return Invalid(kOp, wrong);
+  const int32_t* start = static_cast<const int32_t*>(indptr.untyped_data());
+  const uint32_t* words = static_cast<const uint32_t*>(key.untyped_data());
+  int32_t* posts = static_cast<int32_t*>(post->untyped_data());
+  float* zs = static_cast<float*>(z->untyped_data());
+  for (int64_t i = 0; i <= n_pre; ++i)
+    if (start[i] < (i ? start[i - 1] : 0) || start[i] > synapses)
+      return Invalid(kOp, "indptr does not rise from 0 to " + std::to_string(synapses));
+  const int64_t parts = Parts(pool, static_cast<double>(synapses));
+  std::atomic<bool> outgrown{false};
+  Parallel(pool, parts, [&](int64_t part) {
+    const int64_t begin = n_pre * part / parts, end = n_pre * (part + 1) / parts;
+    std::vector<int32_t> at(start + begin, start + end);
+    Draws draws(scheme, static_cast<Law>(law), TableOf(table), TableOf(quantiles));
+    const auto line = [&](int64_t i) {
+      return Line{words[0], words[1], static_cast<uint32_t>(begin + i), 0, n_post};
+    };
+    draws.Run(end - begin, line, [&](const Synapses& list) {
+      for (int64_t k = 0; k < list.count; ++k) {
+        const int64_t i = list.line[list.owner[k]];
+        const int32_t place = at[i]++;
+        if (place >= start[begin + i + 1]) {
+          outgrown = true;
+          return;
+        }
+        posts[place] = static_cast<int32_t>(list.target[k]);
+        if (law != 0) zs[place] = list.z[k];
+      }
+    });
+  });
+  if (outgrown) return Invalid(kOp, "a line has more synapses than indptr says");
+  return ffi::Error::Success();
+}
+
+}  // namespace
+}  // namespace evops
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_edges, evops::Edges,
+                              evops::ffi::Ffi::Bind()
+                                  .Ctx<evops::ffi::ThreadPool>()
+                                  .Arg<evops::ffi::AnyBuffer>()
+                                  .Arg<evops::ffi::AnyBuffer>()
+                                  .Arg<evops::ffi::AnyBuffer>()
+                                  .Arg<evops::ffi::AnyBuffer>()
+                                  .Ret<evops::ffi::AnyBuffer>()
+                                  .Ret<evops::ffi::AnyBuffer>()
+                                  .Attr<int64_t>("n_post")
+                                  .Attr<int64_t>("repeat")
+                                  .Attr<int64_t>("law")
+                                  .Attr<int64_t>("synapses_per_line")
+                                  .Attr<evops::Integers>("scheme"));

@@ -1,0 +1,47 @@
+// Splits a call over XLA's threads.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+
+#include "xla/ffi/api/ffi.h"
+
+namespace evops {
+
+// Work (synapses) from which a second thread pays.
+constexpr double kWorkOfAThread = 1 << 18;
+
+// Into how many parts to split `work`.
+inline int64_t Parts(const xla::ffi::ThreadPool& pool, double work) {
+  const double wanted = std::min<double>(work / kWorkOfAThread, static_cast<double>(pool.num_threads()));
+  return wanted < 2 ? 1 : static_cast<int64_t>(wanted);
+}
+
+// Calls body(part) for every part in [0, parts). The caller works too: a pool whose threads are all busy
+// delays nothing, and helpers that come too late find nothing left.
+template <class Body>
+void Parallel(xla::ffi::ThreadPool& pool, int64_t parts, const Body& body) {
+  if (parts == 1) return body(0);
+  struct State {
+    std::atomic<int64_t> next{0}, done{0};
+    std::mutex mutex;
+    std::condition_variable finished;
+  };
+  auto state = std::make_shared<State>();
+  const auto work = [parts, &body](State& s) {
+    for (int64_t part; (part = s.next.fetch_add(1)) < parts;) {
+      body(part);
+      if (s.done.fetch_add(1) + 1 == parts) {
+        std::lock_guard<std::mutex> lock(s.mutex);
+        s.finished.notify_one();
+      }
+    }
+  };
+  for (int64_t helper = 1; helper < parts; ++helper) pool.Schedule([state, work] { work(*state); });
+  work(*state);
+  std::unique_lock<std::mutex> lock(state->mutex);
+  state->finished.wait(lock, [&] { return state->done.load() == parts; });
+}
+
+}  // namespace evops

@@ -1,0 +1,66 @@
+"""Tables that the sampler and the weight laws read, made once on the host."""
+
+import functools
+
+import numpy as np
+
+_ONE = 1 << 128
+LOW_BITS = 10  # bits of the low digit of a gap where p is below 2**-11
+
+
+def alias(mass: list[int], bits: int) -> np.ndarray:
+    """Alias table of 2**bits outcomes for integer masses that sum to 2**32.
+
+    Source: M. D. Vose (1991), IEEE Trans. Softw. Eng. 17:972, doi:10.1109/32.92917.
+    """
+    shift = 32 - bits
+    cap = 1 << shift
+    mass = list(mass)
+    threshold, other = [0] * len(mass), list(range(len(mass)))
+    small = [i for i, m in enumerate(mass) if m < cap]
+    large = [i for i, m in enumerate(mass) if m > cap]
+    while small:
+        i, j = small.pop(), large[-1]
+        threshold[i], other[i] = mass[i], j
+        mass[j] -= cap - mass[i]
+        if mass[j] <= cap:
+            large.pop()
+            if mass[j] < cap:
+                small.append(j)
+    return np.array([o << shift | t for o, t in zip(other, threshold, strict=True)], np.uint32)
+
+
+@functools.lru_cache(maxsize=256)
+def gaps(p: float) -> tuple[int, int, np.ndarray]:
+    """Bits of a gap's high digit, bits of its low digit (0: one digit), and their tables in a row.
+
+    Masses are multiples of 2**-32, rounded from 128-bit fixed point: the density of the gaps
+    differs from p by less than 1e-10 of it.
+    """
+    numerator, denominator = float(p).as_integer_ratio()
+    q = _ONE - (numerator * _ONE) // denominator
+    low = None
+    if p < 2.0**-11:
+        low = _digit(q, LOW_BITS)
+        for _ in range(LOW_BITS):
+            q = (q * q) >> 128
+    unit = (_ONE - q) >> 96
+    bits = next(k for k in range(6, 13) if k == 12 or unit << k >= 1 << 35)
+    x, cumulative = _ONE, []
+    for _ in range(1 << bits):
+        cumulative.append((_ONE - x + (1 << 95)) >> 96)
+        x = (x * q) >> 128
+    high = alias(np.diff([*cumulative, 1 << 32]).tolist(), bits)
+    if low is None:
+        return bits, 0, high
+    return bits, LOW_BITS, np.concatenate([high, low])
+
+
+def _digit(q: int, bits: int) -> np.ndarray:
+    """Outcomes 0 … 2**bits - 1: geometric, given that it is below 2**bits."""
+    x, absent = _ONE, []
+    for _ in range((1 << bits) + 1):
+        absent.append(_ONE - x)
+        x = (x * q) >> 128
+    total = absent[-1]
+    return alias(np.diff([((a << 33) + total) // (2 * total) for a in absent]).tolist(), bits)

@@ -1,0 +1,187 @@
+"""The primitives' values in plain JAX, on the jnp reader."""
+
+import jax.numpy as jnp
+from jax import lax
+
+from evops.engine.walk import CONSTANT, Lines, Source, chunk_size, over_nonzero, walk
+
+
+def _weight_of(weight, z, source: Source):
+    """Weight of a synapse with variate `z`; `weight` has its parameters along the last axis."""
+    if source.law == CONSTANT:
+        return weight[..., 0]
+    return weight[..., 0] + weight[..., 1] * z.astype(weight.dtype)
+
+
+def _scatter(out, source, tables, lines: Lines, base, value):
+    """``out[base + post] += value(z)`` for every synapse; `out` is flat."""
+
+    def visit(out, post, exists, z):
+        target = jnp.where(exists, base[..., None] + post, out.shape[0])
+        return out.at[target].add(jnp.broadcast_to(value(z), target.shape), mode="drop")
+
+    return walk(source, tables, lines, visit, out)
+
+
+def _gather(x, source, tables, lines: Lines, base, weight):
+    """Per line, the sum of ``x[base + post] * weight`` over synapses where x is not 0."""
+
+    def visit(total, post, exists, z):
+        value = x.at[base[..., None] + post].get(mode="fill", fill_value=0)
+        if x.dtype == bool:
+            hit, value = exists & value, jnp.ones((), total.dtype)
+        else:
+            hit = exists & (value != 0)
+        part = value if weight is None else value * _weight_of(weight[..., None, :], z, source)
+        return total + jnp.where(hit, part, jnp.zeros((), total.dtype)).sum(-1, dtype=total.dtype)
+
+    dtype = x.dtype if weight is None else weight.dtype
+    if weight is None and x.dtype == bool:
+        dtype = jnp.int32
+    return walk(source, tables, lines, visit, jnp.zeros(lines.n.shape, dtype))
+
+
+def product(x, weight, seed, table, quantiles, *, source: Source, n_out, gather, repeat):
+    """The product primitive's value (see `evops.engine.ops`)."""
+    tables = table, quantiles
+    rows, n_x = x.shape
+    instances = weight.shape[0]
+    # One weight for all is applied at the end, except where the published scheme rounds each time.
+    late = source.law == CONSTANT and not source.published
+    if gather:
+        shape = (instances, n_out)
+        k = jnp.arange(instances, dtype=jnp.int32)[:, None]
+        n = jnp.where((weight != 0).any(1, keepdims=True), jnp.uint32(n_x), jnp.uint32(0))
+        line = jnp.arange(n_out, dtype=jnp.uint32)[None]
+        lines = Lines(
+            *(jnp.broadcast_to(o, shape) for o in (seed[:, :1], seed[:, 1:], line, n)), longest=n_x
+        )
+        base = jnp.broadcast_to(k // repeat % rows * n_x, shape)
+        each = None if late else weight[:, None]
+        sums = _gather(x.reshape(-1), source, tables, lines, base, each)
+        return weight * sums.astype(weight.dtype) if late else sums
+    tile = instances // (rows * repeat)
+    offset = jnp.arange(tile)[:, None] * rows * repeat + jnp.arange(repeat)[None]
+    offset = offset.reshape(1, -1).astype(jnp.int32)
+    flat = x.reshape(-1)
+    counted = late and x.dtype == bool
+
+    def body(out, index, valid):
+        row, line = index // n_x, index % n_x
+        k = row[:, None] * repeat + offset
+        active = valid[:, None] & (weight[k] != 0).any(-1)
+        n = jnp.where(active, jnp.uint32(n_out), jnp.uint32(0))
+        line = jnp.broadcast_to(line.astype(jnp.uint32)[:, None], k.shape)
+        lines = Lines(seed[k, 0], seed[k, 1], line, n, longest=n_out)
+        factor = flat[index][:, None, None].astype(out.dtype)
+
+        def value(z):
+            return factor if late else factor * _weight_of(weight[k][..., None, :], z, source)
+
+        return _scatter(out, source, tables, lines, k * n_out, value)
+
+    out = jnp.zeros(instances * n_out, jnp.int32 if counted else weight.dtype)
+    out = over_nonzero(flat, chunk_size(tile * repeat, source), body, out)
+    out = out.reshape(instances, n_out)
+    return weight * out.astype(weight.dtype) if late else out
+
+
+def _push_lines(ring_shape, weight, seed, delay, step, blocks):
+    """Function of pre indices: source block, lines and bases, one for every target block."""
+    slots, n_post = ring_shape
+    source, line = blocks.source_of(), blocks.line_of()
+    post_offset = jnp.asarray(blocks.post_offset, jnp.int32)[None]
+    post_size = jnp.asarray(blocks.post_size, jnp.uint32)[None]
+
+    def lines(index, valid):
+        s = jnp.asarray(source)[index]
+        if blocks.delay_column:
+            steps = delay[index][:, jnp.asarray(blocks.delay_column)]
+        else:
+            steps = delay[s]
+        base = (step + steps) % slots * n_post + post_offset
+        active = (valid & (s >= 0))[:, None] & (weight[s] != 0)
+        n = jnp.where(active, post_size, jnp.uint32(0))
+        pre = jnp.broadcast_to(jnp.asarray(line)[index].astype(jnp.uint32)[:, None], n.shape)
+        longest = max(blocks.post_size)
+        return s, Lines(seed[s, :, 0], seed[s, :, 1], pre, n, longest=longest), base
+
+    return lines
+
+
+def push(ring, x, weight, seed, delay, step, table, *, blocks, source: Source):
+    """The push primitive's value (see `evops.engine.ops`)."""
+    lines = _push_lines(ring.shape, weight, seed, delay, step, blocks)
+    tables = table, None
+
+    def body(out, index, valid):
+        s, walked, base = lines(index, valid)
+        value = (weight[s] * x[index][:, None].astype(weight.dtype))[..., None]
+        return _scatter(out, source, tables, walked, base, lambda _: value)
+
+    size = chunk_size(weight.shape[1], source)
+    return over_nonzero(x, size, body, ring.reshape(-1)).reshape(ring.shape)
+
+
+def pop(ring, step):
+    """The pop primitive's values (see `evops.engine.ops`)."""
+    now = lax.dynamic_index_in_dim(ring, step, keepdims=False)
+    return lax.dynamic_update_index_in_dim(ring, jnp.zeros_like(now), step, 0), now
+
+
+def push_transpose(ct, x, weight, seed, delay, step, table, *, blocks, source: Source):
+    """Cotangents of `x` and `weight` for one of the ring; the unknown of the two is None."""
+    known = jnp.ones(seed.shape[:2], ct.dtype) if weight is None else weight
+    lines = _push_lines(ct.shape, known, seed, delay, step, blocks)
+    flat = ct.reshape(-1)
+    size = chunk_size(seed.shape[1], source)
+
+    def sums(index, valid):
+        s, walked, base = lines(index, valid)
+        return s, _gather(flat, source, (table, None), walked, base, None)
+
+    if weight is None:
+
+        def add_weight(total, index, valid):
+            s, total_at = sums(index, valid)
+            return total.at[s].add(total_at * x[index][:, None].astype(ct.dtype), mode="drop")
+
+        zero = jnp.zeros(seed.shape[:2], ct.dtype)
+        return None, over_nonzero(x, size, add_weight, zero)
+
+    def add_x(total, index, valid):
+        s, total_at = sums(index, valid)
+        drop = jnp.where(valid, index, blocks.n_pre)
+        return total.at[drop].add((total_at * weight[s]).sum(1), mode="drop")
+
+    everyone = jnp.ones(blocks.n_pre, bool)
+    return over_nonzero(everyone, size, add_x, jnp.zeros(blocks.n_pre, ct.dtype)), None
+
+
+def edges(key, table, quantiles, indptr, *, source: Source, n_post, synapses):
+    """Post neuron and variate of every synapse (see `evops.engine.ops`)."""
+    n_pre = indptr.shape[0] - 1
+    size = chunk_size(1, source)
+    varied = source.law != CONSTANT
+
+    def chunk(first, carry):
+        pre = first * size + jnp.arange(size, dtype=jnp.int32)
+        n = jnp.where(pre < n_pre, jnp.uint32(n_post), jnp.uint32(0))
+        words = (jnp.broadcast_to(word, n.shape) for word in key)
+        lines = Lines(*words, pre.astype(jnp.uint32), n, longest=n_post)
+
+        def visit(carry, post, exists, z):
+            at, posts, zs = carry
+            rank = at[:, None] + jnp.cumsum(exists, -1, dtype=jnp.int32) - 1
+            place = jnp.where(exists, rank, synapses)
+            posts = posts.at[place].set(jnp.broadcast_to(post, place.shape), mode="drop")
+            if varied:
+                zs = zs.at[place].set(jnp.broadcast_to(z, place.shape), mode="drop")
+            return at + exists.sum(-1, dtype=jnp.int32), posts, zs
+
+        start = indptr[jnp.minimum(pre, n_pre)]
+        return walk(source, (table, quantiles), lines, visit, (start, *carry))[1:]
+
+    empty = jnp.zeros(synapses, jnp.int32), jnp.zeros(synapses if varied else 0, jnp.float32)
+    chunks = jnp.int32(-(-n_pre // size))
+    return lax.fori_loop(jnp.int32(0), chunks, chunk, empty)

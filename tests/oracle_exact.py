@@ -1,0 +1,205 @@
+"""The exact sampler written again from its description, one neuron at a time, in Python integers.
+
+The package never imports this file, and it imports nothing of the package.
+"""
+
+from fractions import Fraction
+
+import numpy as np
+
+M32 = 2**32 - 1
+ROLES = {"connect": 0, "tie": 0x243F6A88, "weight": 0x13198A2E}
+ROUNDS = (0x243F6A88, 0x05A308D3, 0x13198A2E, 0x03707344)
+
+
+def mix(x):
+    x = ((x ^ x >> 16) * 0x21F0AAAD) & M32
+    x = ((x ^ x >> 15) * 0x735A2D97) & M32
+    return x ^ x >> 15
+
+
+def feistel(a, b, t0, t1):
+    for half, (t, c) in enumerate(zip((t0, t1, t0, t1), ROUNDS, strict=True)):
+        if half % 2 == 0:
+            a ^= mix((b + t + c) & M32)
+        else:
+            b ^= mix((a + t + c) & M32)
+    return a, b
+
+
+def word(k0, k1, i, role="connect"):
+    x = (k0 + ROLES[role] + i * 0x61C88647) & M32
+    x = ((x ^ x >> 16) * 0x21F0AAAD) & M32 ^ k1
+    x = ((x ^ x >> 15) * 0x735A2D97) & M32
+    x = ((x ^ x >> 15) * 0x31848BAB) & M32
+    return x ^ x >> 16
+
+
+def seed_key(seed):
+    """Key words of a seed; a pair of words is a key already."""
+    if not isinstance(seed, int):
+        return seed
+    seed %= 2**64
+    return feistel(seed & M32, seed >> 32, 0, 0)
+
+
+# ---- tables ----
+ONE = 2**128
+
+
+def alias(mass, bits):
+    """Columns (own outcome below the threshold, other outcome above it)."""
+    mass, column = list(mass), 2 ** (32 - bits)
+    assert sum(mass) == 2**32 and len(mass) == 2**bits
+    columns = [(0, g) for g in range(len(mass))]
+    poor = [g for g in range(len(mass)) if mass[g] < column]
+    rich = [g for g in range(len(mass)) if mass[g] > column]
+    while poor:
+        i, j = poor.pop(), rich[-1]
+        columns[i] = (mass[i], j)
+        mass[j] -= column - mass[i]
+        if mass[j] <= column:
+            rich.pop()
+        if mass[j] < column:
+            poor.append(j)
+    return columns
+
+
+def draw(columns, bits, w):
+    size = 2 ** (32 - bits)
+    threshold, other = columns[w // size]
+    return w // size if w % size < threshold else other
+
+
+def powers(q, count):
+    x = ONE
+    for _ in range(count):
+        yield x
+        x = x * q // ONE
+
+
+def q_of(p):
+    return ONE - int(Fraction(p) * ONE)
+
+
+def gap_tables(p):
+    """(bits, columns) of the high digit, and of the low digit or None."""
+    q, low = q_of(p), None
+    if p < 2.0**-11:
+        x = list(powers(q, 1025))
+        total = ONE - x[-1]
+        f = [int(Fraction((ONE - v) * 2**32, total) + Fraction(1, 2)) for v in x]
+        low = 10, alias([b - a for a, b in zip(f, f[1:], strict=False)], 10)
+        for _ in range(10):
+            q = q * q // ONE
+    bits = 6
+    while bits < 12 and ((ONE - q) // 2**96) * 2**bits < 2**35:
+        bits += 1
+    f = [int(Fraction(ONE - v, 2**96) + Fraction(1, 2)) for v in powers(q, 2**bits)] + [2**32]
+    return (bits, alias([b - a for a, b in zip(f, f[1:], strict=False)], bits)), low
+
+
+def block_bits(p):
+    scaled = int(Fraction(p) * 2**40 + Fraction(1, 2))
+    return next((b for b in range(12, 22) if scaled * 2**b >= 2**48), 22)
+
+
+# ---- lines ----
+def bernoulli(seed, pre, n, p, tables=None):
+    """Targets of one neuron under FixedProbability(p)."""
+    scaled = int(Fraction(p) * 2**40 + Fraction(1, 2))
+    if scaled == 0:
+        return []
+    size, out = 2 ** block_bits(p), []
+    tables = tables or gap_tables(p)
+    for block in range(-(-n // size)):
+        k = feistel(pre, block, *seed_key(seed))
+        begin = block * size
+        last = min(size, n - begin)
+        if scaled >= 2**37:
+            whole, rest = divmod(scaled, 2**32)
+            for j in range(last):
+                byte = word(*k, j // 4) >> 8 * (j % 4) & 255
+                if byte < whole or (byte == whole and word(*k, j, "tie") < rest):
+                    out.append(begin + j)
+            continue
+        (bits, high), low = tables
+        c = i = 0
+        while c < last:
+            gap = draw(high, bits, word(*k, i))
+            nothing = gap == 2**bits - 1
+            i += 1
+            if low:
+                part = draw(low[1], low[0], word(*k, i))
+                gap = gap * 1024 + (0 if nothing else part)
+                i += 1
+            c += gap
+            if not nothing:
+                if c < last:
+                    out.append(begin + c)
+                c += 1
+    return out
+
+
+def fixed_out_degree(seed, pre, n, k, multapses):
+    key = feistel(pre, 0, *seed_key(seed))
+    if multapses:
+        return [word(*key, i) * n // 2**32 for i in range(k)]
+    bits = max(2, (n - 1).bit_length())
+    right = bits // 2
+    left = bits - right
+    steps = (0, 0x05A308D3, 0x13198A2E, 0x03707344, 0x24A0F3D1, 0x29B7C5E3)
+
+    def permute(x):
+        a, b = x >> right, x & (2**right - 1)
+        for r, c in enumerate(steps):
+            k1 = (key[1] + c) & M32
+            if r % 2 == 0:
+                a ^= word(key[0], k1, b) >> (32 - left)
+            else:
+                b ^= word(key[0], k1, a) >> (32 - right)
+        return a << right | b
+
+    out = []
+    for i in range(k):
+        x = permute(i)
+        while x >= n:
+            x = permute(x)
+        out.append(x)
+    return out
+
+
+def variate(quantiles, seed, pre, post):
+    """The variate of a synapse, for a law's table of 3 x 1025 whole numbers."""
+    k = feistel(pre, post // 4096, *seed_key(seed))
+    w = word(*k, post % 4096, "weight")
+    slot, rest = divmod(w, 2**22)
+    if slot in (0, 1023):
+        at, part = 1025 * (1 if slot == 0 else 2) + rest // 2**12, rest % 2**12 // 4
+    else:
+        at, part = slot, rest // 2**12
+    a, b = int(quantiles[at]), int(quantiles[at + 1])
+    return a + (b - a) * part // 1024
+
+
+def lines(rule, seed, n_pre, n_post):
+    """List of the targets of every neuron; `rule` is (name, parameters)."""
+    name, *parameters = rule
+    if name == "bernoulli":
+        tables = gap_tables(parameters[0]) if 0 < parameters[0] < 0.125 else None
+        out = [bernoulli(seed, i, n_post, parameters[0], tables) for i in range(n_pre)]
+        if not parameters[1]:
+            out = [[j for j in line if j != i] for i, line in enumerate(out)]
+        return out
+    if name == "out_degree":
+        return [fixed_out_degree(seed, i, n_post, *parameters) for i in range(n_pre)]
+    assert name == "one_to_one"
+    return [[i] if i < n_post else [] for i in range(n_pre)]
+
+
+def matrix(rule, seed, n_pre, n_post):
+    """(n_pre, n_post) number of synapses of every pair."""
+    out = np.zeros((n_pre, n_post), np.int64)
+    for i, targets in enumerate(lines(rule, seed, n_pre, n_post)):
+        np.add.at(out[i], targets, 1)
+    return out

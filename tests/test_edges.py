@@ -1,0 +1,149 @@
+"""Which synapses exist: the same for the oracle, NumPy, jnp, native, and every way of asking."""
+
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracle_exact
+import pytest
+
+import evops
+from evops.connectivity import sampler
+
+SEED = 0x1_2345_6789
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "edges.json").read_text())
+
+RULES = {
+    "p=0.9": (evops.FixedProbability(0.9), ("bernoulli", 0.9, True)),
+    "p=0.3": (evops.FixedProbability(0.3), ("bernoulli", 0.3, True)),
+    "p=0.15, no autapses": (evops.FixedProbability(0.15, False), ("bernoulli", 0.15, False)),
+    "p=0.1": (evops.FixedProbability(0.1), ("bernoulli", 0.1, True)),
+    "p=0.02, no autapses": (evops.FixedProbability(0.02, False), ("bernoulli", 0.02, False)),
+    "p=0.003": (evops.FixedProbability(0.003), ("bernoulli", 0.003, True)),
+    "p=1e-4": (evops.FixedProbability(1e-4), ("bernoulli", 1e-4, True)),
+    "p=0": (evops.FixedProbability(0), ("bernoulli", 0.0, True)),
+    "p=1": (evops.FixedProbability(1), ("bernoulli", 1.0, True)),
+    "all, no autapses": (evops.AllToAll(autapses=False), ("bernoulli", 1.0, False)),
+    "one to one": (evops.OneToOne(), ("one_to_one",)),
+    "k=7": (evops.FixedOutDegree(7), ("out_degree", 7, False)),
+    "k=1100": (evops.FixedOutDegree(1100), ("out_degree", 1100, False)),
+    "k=9, multapses": (evops.FixedOutDegree(9, multapses=True), ("out_degree", 9, True)),
+    "k=0": (evops.FixedOutDegree(0), ("out_degree", 0, False)),
+}
+SHAPE = (23, 4231)  # a block of 4096 and a piece of the next
+
+
+@pytest.fixture(params=RULES, scope="module")
+def case(request):
+    rule, spelled = RULES[request.param]
+    return rule, oracle_exact.matrix(spelled, SEED, *SHAPE)
+
+
+def project(rule, backend, shape=SHAPE, law=1.0, seed=SEED):
+    return evops.Projection(rule, law, shape, seed=seed, backend=backend)
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_equal_edges(case, backend, x64):
+    rule, want = case
+    with jax.enable_x64(x64):
+        W = project(rule, backend)
+        np.testing.assert_array_equal(W.todense(), want)
+        np.testing.assert_array_equal(W.in_degree(), want.sum(0))
+        np.testing.assert_array_equal(W.out_degree(), want.sum(1))
+        edges = W.edges()
+        stored = np.zeros(SHAPE, int)
+        np.add.at(stored, (np.asarray(edges.pre), np.asarray(edges.post)), 1)
+        np.testing.assert_array_equal(stored, want)
+        np.testing.assert_array_equal(W.tocsr().todense(), want)
+        back = jnp.eye(SHAPE[1], dtype=bool)[:, :50]
+        np.testing.assert_array_equal(W @ back, want[:, :50])
+
+
+def test_equal_edges_for_batches_of_seeds(case, backend):
+    rule, want = case
+
+    def product(seed):
+        return jnp.eye(SHAPE[0], dtype=bool)[:3] @ project(rule, backend, seed=seed)
+
+    seeds = jnp.array([5, SEED % 2**32, 7], jnp.uint32)
+    got = jax.jit(jax.vmap(product))(seeds)
+    for k, seed in enumerate(np.asarray(seeds)):
+        alone = project(rule, backend, seed=int(seed)).todense()
+        np.testing.assert_array_equal(got[k], alone[:3])
+
+
+@pytest.mark.parametrize("name", ["p=0.3", "p=0.1", "p=0.003", "p=1e-4"])
+def test_more_neurons_keep_the_synapses(name, backend):
+    rule, _ = RULES[name]
+    small = project(rule, backend, (11, 5000)).todense()
+    large = project(rule, backend, (19, 9001)).todense()
+    np.testing.assert_array_equal(large[:11, :5000], small)
+
+
+def test_autapses_are_all_that_their_flag_removes(backend):
+    with_them = project(evops.FixedProbability(0.4), backend, (60, 50)).todense()
+    without = project(evops.FixedProbability(0.4, autapses=False), backend, (60, 50)).todense()
+    diagonal = np.eye(60, 50, dtype=bool)
+    assert with_them[diagonal].any() and not without[diagonal].any()
+    np.testing.assert_array_equal(with_them[~diagonal], without[~diagonal])
+
+
+@pytest.mark.parametrize("law", [evops.Uniform(-1.0, 2.0), evops.Normal(0.5, 0.25)])
+@pytest.mark.parametrize("name", ["p=0.3", "p=0.02, no autapses", "k=7"])
+def test_weights_are_those_of_the_oracle(law, name, backend):
+    rule, spelled = RULES[name]
+    edges = project(rule, backend, law=law).edges()
+    quantiles, unit = law.table()
+    pairs = list(zip(edges.pre.tolist(), edges.post.tolist(), strict=True))
+    wanted = oracle_exact.lines(spelled, SEED, *SHAPE)
+    assert sorted(pairs) == sorted((i, j) for i, line in enumerate(wanted) for j in line)
+    z = np.array([oracle_exact.variate(quantiles, SEED, i, j) for i, j in pairs])
+    loc, scale = (np.float32(v) for v in law.loc_scale())
+    want = loc + (scale * np.float32(unit)) * z.astype(np.float32)
+    np.testing.assert_allclose(edges.weight, want, rtol=1e-6, atol=1e-6)
+
+
+def test_weights_do_not_depend_on_the_probability(backend):
+    law = evops.Normal(0.0, 1.0)
+    dense, sparse = (
+        np.asarray(project(evops.FixedProbability(p), backend, law=law).todense())
+        for p in (0.3, 0.01)
+    )
+    both = (dense != 0) & (sparse != 0)
+    assert both.sum() > 100
+    np.testing.assert_array_equal(dense[both], sparse[both])
+
+
+def test_sampler_source_runs_on_numpy():
+    pre = np.arange(50, dtype=np.uint32)
+    t = [np.full(50, w, np.uint32) for w in oracle_exact.seed_key(SEED)]
+    k0, k1 = sampler.feistel(pre, pre * np.uint32(3), *t)
+    i = np.arange(50, dtype=np.uint32) * np.uint32(77)
+    w = sampler.word(k0, k1, i)
+    for j in range(50):
+        key = oracle_exact.feistel(j, 3 * j, *oracle_exact.seed_key(SEED))
+        assert (int(k0[j]), int(k1[j])) == key
+        assert int(w[j]) == oracle_exact.word(*key, 77 * j)
+    n = np.uint32(1_234_567_891)
+    below = sampler.below(w, np.full(50, n))
+    np.testing.assert_array_equal(below, w.astype(np.uint64) * n >> np.uint64(32))
+
+
+@pytest.mark.parametrize("golden", GOLDEN["cases"], ids=lambda g: g["id"])
+def test_golden_edges(golden, backend):
+    """A change here is a change of every user's network: a new SAMPLER_VERSION."""
+    assert GOLDEN["sampler_version"] == evops.SAMPLER_VERSION
+    rule = getattr(evops, golden["rule"])(*golden["arguments"])
+    W = evops.Projection(
+        rule, evops.Normal(0.0, 1.0), (golden["pre"] + 1, golden["n_post"]),
+        seed=golden["seed"], backend=backend,
+    )  # fmt: skip
+    edges = W.edges()
+    mine = np.asarray(edges.pre) == golden["pre"]
+    post = np.asarray(edges.post)[mine][: len(golden["post"])]
+    weight = np.asarray(edges.weight)[mine][: len(golden["post"])]
+    assert post.tolist() == golden["post"]
+    np.testing.assert_allclose(weight, np.float32(golden["weight"]), rtol=1e-6, atol=1e-6)
