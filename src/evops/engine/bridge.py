@@ -11,7 +11,14 @@ import jax
 from evops.engine.compat import ffi
 from evops.errors import BackendError
 
-TARGETS = ("evops_scatter", "evops_gather", "evops_push", "evops_pop")
+TARGETS = (
+    "evops_scatter",
+    "evops_gather",
+    "evops_push",
+    "evops_pop",
+    "evops_stored_scatter",
+    "evops_stored_gather",
+)
 BACKENDS = ("native", "jnp")
 
 
