@@ -3,6 +3,7 @@
 from importlib import metadata as _metadata
 
 from evops.areas import MultiAreaProjection
+from evops.csr import CSR
 from evops.delays import DelayBuffer
 from evops.engine.bridge import Backend, backends
 from evops.errors import BackendError, DataError, EvopsError
@@ -15,6 +16,7 @@ from evops.published import (
 __version__ = _metadata.version("jax-evops")
 
 __all__ = [
+    "CSR",
     "Backend",
     "BackendError",
     "DataError",
