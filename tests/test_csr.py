@@ -183,6 +183,28 @@ def test_surface(kind, rng):
     assert repr(W.T) == repr(W) + ".T"
 
 
+def test_memory_is_not_shared_with_numpy():
+    def aligned(values, dtype):  # jax shares memory of such arrays
+        raw = np.zeros(4096, np.uint8)
+        start = -raw.ctypes.data % 64
+        out = raw[start : start + 4 * len(values)].view(dtype)
+        out[:] = values
+        return out
+
+    host = (
+        aligned([1, 2, 3], np.float32),
+        aligned([0, 3, 1], np.int32),
+        aligned([0, 2, 3], np.int32),
+    )
+    W = evops.CSR(*host, shape=(2, 4))
+    for array in host:
+        array[:] = 0
+    np.testing.assert_array_equal(W.todense(), [[1, 0, 0, 2], [0, 3, 0, 0]])
+    back = W.to_scipy()
+    back.data[:] = 0
+    np.testing.assert_array_equal(W.data, [1, 2, 3])
+
+
 @pytest.mark.parametrize(
     "form", ["csr_array", "csr_matrix", "coo_array", "csc_matrix", "lil_array"]
 )

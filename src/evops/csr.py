@@ -172,7 +172,7 @@ class CSR(Matrix):
 
 
 def _weights(data: Any, nnz: int) -> jax.Array:
-    weights = inputs.numbers("data", data)
+    weights = inputs.numbers("data", np.array(data) if isinstance(data, np.ndarray) else data)
     if jnp.issubdtype(weights.dtype, jnp.integer) and weights.dtype.itemsize > 4:
         raise TypeError(f"data must be floats or integers of up to 32 bits, got {weights.dtype}")
     if weights.ndim > 1 or weights.size not in (1, nnz):
@@ -209,8 +209,8 @@ def _pattern(indices: Any, indptr: Any, rows: int, columns: int) -> tuple[jax.Ar
 
 
 def _integers(name: str, value: Any) -> jax.Array | np.ndarray:
-    """`value` as an integer vector, on the host if it was there."""
-    array = value if isinstance(value, jax.Array) else np.asarray(value)
+    """`value` as an integer vector: a jax array, or a copy on the host, as jax shares memory."""
+    array = value if isinstance(value, jax.Array) else np.array(value)
     if array.ndim != 1:
         raise ValueError(f"{name} must have 1 axis, got shape {array.shape}")
     if array.size == 0 and not isinstance(value, jax.Array):
