@@ -13,7 +13,7 @@ from evops.connectivity.rules import (
     Rule,
 )
 from evops.connectivity.sampler import SAMPLER_VERSION
-from evops.csr import CSR
+from evops.csr import CSR, Edges
 from evops.delays import DelayBuffer
 from evops.engine.bridge import Backend, backends
 from evops.errors import BackendError, DataError, EvopsError
@@ -23,7 +23,7 @@ from evops.published import (
     multi_area_event_mv_prob_homo_I,
 )
 
-from evops.projection import Edges, Projection
+from evops.projection import Projection
 
 __version__ = _metadata.version("jax-evops")
 

@@ -1,6 +1,6 @@
 """Random matrices that are never stored."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,20 +11,12 @@ from evops import inputs
 from evops.connectivity import sampler
 from evops.connectivity.laws import Law
 from evops.connectivity.rules import LfsrGaps, Rule
-from evops.csr import CSR
+from evops.csr import CSR, Edges
 from evops.engine import bridge, ops
 from evops.engine.compat import Tracer
 from evops.engine.walk import CONSTANT, QUANTILES, Source
 from evops.errors import check_shape
 from evops.matrix import Matrix
-
-
-class Edges(NamedTuple):
-    """Synapses, by increasing pre neuron."""
-
-    pre: Int[Array, " synapses"]
-    post: Int[Array, " synapses"]
-    weight: Num[Array, " synapses"]
 
 
 @jax.tree_util.register_pytree_node_class

@@ -1,0 +1,220 @@
+// Products with a stored matrix in compressed rows: evops_stored_scatter, y = x @ M, where rows whose x is
+// 0 cost nothing, and evops_stored_gather, y = x @ M.T, where x runs along the columns.
+//
+// A row's columns need not be sorted and may repeat. Nothing in indptr and indices is taken on trust: every
+// entry that is read is compared with its range before it is used.
+#include <type_traits>
+
+#include "check.h"
+
+// What only prefetches has no effect in the eyes of GCC, which drops calls of it.
+#define EVOPS_INLINE __attribute__((always_inline)) inline
+
+namespace evops {
+namespace {
+
+// Rows of column numbers, and the first entry that is out of range.
+class Pattern {
+ public:
+  Pattern(const ffi::AnyBuffer& indices, const ffi::AnyBuffer& indptr, int64_t columns)
+      : rows(indptr.dimensions()[0] - 1),
+        columns_(static_cast<uint32_t>(columns)),
+        size_(indices.dimensions()[0]),
+        // as unsigned numbers, so that one comparison finds negative ones too
+        indices_(static_cast<const uint32_t*>(indices.untyped_data())),
+        indptr_(static_cast<const uint32_t*>(indptr.untyped_data())) {}
+
+  const int64_t rows;
+
+  // Calls f(k, column, lane) for the entries k of row i, which reads data[k] if `data` is given; lane is a
+  // constant, 0 to 3.
+  template <class T, class F>
+  void ForEachEntry(int64_t i, const T* data, F f) {
+    int64_t k = indptr_[i];
+    const int64_t end = indptr_[i + 1];
+    if (k > end || end > size_) {
+      bad_row_ = i;
+      return;
+    }
+    const uint32_t n = columns_;
+    for (; end - k >= 4; k += 4) {
+      const uint32_t a = indices_[k], b = indices_[k + 1], c = indices_[k + 2], d = indices_[k + 3];
+      if ((a >= n) | (b >= n) | (c >= n) | (d >= n)) break;  // the loop below finds which
+      // once per line of memory; the processor itself stops at the end of a page
+      if (k % kLine < 4 && end - k > kFar) Fetch(k + kFar, data);
+      f(k, a, 0);
+      f(k + 1, b, 1);
+      f(k + 2, c, 2);
+      f(k + 3, d, 3);
+    }
+    for (; k < end; ++k) {
+      const uint32_t a = indices_[k];
+      if (a >= n) {
+        bad_entry_ = k;
+        return;
+      }
+      f(k, a, 0);
+    }
+  }
+
+  // Ask for what will be read soon: a row's place in indptr, its first entries.
+  EVOPS_INLINE void PrefetchPlace(int64_t i) const { __builtin_prefetch(indptr_ + i); }
+  template <class T>
+  EVOPS_INLINE void PrefetchEntries(int64_t i, const T* data) const {
+    const int64_t end = std::min<int64_t>(indptr_[i + 1], size_);
+    int64_t k = indptr_[i];
+    for (int line = 0; k < end && line < 4; k += kLine, ++line) Fetch(k, data);
+  }
+
+  ffi::Error Result(const char* op) const {
+    if (bad_row_ >= 0)
+      return Invalid(op, "indptr of row " + std::to_string(bad_row_) + " is " + Signed(indptr_[bad_row_]) +
+                             " to " + Signed(indptr_[bad_row_ + 1]) + ", expected 0 to " +
+                             std::to_string(size_) + ", not decreasing");
+    if (bad_entry_ >= 0)
+      return Invalid(op, "indices[" + std::to_string(bad_entry_) + "] is " + Signed(indices_[bad_entry_]) +
+                             ", expected 0 to " + std::to_string(static_cast<int64_t>(columns_) - 1));
+    return ffi::Error::Success();
+  }
+
+ private:
+  static constexpr int64_t kLine = 16, kFar = 128;  // entries
+
+  template <class T>
+  EVOPS_INLINE void Fetch(int64_t k, const T* data) const {
+    __builtin_prefetch(indices_ + k);
+    if (data) __builtin_prefetch(data + k);
+  }
+
+  static std::string Signed(uint32_t x) { return std::to_string(static_cast<int32_t>(x)); }
+
+  const uint32_t columns_;
+  const int64_t size_;
+  const uint32_t *indices_, *indptr_;
+  int64_t bad_row_ = -1, bad_entry_ = -1;
+};
+
+// Weights of the entries (each), or one for all (each is null).
+template <class T>
+struct Weights {
+  const T *each, *one;
+};
+
+template <class X, class T>
+void Scatter(const X* x, Weights<T> w, T* y, Pattern& m) {
+  const auto add = [&](int64_t i) {
+    const T xi = static_cast<T>(x[i]);
+    if (!w.each) {
+      const T v = *w.one * xi;
+      m.ForEachEntry(i, w.each, [=](int64_t, uint32_t j, int) { y[j] += v; });
+    } else if (xi == T(1)) {
+      m.ForEachEntry(i, w.each, [=](int64_t k, uint32_t j, int) { y[j] += w.each[k]; });
+    } else {
+      m.ForEachEntry(i, w.each, [=](int64_t k, uint32_t j, int) { y[j] += w.each[k] * xi; });
+    }
+  };
+  // A spike waits while memory is asked for its place in indptr, then for its first entries.
+  constexpr int64_t kAhead = 4;
+  int64_t waiting[2 * kAhead], found = 0;
+  const auto at = [&](int64_t k) -> int64_t& { return waiting[k % (2 * kAhead)]; };
+  ForEachNonzero(x, m.rows, [&](int64_t i) {
+    m.PrefetchPlace(i);
+    if (found >= kAhead) m.PrefetchEntries(at(found - kAhead), w.each);
+    if (found >= 2 * kAhead) add(at(found));
+    at(found++) = i;
+  });
+  for (int64_t k = std::max<int64_t>(0, found - 2 * kAhead); k < found; ++k) add(at(k));
+}
+
+template <class T>
+void Gather(const T* x, Weights<T> w, T* y, Pattern& m) {
+  for (int64_t i = 0; i < m.rows; ++i) {
+    T sum[4] = {};  // side by side: additions wait for each other
+    if (w.each) {
+      m.ForEachEntry(i, w.each, [&](int64_t k, uint32_t j, int lane) { sum[lane] += w.each[k] * x[j]; });
+    } else {
+      m.ForEachEntry(i, w.each, [&](int64_t, uint32_t j, int lane) { sum[lane] += x[j]; });
+    }
+    const T total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    y[i] = w.each ? total : total * *w.one;
+  }
+}
+
+std::string CheckShape(bool gather, const ffi::AnyBuffer& x, const ffi::AnyBuffer& data,
+                       const ffi::AnyBuffer& indices, const ffi::AnyBuffer& indptr,
+                       const ffi::AnyBuffer& y) {
+  if (x.dimensions().size() != 2) return "x is " + Describe(x) + ", expected rank 2";
+  if (y.dimensions().size() != 2) return "y is " + Describe(y) + ", expected rank 2";
+  if (indices.dimensions().size() != 1) return "indices is " + Describe(indices) + ", expected rank 1";
+  if (indptr.dimensions().size() != 1 || indptr.dimensions()[0] < 1)
+    return "indptr is " + Describe(indptr) + ", expected rank 1, one entry more than rows";
+  const int64_t rows = indptr.dimensions()[0] - 1, nnz = indices.dimensions()[0];
+  const int64_t columns = (gather ? x : y).dimensions()[1];
+  if (nnz > kMaxElements || columns > kMaxElements)
+    return std::to_string(nnz) + " entries and " + std::to_string(columns) +
+           " columns, at most 2147483647 each";
+  const int64_t batch = x.dimensions()[0];
+  for (const std::string& bad :
+       {Mismatch("indices", indices, ffi::DataType::S32, {nnz}),
+        Mismatch("indptr", indptr, ffi::DataType::S32, {rows + 1}),
+        Mismatch("x", x, x.element_type(), {batch, gather ? columns : rows}),
+        Mismatch("y", y, y.element_type(), {batch, gather ? rows : columns}),
+        Mismatch("data", data, y.element_type(), {data.element_count() == 1 ? 1 : nnz})})
+    if (!bad.empty()) return bad;
+  const bool spikes = x.element_type() == ffi::DataType::PRED && !gather;
+  if (!spikes && x.element_type() != y.element_type())
+    return "x is " + Describe(x) + ", expected " + (gather ? "" : "bool or ") + Name(y.element_type());
+  return "";
+}
+
+ffi::Error Stored(const char* op, bool gather, ffi::AnyBuffer x, ffi::AnyBuffer data,
+                  ffi::AnyBuffer indices, ffi::AnyBuffer indptr, ffi::AnyBuffer y) {
+  const std::string bad = CheckShape(gather, x, data, indices, indptr, y);
+  if (!bad.empty()) return Invalid(op, bad);
+  return ForElement(op, y.element_type(), [&](auto element) {
+    // integers wrap around
+    using T = std::conditional_t<std::is_integral_v<decltype(element)>, uint32_t, decltype(element)>;
+    const int64_t batch = x.dimensions()[0], n_x = x.dimensions()[1], n_y = y.dimensions()[1];
+    const T* first = static_cast<const T*>(data.untyped_data());
+    const Weights<T> w{data.element_count() == 1 ? nullptr : first, first};
+    const T* values = static_cast<const T*>(x.untyped_data());
+    const uint8_t* spikes = static_cast<const uint8_t*>(x.untyped_data());
+    T* out = static_cast<T*>(y.untyped_data());
+    Pattern pattern(indices, indptr, gather ? n_x : n_y);
+    if (!gather) std::memset(out, 0, y.size_bytes());
+    for (int64_t b = 0; b < batch; ++b, out += n_y) {
+      if (gather)
+        Gather(values + b * n_x, w, out, pattern);
+      else if (x.element_type() == ffi::DataType::PRED)
+        Scatter(spikes + b * n_x, w, out, pattern);
+      else
+        Scatter(values + b * n_x, w, out, pattern);
+    }
+    return pattern.Result(op);
+  });
+}
+
+ffi::Error StoredScatter(ffi::AnyBuffer x, ffi::AnyBuffer data, ffi::AnyBuffer indices,
+                         ffi::AnyBuffer indptr, ffi::Result<ffi::AnyBuffer> y) {
+  return Stored("evops_stored_scatter", false, x, data, indices, indptr, *y);
+}
+
+ffi::Error StoredGather(ffi::AnyBuffer x, ffi::AnyBuffer data, ffi::AnyBuffer indices,
+                        ffi::AnyBuffer indptr, ffi::Result<ffi::AnyBuffer> y) {
+  return Stored("evops_stored_gather", true, x, data, indices, indptr, *y);
+}
+
+auto StoredBinding() {
+  return ffi::Ffi::Bind()
+      .Arg<ffi::AnyBuffer>()
+      .Arg<ffi::AnyBuffer>()
+      .Arg<ffi::AnyBuffer>()
+      .Arg<ffi::AnyBuffer>()
+      .Ret<ffi::AnyBuffer>();
+}
+
+}  // namespace
+}  // namespace evops
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_stored_scatter, evops::StoredScatter, evops::StoredBinding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_stored_gather, evops::StoredGather, evops::StoredBinding());

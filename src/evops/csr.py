@@ -1,0 +1,220 @@
+"""Stored matrices of synapses in compressed rows, driven by events."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import sparse
+from jaxtyping import Array, Int32, Num
+
+from evops import inputs
+from evops.engine import bridge, ops, stored
+from evops.engine.compat import Tracer
+from evops.errors import check_integer, check_shape
+from evops.matrix import Matrix
+
+
+class Edges(NamedTuple):
+    """Synapses one by one: pre neuron, post neuron and weight of each."""
+
+    pre: Int32[Array, "nnz"]
+    post: Int32[Array, "nnz"]
+    weight: Num[Array, "nnz"]
+
+
+@jax.tree_util.register_pytree_node_class
+class CSR(Matrix):
+    """A stored matrix of synapses: ``spikes @ W`` reads the rows of the neurons that fire.
+
+    Pre neuron i has the synapses ``k = indptr[i] … indptr[i + 1] - 1``, onto post neurons
+    ``indices[k]`` with weights ``data[k]``; targets need not be sorted and may repeat. A pre neuron
+    whose x is 0 costs nothing (native) and contributes nothing, whatever its weights. `data`,
+    `indices` and `indptr` are leaves of a pytree; `shape` and `backend` are static. Gradients are
+    with respect to `data` and float x. Dtypes of results: see `Matrix`.
+
+    Args:
+        data: weights, `(nnz,)`, or a scalar or `(1,)` for one weight of all synapses. Any unit.
+            Float, or integers of up to 32 bits.
+        indices: post neurons, `(nnz,)` integers in [0, n_post).
+        indptr: where the synapses of each pre neuron begin, `(n_pre + 1,)` integers.
+        shape: `(n_pre, n_post)`.
+        backend: "native", "jnp" or None for the fastest there is.
+
+    Raises:
+        ValueError: lengths that do not fit, indices or indptr outside their range (checked where
+            values are known; in traced code the native kernels check what they read).
+        TypeError: complex or non-numeric arrays, a traced shape.
+
+    Example:
+        >>> import jax.numpy as jnp, evops
+        >>> W = evops.CSR([0.5, 0.1, 0.2], [0, 3, 1], [0, 2, 3], shape=(2, 4))
+        >>> jnp.array([True, False]) @ W
+        Array([0.5, 0. , 0. , 0.1], dtype=float32)
+    """
+
+    data: Num[Array, "..."]
+    indices: Int32[Array, "nnz"]
+    indptr: Int32[Array, "n_pre+1"]
+
+    def __init__(
+        self,
+        data: Num[Any, "..."],
+        indices: Any,
+        indptr: Any,
+        *,
+        shape: tuple[int, int],
+        backend: str | None = None,
+    ):
+        rows, columns = check_shape("shape", shape)
+        self.indices, self.indptr = _pattern(indices, indptr, rows, columns)
+        self.data = _weights(data, self.nnz)
+        self._static = ((rows, columns), bridge.choose(backend))
+
+    def tree_flatten(self):
+        """Weights and connections are leaves; new values of them do not recompile."""
+        return (self.data, self.indices, self.indptr), self._static
+
+    @classmethod
+    def tree_unflatten(cls, static, leaves) -> "CSR":
+        """The matrix with other leaves."""
+        self = object.__new__(cls)
+        self.data, self.indices, self.indptr = leaves
+        self._static = static
+        return self
+
+    @classmethod
+    def from_scipy(cls, matrix: Any, *, backend: str | None = None) -> "CSR":
+        """A scipy sparse matrix or array of any format, (pre, post)."""
+        if not hasattr(matrix, "tocsr"):
+            raise TypeError(f"matrix must be a scipy sparse matrix, got {type(matrix).__name__}")
+        shape = check_shape("shape of matrix", matrix.shape)
+        csr = matrix.tocsr()
+        return cls(csr.data, csr.indices, csr.indptr, shape=shape, backend=backend)
+
+    def __repr__(self) -> str:
+        """Shape, synapses and memory."""
+        return (
+            f"CSR(shape={self.shape}, nnz={self.nnz}, dtype={self.dtype}, {self.nbytes} bytes, "
+            f"backend={self._static[1]!r})"
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_pre, n_post)."""
+        return self._static[0]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the weights."""
+        return self.data.dtype
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored synapses."""
+        return self.indices.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays, in bytes."""
+        return sum(a.size * a.dtype.itemsize for a in (self.data, self.indices, self.indptr))
+
+    def edges(self) -> Edges:
+        """The synapses in the order in which they are stored."""
+        return Edges(self._row_of(), self.indices, self._weight_of_each())
+
+    def in_degree(self) -> Int32[Array, "n_post"]:
+        """Number of synapses onto each post neuron."""
+        return jnp.zeros(self.shape[1], jnp.int32).at[self.indices].add(1)
+
+    def out_degree(self) -> Int32[Array, "n_pre"]:
+        """Number of synapses of each pre neuron."""
+        return jnp.diff(self.indptr)
+
+    def todense(self) -> Num[Array, "n_pre n_post"]:
+        """The matrix with all its zeros; synapses of one pair of neurons are added up."""
+        zeros = jnp.zeros(self.shape, ops.accumulator(self.dtype))
+        sums = zeros.at[self._row_of(), self.indices].add(
+            self._weight_of_each().astype(zeros.dtype)
+        )
+        return sums.astype(self.dtype)
+
+    def to_scipy(self) -> Any:
+        """A ``scipy.sparse.csr_array``, weights of half floats in float32."""
+        import scipy.sparse
+
+        weight = self._weight_of_each()
+        if jnp.issubdtype(weight.dtype, jnp.floating):
+            weight = weight.astype(ops.accumulator(weight.dtype))
+        arrays = tuple(np.array(a) for a in (weight, self.indices, self.indptr))
+        return scipy.sparse.csr_array(arrays, shape=self.shape)
+
+    def to_bcsr(self) -> sparse.BCSR:
+        """A ``jax.experimental.sparse.BCSR``."""
+        return sparse.BCSR((self._weight_of_each(), self.indices, self.indptr), shape=self.shape)
+
+    def _row_of(self):
+        return stored.row_of(self.indptr, self.nnz)
+
+    def _weight_of_each(self):
+        return jnp.broadcast_to(self.data, (self.nnz,))
+
+    def _product(self, x, dtype, transposed):
+        return stored.stored(
+            x,
+            self.data.astype(dtype),
+            self.indices,
+            self.indptr,
+            n_out=self.shape[0 if transposed else 1],
+            gather=transposed,
+            backend=self._static[1],
+        )
+
+
+def _weights(data: Any, nnz: int) -> jax.Array:
+    weights = inputs.numbers("data", np.array(data) if isinstance(data, np.ndarray) else data)
+    if jnp.issubdtype(weights.dtype, jnp.integer) and weights.dtype.itemsize > 4:
+        raise TypeError(f"data must be floats or integers of up to 32 bits, got {weights.dtype}")
+    if weights.ndim > 1 or weights.size not in (1, nnz):
+        raise ValueError(
+            f"data must be one weight or have shape (nnz = {nnz},), got {weights.shape}"
+        )
+    return weights.reshape(-1).astype(weights.dtype)
+
+
+def _pattern(indices: Any, indptr: Any, rows: int, columns: int) -> tuple[jax.Array, jax.Array]:
+    """`indices` and `indptr` as int32, their values checked where they are known."""
+    indices, indptr = _integers("indices", indices), _integers("indptr", indptr)
+    nnz = check_integer("number of synapses", indices.shape[0], 0)
+    if indptr.shape != (rows + 1,):
+        raise ValueError(f"indptr must have n_pre + 1 = {rows + 1} entries, got {indptr.size}")
+    if not isinstance(indptr, Tracer):
+        known = np.asarray(indptr)
+        if known[0] != 0:
+            raise ValueError(f"indptr must start at 0, got {known[0]}")
+        falls = known[1:] < known[:-1]
+        if falls.any():
+            row = int(falls.argmax())
+            raise ValueError(
+                f"indptr must not decrease, got {known[row]} to {known[row + 1]} for pre {row}"
+            )
+        if known[-1] != nnz:
+            raise ValueError(f"indptr must end at the number of indices, {nnz}, got {known[-1]}")
+    if nnz and not isinstance(indices, Tracer):
+        known = np.asarray(indices)
+        for extreme in (known.min(), known.max()):
+            if not 0 <= extreme < columns:
+                raise ValueError(f"indices must be in [0, n_post = {columns}), got {extreme}")
+    return jnp.asarray(indices, jnp.int32), jnp.asarray(indptr, jnp.int32)
+
+
+def _integers(name: str, value: Any) -> jax.Array | np.ndarray:
+    """`value` as an integer vector: a jax array, or a copy on the host, as jax shares memory."""
+    array = value if isinstance(value, jax.Array) else np.array(value)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have 1 axis, got shape {array.shape}")
+    if array.size == 0 and not isinstance(value, jax.Array):
+        array = array.astype(np.int32)  # an empty list has no dtype of its own
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise TypeError(f"{name} must be an array of integers, got dtype {array.dtype}")
+    return array

@@ -1,0 +1,125 @@
+"""The primitive of stored matrices and its rules, each a rebind of the primitive itself.
+
+``stored`` multiplies the rows of x by one matrix M of compressed rows: row i has the entries
+``k = indptr[i] .. indptr[i + 1] - 1``, in columns ``indices[k]``, with weights ``data[k]``, or
+``data[0]`` where there is one weight for all.
+
+    scatter:  y = x @ M      x along the rows, y along the columns
+    gather:   y = x @ M.T    x along the columns, y along the rows
+
+It is bilinear in x and data, so jvp binds it with one tangent at a time, the transpose in x is the
+product in the other direction, and a batch of x is more rows. Rows of M whose x is 0 cost nothing
+in the native scatter, and contribute nothing, whatever their weights.
+"""
+
+import functools
+import operator
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from evops.engine.compat import ShapedArray, ad, zero_tangent
+from evops.engine.primitive import register
+
+
+def stored(x, data, indices, indptr, *, n_out, gather, backend) -> jax.Array:
+    """Bind `stored`: x (X, n), bool or of data's dtype, gives (X, n_out) of data's dtype."""
+    if gather and x.dtype == bool:
+        x = x.astype(data.dtype)
+    return stored_p.bind(x, data, indices, indptr, n_out=n_out, gather=gather, backend=backend)
+
+
+def row_of(indptr, nnz: int) -> jax.Array:
+    """The row of every entry, (nnz,) int32."""
+    rows = jnp.arange(indptr.shape[0] - 1, dtype=jnp.int32)
+    return jnp.repeat(rows, jnp.diff(indptr), total_repeat_length=nnz)
+
+
+def _value(x, data, indices, indptr, *, n_out, gather):
+    """The jnp path: every entry is read, one row of x after another."""
+    row = row_of(indptr, indices.shape[0])
+    zeros = jnp.zeros(n_out, data.dtype)
+
+    def scatter(x):
+        at = x[row]
+        fired = at if at.dtype == bool else at != 0
+        term = jnp.where(fired, at.astype(data.dtype) * data, jnp.zeros((), data.dtype))
+        return zeros.at[indices].add(term, mode="drop")
+
+    def gather_(x):
+        return zeros.at[row].add(x[indices] * data, mode="drop", indices_are_sorted=True)
+
+    return lax.map(gather_ if gather else scatter, x)
+
+
+def _shape(x, data, indices, indptr, *, n_out, gather, **_):
+    assert x.ndim == 2 and indices.ndim == indptr.ndim == 1
+    assert data.shape in ((1,), indices.shape) and x.dtype in (bool, data.dtype)
+    assert (n_out if gather else x.shape[1]) == indptr.shape[0] - 1
+    return ShapedArray((x.shape[0], n_out), data.dtype)
+
+
+def _jvp(primals, tangents, **statics):
+    x, data, *pattern = primals
+    dx, ddata, *_ = tangents
+    bind = functools.partial(stored_p.bind, **statics)
+    terms = [
+        bind(*operands, *pattern)
+        for tangent, operands in ((dx, (dx, data)), (ddata, (x, ddata)))
+        if not isinstance(tangent, ad.Zero) and tangent.dtype != jax.dtypes.float0
+    ]
+    out = bind(*primals)
+    return out, functools.reduce(operator.add, terms) if terms else zero_tangent(out)
+
+
+def _transpose(ct, x, data, indices, indptr, *, n_out, gather, backend):
+    if isinstance(ct, ad.Zero):
+        return (None,) * 4
+    bind = functools.partial(stored_p.bind, backend=backend)
+    if ad.is_undefined_primal(x):
+        n_x = x.aval.shape[1]
+        return bind(ct, data, indices, indptr, n_out=n_x, gather=not gather), None, None, None
+    if data.aval.shape == (1,):
+        unit = jnp.ones(1, ct.dtype)
+        hits = bind(x, unit, indices, indptr, n_out=n_out, gather=gather)
+        return None, (ct * hits).sum()[None], None, None
+    x = x.astype(ct.dtype)
+    along_rows, along_columns = (ct, x) if gather else (x, ct)
+    row = row_of(indptr, indices.shape[0])
+
+    def add(total, pair):
+        return total + pair[0][row] * pair[1][indices], None
+
+    zeros = jnp.zeros(data.aval.shape, ct.dtype)
+    return None, lax.scan(add, zeros, (along_rows, along_columns))[0], None, None
+
+
+def _batch(operands, dims, **statics):
+    moved = {i: jnp.moveaxis(operands[i], d, 0) for i, d in enumerate(dims) if d is not None}
+    if moved.keys() == {0}:
+        size, rows, n_x = moved[0].shape
+        out = stored_p.bind(moved[0].reshape(size * rows, n_x), *operands[1:], **statics)
+        return out.reshape(size, rows, out.shape[-1]), 0
+
+    def one(batch):
+        every = (batch.get(i, o) for i, o in enumerate(operands))
+        return stored_p.bind(*every, **statics)
+
+    return lax.map(one, moved), 0
+
+
+def _native(*, n_out, gather):
+    del n_out
+    return ("evops_stored_gather" if gather else "evops_stored_scatter"), {}
+
+
+stored_p = register(
+    "evops_stored",
+    shape=_shape,
+    value=_value,
+    jvp=_jvp,
+    transpose=_transpose,
+    batch=_batch,
+    native=_native,
+)

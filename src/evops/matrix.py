@@ -1,0 +1,149 @@
+"""What every matrix of synapses offers: products from both sides, a transpose, shape and dtype."""
+
+import abc
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Num, Shaped
+
+from evops import inputs
+from evops.engine import ops
+
+
+class Matrix(abc.ABC):
+    """A matrix of synapses with a row per pre and a column per post neuron.
+
+    ``x @ W`` sums over pre neurons, ``W @ v`` over post neurons, with the axes of `jnp.matmul`;
+    ``W(x)`` is ``x @ W`` and ``W.T`` is the matrix seen from the other side. A subclass says what
+    it stores: `shape`, `dtype`, `todense` and `_product`.
+
+    Results have the dtype of the matrix where x is bool or integer, else
+    ``jnp.promote_types(x.dtype, W.dtype)``: float64 only under x64. Half floats are summed in
+    float32, and small integers in int32, and cast once at the end.
+    """
+
+    # numpy arrays leave `x @ W` to __rmatmul__ and do not take W apart. There is no __jax_array__:
+    # jax would make the matrix dense without a word.
+    __array_ufunc__ = None
+    _name = "W"
+    _sides = ("presynaptic", "postsynaptic")
+
+    @property
+    @abc.abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """(n_pre, n_post)."""
+
+    @property
+    @abc.abstractmethod
+    def dtype(self) -> np.dtype:
+        """Type of the weights."""
+
+    @abc.abstractmethod
+    def todense(self) -> Num[Array, "n_pre n_post"]:
+        """The matrix with all its zeros; synapses of one pair of neurons are added up."""
+
+    @abc.abstractmethod
+    def _product(self, x: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
+        """``x @ W``, or ``x @ W.T`` if `transposed`, for x (X, n), bool or of `dtype`, in `dtype`.
+
+        `dtype` is int32, float32 or float64.
+        """
+
+    @property
+    def ndim(self) -> int:
+        """2."""
+        return 2
+
+    @property
+    def T(self) -> "Matrix":
+        """The transpose, a view of this matrix."""
+        return Transposed(self)
+
+    def __rmatmul__(self, x: Shaped[Any, "... n_pre"]) -> Num[Array, "... n_post"]:
+        """``x @ W``: `x` `(…, n_pre)`, any real dtype or bool, gives `(…, n_post)`."""
+        return self._along_last("x", inputs.array_of("x", x), transposed=False)
+
+    def __matmul__(self, v: Shaped[Any, "... n_post m"]) -> Num[Array, "... n_pre m"]:
+        """``W @ v``: `v` `(n_post,)` or `(…, n_post, m)` gives `(n_pre,)` or `(…, n_pre, m)`."""
+        v = inputs.array_of("v", v)
+        if v.ndim < 2:
+            return self._along_last("v", v, transposed=True)
+        columns = self._along_last("v", jnp.swapaxes(v, -1, -2), transposed=True)
+        return jnp.swapaxes(columns, -1, -2)
+
+    def __call__(self, x: Shaped[Any, "... n_pre"]) -> Num[Array, "... n_post"]:
+        """``x @ W``, for use as a layer."""
+        return self.__rmatmul__(x)
+
+    def __getitem__(self, key: Any) -> "Matrix":
+        """``W[...]`` is W, as code that takes parameters out of containers expects."""
+        if key is not Ellipsis:
+            raise TypeError(f"{self._name} has no entries to index but {self._name}[...]: {key!r}")
+        return self
+
+    def _along_last(self, name: str, x: jax.Array, transposed: bool) -> jax.Array:
+        n_in, n_out = self.shape[::-1] if transposed else self.shape
+        if x.ndim == 0 or x.shape[-1] != n_in:
+            got = f"{x.shape[-1]} entries" if x.ndim else "no axes"
+            side = self._sides[transposed]
+            raise ValueError(f"{name} has {got}; {self._name} expects {n_in} {side} neurons")
+        batch, result = x.shape[:-1], self._result_dtype(x.dtype)
+        dtype = ops.accumulator(result)
+        x = x.reshape(math.prod(batch), n_in)
+        y = self._product(x if x.dtype == bool else x.astype(dtype), dtype, transposed)
+        return y.astype(result).reshape(*batch, n_out)
+
+    def _result_dtype(self, x) -> np.dtype:
+        if not jnp.issubdtype(x, jnp.floating):
+            return self.dtype
+        with jax.numpy_dtype_promotion("standard"):
+            return jnp.promote_types(x, self.dtype)
+
+
+@jax.tree_util.register_pytree_node_class
+class Transposed(Matrix):
+    """A matrix seen from the post neurons: ``x @ W.T`` is ``W @ x``."""
+
+    _name = "W.T"
+    _sides = ("postsynaptic", "presynaptic")
+
+    def __init__(self, matrix: Matrix):
+        self.matrix = matrix
+
+    def tree_flatten(self):
+        """The matrix is the child."""
+        return (self.matrix,), None
+
+    @classmethod
+    def tree_unflatten(cls, _, children) -> "Transposed":
+        """The transpose of another matrix."""
+        return cls(*children)
+
+    def __repr__(self) -> str:
+        return f"{self.matrix!r}.T"
+
+    @property
+    def T(self) -> Matrix:
+        """The matrix itself."""
+        return self.matrix
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_post, n_pre)."""
+        n_pre, n_post = self.matrix.shape
+        return n_post, n_pre
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the weights."""
+        return self.matrix.dtype
+
+    def todense(self) -> Num[Array, "n_post n_pre"]:
+        """The transposed matrix with all its zeros."""
+        return self.matrix.todense().T
+
+    def _product(self, x, dtype, transposed):
+        return self.matrix._product(x, dtype, not transposed)
