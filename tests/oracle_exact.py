@@ -3,6 +3,7 @@
 The package never imports this file, and it imports nothing of the package.
 """
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -89,14 +90,14 @@ def gap_tables(p):
         x = list(powers(q, 1025))
         total = ONE - x[-1]
         f = [int(Fraction((ONE - v) * 2**32, total) + Fraction(1, 2)) for v in x]
-        low = 10, alias([b - a for a, b in zip(f, f[1:], strict=False)], 10)
+        low = 10, alias([b - a for a, b in itertools.pairwise(f)], 10)
         for _ in range(10):
             q = q * q // ONE
     bits = 6
     while bits < 12 and ((ONE - q) // 2**96) * 2**bits < 2**35:
         bits += 1
     f = [int(Fraction(ONE - v, 2**96) + Fraction(1, 2)) for v in powers(q, 2**bits)] + [2**32]
-    return (bits, alias([b - a for a, b in zip(f, f[1:], strict=False)], bits)), low
+    return (bits, alias([b - a for a, b in itertools.pairwise(f)], bits)), low
 
 
 def block_bits(p):

@@ -63,7 +63,7 @@ def test_equal_edges(case, backend, x64):
 
 
 def test_equal_edges_for_batches_of_seeds(case, backend):
-    rule, want = case
+    rule, _want = case
 
     def product(seed):
         return jnp.eye(SHAPE[0], dtype=bool)[:3] @ project(rule, backend, seed=seed)

@@ -17,13 +17,12 @@ from evops.csr import CSR, Edges
 from evops.delays import DelayBuffer
 from evops.engine.bridge import Backend, backends
 from evops.errors import BackendError, DataError, EvopsError
+from evops.projection import Projection
 from evops.published import (
     event_mv_prob_homo,
     multi_area_event_mv_prob_homo_E,
     multi_area_event_mv_prob_homo_I,
 )
-
-from evops.projection import Projection
 
 __version__ = _metadata.version("jax-evops")
 

@@ -23,9 +23,9 @@ from evops.matrix import Matrix
 class Projection(Matrix):
     """A random matrix of synapses (n_pre, n_post): a rule, a weight law and a seed.
 
-    Its synapses are a pure function of rule, law, shape and seed: the same for ``x @ W``, ``W @ v``,
-    gradients, `todense`, `tocsr` and `edges`, on every device and backend, for any number of
-    threads. They are drawn again at every use and never stored. More post neurons keep the old
+    Its synapses are a pure function of rule, law, shape and seed: the same for ``x @ W``,
+    ``W @ v``, gradients, `todense`, `tocsr` and `edges`, on every device and backend, for any
+    number of threads. They are drawn again at every use and never stored. More post neurons keep the old
     synapses (fixed out-degree apart), as do more pre neurons.
 
     Args:
@@ -62,7 +62,9 @@ class Projection(Matrix):
         backend: str | None = None,
     ):
         if not isinstance(rule, Rule):
-            raise TypeError(f"rule must be a connectivity rule such as FixedProbability, got {rule!r}")
+            raise TypeError(
+                f"rule must be a connectivity rule such as FixedProbability, got {rule!r}"
+            )
         self._shape = check_shape("shape", shape)
         rule.scheme(self._shape)  # raises where rule and shape do not fit
         self.rule = rule
@@ -195,8 +197,6 @@ def _key(words):
 def _bytes(n: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if n < 1000:
-            break
+            return f"{n:.3g} {unit}"
         n /= 1000
-    else:
-        unit = "TB"
-    return f"{n:.3g} {unit}"
+    return f"{n:.3g} TB"

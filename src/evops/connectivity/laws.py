@@ -11,17 +11,19 @@ import functools
 import math
 from collections.abc import Callable
 from statistics import NormalDist
-from typing import Any, ClassVar
+from typing import Any, ClassVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from evops.errors import check_numbers
 
 _SLOTS = 1024
 
 
+@dataclass_transform(frozen_default=True)
 class Law:
     """Base of the weight laws; subclasses are dataclasses of their parameters (pytree leaves).
 
@@ -39,7 +41,9 @@ class Law:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
-            object.__setattr__(self, field.name, check_numbers(field.name, getattr(self, field.name)))
+            object.__setattr__(
+                self, field.name, check_numbers(field.name, getattr(self, field.name))
+            )
         self.check()
 
     def check(self) -> None:
@@ -160,6 +164,6 @@ class Normal(Law):
 
 def check_order(name: str, value: Any, bound_name: str, bound: Any) -> None:
     """Raise where both are known and `value` is below `bound`."""
-    known = [not isinstance(v, jax.core.Tracer) for v in (value, bound)]
+    known = [not isinstance(v, Tracer) for v in (value, bound)]
     if all(known) and bool(np.any(np.asarray(value) < np.asarray(bound))):
         raise ValueError(f"{name} must be at least {bound_name} = {bound}, got {value}")

@@ -21,8 +21,9 @@ block and more postsynaptic neurons keep the old synapses. Three ways to read a 
   a geometric number from an alias table (`evops.connectivity.tables`). The last outcome K - 1 says
   "none of the next K - 1 targets": ``c += K - 1``. Any other says "a synapse at c + g":
   ``c += g + 1``. Below p = 2**-11 two words give the high and the low digit of g.
-- *dense* (p >= 1/8): target j of the block exists if byte ``j & 3`` of word(j >> 2) is below P >> 24
-  for P = p 2**32, or equals it and a word of its own, word(TIE + j), is below P << 8.
+- *dense* (p >= 1/8): target j of the block exists if byte ``j & 3`` of word(j >> 2) is below
+  P >> 32 for P = p 2**40, or equals it and a word of its own, word(TIE + j), is below the low word
+  of P.
 - *subset* (fixed out-degree k): the block is a line's whole list; its synapse i goes to
   `permuted` i (walking the cycle until a number below n comes), or to `below` n with multapses.
 

@@ -317,7 +317,7 @@ def edges(key, tables, indptr, *, source: Source, n_post, synapses, backend):
     Returns int32 and float32 arrays; the latter is empty where the law has no variate.
     """
     if backend != "native":
-        return values.edges(key, *tables, indptr, source=source, n_post=n_post, synapses=synapses)
+        return values.edges(key, tables, indptr, source=source, n_post=n_post, synapses=synapses)
     varied = source.law != values.CONSTANT
     out = (
         jax.ShapeDtypeStruct((synapses,), jnp.int32),

@@ -53,9 +53,8 @@ def product(x, weight, seed, table, quantiles, *, source: Source, n_out, gather,
         k = jnp.arange(instances, dtype=jnp.int32)[:, None]
         n = jnp.where((weight != 0).any(1, keepdims=True), jnp.uint32(n_x), jnp.uint32(0))
         line = jnp.arange(n_out, dtype=jnp.uint32)[None]
-        lines = Lines(
-            *(jnp.broadcast_to(o, shape) for o in (seed[:, :1], seed[:, 1:], line, n)), longest=n_x
-        )
+        t0, t1, line, n = (jnp.broadcast_to(o, shape) for o in (seed[:, :1], seed[:, 1:], line, n))
+        lines = Lines(t0, t1, line, n, longest=n_x)
         base = jnp.broadcast_to(k // repeat % rows * n_x, shape)
         each = None if late else weight[:, None]
         sums = _gather(x.reshape(-1), source, tables, lines, base, each)
@@ -158,7 +157,7 @@ def push_transpose(ct, x, weight, seed, delay, step, table, *, blocks, source: S
     return over_nonzero(everyone, size, add_x, jnp.zeros(blocks.n_pre, ct.dtype)), None
 
 
-def edges(key, table, quantiles, indptr, *, source: Source, n_post, synapses):
+def edges(key, tables, indptr, *, source: Source, n_post, synapses):
     """Post neuron and variate of every synapse (see `evops.engine.ops`)."""
     n_pre = indptr.shape[0] - 1
     size = chunk_size(1, source)
@@ -167,8 +166,8 @@ def edges(key, table, quantiles, indptr, *, source: Source, n_post, synapses):
     def chunk(first, carry):
         pre = first * size + jnp.arange(size, dtype=jnp.int32)
         n = jnp.where(pre < n_pre, jnp.uint32(n_post), jnp.uint32(0))
-        words = (jnp.broadcast_to(word, n.shape) for word in key)
-        lines = Lines(*words, pre.astype(jnp.uint32), n, longest=n_post)
+        t0, t1 = (jnp.broadcast_to(key[k], n.shape) for k in (0, 1))
+        lines = Lines(t0, t1, pre.astype(jnp.uint32), n, longest=n_post)
 
         def visit(carry, post, exists, z):
             at, posts, zs = carry
@@ -180,7 +179,7 @@ def edges(key, table, quantiles, indptr, *, source: Source, n_post, synapses):
             return at + exists.sum(-1, dtype=jnp.int32), posts, zs
 
         start = indptr[jnp.minimum(pre, n_pre)]
-        return walk(source, (table, quantiles), lines, visit, (start, *carry))[1:]
+        return walk(source, tables, lines, visit, (start, *carry))[1:]
 
     empty = jnp.zeros(synapses, jnp.int32), jnp.zeros(synapses if varied else 0, jnp.float32)
     chunks = jnp.int32(-(-n_pre // size))

@@ -14,8 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from evops.connectivity import sampler
-from evops.connectivity.rules import DENSE, DIAGONAL, GAPS, LFSR, SUBSET, SUBSET_BLOCK
-
+from evops.connectivity.rules import DENSE, DIAGONAL, GAPS, LFSR, SUBSET
 
 # Weight laws: one weight for all; from a quantile table; from the words of the published stream.
 CONSTANT, QUANTILES, LFSR_UNIFORM, LFSR_NORMAL = range(4)
