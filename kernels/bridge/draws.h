@@ -14,6 +14,7 @@ struct Scheme {
   uint32_t words[5];
 
   bool published() const { return words[0] == kLfsr; }
+  bool sparse() const { return words[0] == kGaps || words[0] == kDiagonal; }
   // Blocks of a line of n post neurons.
   int64_t Blocks(int64_t n) const {
     switch (words[0]) {
@@ -46,13 +47,16 @@ struct Synapses {
 
 class Draws {
  public:
+  static constexpr int64_t kMaxTasks = 64;  // in one list
+
   struct Table {
     const void* data;
     int64_t size;
   };
 
   Draws(const Scheme& scheme, Law law, Table table, Table quantiles)
-      : scheme_(scheme), law_(law), table_(table), quantiles_(quantiles), draw_(Reader(scheme, law)) {}
+      : scheme_(scheme), law_(law), table_(table), quantiles_(quantiles), draw_(Reader(scheme, law)),
+        at_once_(scheme.published() ? 1 : scheme.sparse() ? kMaxTasks : kMaxTasks / 8) {}
 
   // Calls consume(Synapses) for all synapses of lines [0, count); line(i) gives line i. The synapses
   // of a line come in the order of the sampler; those of different lines may be mixed.
@@ -67,7 +71,7 @@ class Draws {
           const Line l = line(i);
           if (b >= BlocksOf(l)) continue;
           Put(l, b, i);
-          if (tasks_ == kTasks || scheme_.published()) Flush(l.n, consume);
+          if (tasks_ == at_once_) Flush(l.n, consume);
         }
       }
       Flush(0, consume);
@@ -75,7 +79,7 @@ class Draws {
   }
 
  private:
-  static constexpr int64_t kTasks = 8, kLinesAtOnce = 512, kBlockSynapses = 4096;
+  static constexpr int64_t kLinesAtOnce = 512, kBlockSynapses = 4096, kSlack = 64;
 
   static Kernel Reader(const Scheme& scheme, Law law) {
     const Kernels& k = ActiveKernels();
@@ -102,11 +106,12 @@ class Draws {
     line_[tasks_++] = i;
   }
 
-  // Lists of the published scheme are as long as a line, others as kTasks blocks.
+  // Lists of the published scheme are as long as a line, others as their blocks and what a kernel may
+  // write past the end of a list before it looks.
   template <class Consume>
   void Flush(int64_t line_size, Consume consume) {
     if (tasks_ == 0) return;
-    const size_t capacity = scheme_.published() ? line_size : kTasks * kBlockSynapses;
+    const size_t capacity = scheme_.published() ? line_size : at_once_ * kBlockSynapses + kSlack;
     if (target_.size() < capacity) {
       target_.resize(capacity);
       owner_.resize(capacity);
@@ -129,8 +134,9 @@ class Draws {
   Law law_;
   Table table_, quantiles_;
   Kernel draw_;
-  int64_t tasks_ = 0, line_[kTasks];
-  uint32_t t0_[kTasks], t1_[kTasks], pre_[kTasks], block_[kTasks], origin_[kTasks], n_[kTasks];
+  int64_t at_once_, tasks_ = 0, line_[kMaxTasks];
+  uint32_t t0_[kMaxTasks], t1_[kMaxTasks], pre_[kMaxTasks], block_[kMaxTasks], origin_[kMaxTasks],
+      n_[kMaxTasks];
   std::vector<uint32_t> target_;
   std::vector<uint8_t> owner_;
   std::vector<float> z_;

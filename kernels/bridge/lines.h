@@ -67,7 +67,7 @@ class DrawnLines {
 
   void Flush() {
     draws_.Run(count_, [&](int64_t i) { return line_[i]; }, [&](const Synapses& list) {
-      T value[256];
+      T value[Draws::kMaxTasks];
       for (int64_t l = 0; l < list.lines; ++l) value[l] = value_[list.line[l]];
       for (int64_t k = 0; k < list.count; ++k) out_[list.target[k]] += value[list.owner[k]];
     });

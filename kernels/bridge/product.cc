@@ -125,7 +125,7 @@ class Drawn {
       if constexpr (std::is_same_v<Sum, int32_t> && std::is_same_v<X, uint8_t>) {
         for (int64_t j = 0; j < list.count; ++j) ++sums[list.target[j]];
       } else {
-        T a[8], b[8];
+        T a[Draws::kMaxTasks], b[Draws::kMaxTasks];
         for (int64_t l = 0; l < list.lines; ++l) {
           const T value = static_cast<T>(row[active[list.line[l]]]);
           a[l] = kOne ? value : static_cast<T>(A(k) * value);
@@ -144,7 +144,7 @@ class Drawn {
     std::vector<Sum> sums(end - begin, Sum(0));
     Draws draws(scheme_, law_, table_, quantiles_);
     draws.Run(end - begin, [&](int64_t i) { return LineOf(k, begin + i, s_.n_x); }, [&](const Synapses& list) {
-      Sum part[8] = {};
+      Sum part[Draws::kMaxTasks] = {};
       for (int64_t j = 0; j < list.count; ++j) {
         const X value = row[list.target[j]];
         if constexpr (kOne) {
