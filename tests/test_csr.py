@@ -621,6 +621,13 @@ def test_handlers_refuse_what_is_out_of_range(change, message):
         jax.block_until_ready(handler(**change))
 
 
+@pytest.mark.parametrize("change", [{}, GATHER], ids=["scatter", "gather"])
+@pytest.mark.parametrize("at", range(9))
+def test_every_entry_is_checked(change, at):
+    with pytest.raises(Exception, match=rf"indices\[{at}\] is 5, expected 0 to 4"):
+        jax.block_until_ready(handler(**change, entry=5, at=at))
+
+
 def test_rows_that_are_silent_are_not_read():
     """What no spike reaches is not read, and so not checked."""
     broken = jax.tree.map(lambda a: a, (jnp.float32([1]), jnp.int32([0, 99]), jnp.int32([0, 1, 2])))
