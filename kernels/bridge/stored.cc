@@ -94,10 +94,10 @@ class Pattern {
   int64_t bad_row_ = -1, bad_entry_ = -1;
 };
 
-// Weights of the entries, or one for all. No pointer says which: those of empty arrays may be null.
+// Weights of the entries, or one for all; which, says `one`: `each` may be null for an empty array too.
 template <class T>
 struct Weights {
-  const T *each, *one;  // `each` is null where there is one
+  const T *each, *one;
 };
 
 template <class X, class T>
