@@ -17,6 +17,12 @@ def backend(request):
     return request.param
 
 
+@pytest.fixture(params=["one", "each"])
+def kind(request):
+    """One weight for all synapses, or one for each."""
+    return request.param
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(20180418)

@@ -94,7 +94,7 @@ class Pattern {
   int64_t bad_row_ = -1, bad_entry_ = -1;
 };
 
-// Weights of the entries (each), or one for all (each is null).
+// Weights of the entries, or one for all; which, says `one`: `each` may be null for an empty array too.
 template <class T>
 struct Weights {
   const T *each, *one;
@@ -104,7 +104,7 @@ template <class X, class T>
 void Scatter(const X* x, Weights<T> w, T* y, Pattern& m) {
   const auto add = [&](int64_t i) {
     const T xi = static_cast<T>(x[i]);
-    if (!w.each) {
+    if (w.one) {
       const T v = *w.one * xi;
       m.ForEachEntry(i, w.each, [=](int64_t, uint32_t j, int) { y[j] += v; });
     } else if (xi == T(1)) {
@@ -130,13 +130,13 @@ template <class T>
 void Gather(const T* x, Weights<T> w, T* y, Pattern& m) {
   for (int64_t i = 0; i < m.rows; ++i) {
     T sum[4] = {};  // side by side: additions wait for each other
-    if (w.each) {
-      m.ForEachEntry(i, w.each, [&](int64_t k, uint32_t j, int lane) { sum[lane] += w.each[k] * x[j]; });
-    } else {
+    if (w.one) {
       m.ForEachEntry(i, w.each, [&](int64_t, uint32_t j, int lane) { sum[lane] += x[j]; });
+    } else {
+      m.ForEachEntry(i, w.each, [&](int64_t k, uint32_t j, int lane) { sum[lane] += w.each[k] * x[j]; });
     }
     const T total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-    y[i] = w.each ? total : total * *w.one;
+    y[i] = w.one ? total * *w.one : total;
   }
 }
 
@@ -176,7 +176,8 @@ ffi::Error Stored(const char* op, bool gather, ffi::AnyBuffer x, ffi::AnyBuffer 
     using T = std::conditional_t<std::is_integral_v<decltype(element)>, uint32_t, decltype(element)>;
     const int64_t batch = x.dimensions()[0], n_x = x.dimensions()[1], n_y = y.dimensions()[1];
     const T* first = static_cast<const T*>(data.untyped_data());
-    const Weights<T> w{data.element_count() == 1 ? nullptr : first, first};
+    const bool one = data.element_count() == 1;
+    const Weights<T> w{one ? nullptr : first, one ? first : nullptr};
     const T* values = static_cast<const T*>(x.untyped_data());
     const uint8_t* spikes = static_cast<const uint8_t*>(x.untyped_data());
     T* out = static_cast<T*>(y.untyped_data());
