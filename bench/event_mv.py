@@ -28,7 +28,7 @@ PROBABILITIES = (0.1, 0.01, 0.001)
 RATES = (0.0, 0.001, 0.01, 0.1)
 SEED, STEPS, TABLE, ROUNDS = 42, 1000, 16, 5
 MAX_SYNAPSES_PER_CALL = 2e7
-MAX_STORED = 2e7
+MAX_STORED, MAX_STORED_CSR = 2e7, 2e8
 
 
 def stored(n, p):
@@ -43,16 +43,25 @@ def stored(n, p):
 def systems(n, p):
     """Name -> (operand, function of operand and spikes) for what runs at this size."""
 
-    def ours(backend):
-        return None, lambda _, s: evops.event_mv_prob_homo(
-            s, 1.0, p, SEED, shape=(n, n), outdim_parallel=False, backend=backend
-        )
+    def ours(law, backend):
+        W = evops.Projection(evops.FixedProbability(p), law, (n, n), seed=SEED, backend=backend)
+        return W, lambda W, s: s @ W
 
+    normal = evops.Normal(1.0, 0.1)
     out = {
         "XLA scan step": (None, lambda _, s: s.astype(jnp.float32)),
-        "evops native": ours("native"),
-        "evops jnp": ours("jnp"),
+        "evops": ours(1.0, "native"),
+        "evops, normal weights": ours(normal, "native"),
+        "evops jnp": ours(1.0, "jnp"),
+        "evops published": (
+            None,
+            lambda _, s: evops.event_mv_prob_homo(
+                s, 1.0, p, SEED, shape=(n, n), outdim_parallel=False
+            ),
+        ),
     }
+    if n * n * p <= MAX_STORED_CSR:
+        out["evops CSR"] = ours(normal, "native")[0].tocsr(), lambda W, s: s @ W
     try:
         import brainevent
     except ImportError:
@@ -60,6 +69,14 @@ def systems(n, p):
     else:
         w = brainevent.JITCScalarR((jnp.float32(1), p, SEED), shape=(n, n), corder=True)
         out["brainevent JITCScalarR"] = None, lambda _, s: brainevent.BinaryArray(s) @ w
+        z = brainevent.JITCNormalR(
+            (jnp.float32(1), jnp.float32(0.1), p, SEED), shape=(n, n), corder=True
+        )
+        out["brainevent JITCNormalR"] = None, lambda _, s: brainevent.BinaryArray(s) @ z
+        if "evops CSR" in out:
+            W = out["evops CSR"][0]
+            csr = brainevent.CSR((W.data, W.indices, W.indptr), shape=(n, n))
+            out["brainevent CSR"] = csr, lambda m, s: brainevent.BinaryArray(s) @ m
     if n * n * p <= MAX_STORED:
         indices, indptr = stored(n, p)
         matrix = scipy.sparse.csr_matrix(
@@ -145,7 +162,7 @@ def measure(sizes, budget):
                         "steps": timers[k][1], "us": round(median * 1e6, 3),
                         "us_above_scan_step": round((median - floor) * 1e6, 3),
                         "ns_per_synapse": round((median - floor) * 1e9 / synapses, 3) if synapses else None,
-                        "ratio_to_evops": round(median / statistics.median(seconds["evops native"]), 2),
+                        "ratio_to_evops": round(median / statistics.median(seconds["evops"]), 2),
                     })  # fmt: skip
                 shown = {r["system"]: r["us"] for r in rows[-len(seconds) :]}
                 print(f"n={n} p={p} rate={rate}", shown, flush=True)
@@ -168,7 +185,7 @@ def draw(rows, path):
                     if (r["system"], r["p"], r["rate"]) == (name, p, rate)
                 ]
                 if points:
-                    style = {"lw": 2.5} if name == "evops native" else {"lw": 1}
+                    style = {"lw": 2.5} if name == "evops" else {"lw": 1}
                     axis.loglog(
                         *zip(*points, strict=True), "o-", ms=4, label=name, color=f"C{k}", **style
                     )

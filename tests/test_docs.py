@@ -13,7 +13,8 @@ ROOT = Path(__file__).parent.parent
 
 
 def public():
-    return [getattr(evops, name) for name in evops.__all__]
+    things = [getattr(evops, name) for name in evops.__all__]
+    return [thing for thing in things if callable(thing)]
 
 
 @pytest.mark.parametrize("thing", public(), ids=lambda t: t.__name__)
@@ -46,3 +47,10 @@ def test_readme_commands_are_the_two_of_the_project():
         "pip install '.[networks]' && evops joglekar2018\n",
         "pip install '.[test]' && pytest\n",
     ]
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+def test_examples_of_the_docs_run(page):
+    scope = {}
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
+        exec(compile(block, page.name, "exec"), scope)

@@ -71,25 +71,17 @@ inline uint32_t Bits(__m256i mask) {
   return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(mask)));
 }
 
-// Up to eight tasks, padded with tasks that have no targets.
+// Eight tasks; lists are padded to whole groups with lines of no targets (draws.h).
 struct Group {
   Group() = default;
   Group(const Arguments& c, int32_t first) {
-    const uint32_t bits = c.scheme[2];
-    const int64_t lanes = std::min<int64_t>(kLanes, c.tasks() - first);
-    uint32_t word[7][kLanes] = {};
-    for (int64_t l = 0; l < lanes; ++l) {
-      const int64_t j = first + l;
-      const uint32_t begin = c.block[j] << bits;
-      const uint32_t row[] = {c.t0[j], c.t1[j], c.pre[j], c.block[j], c.origin[j] + begin,
-                              std::min(uint32_t{1} << bits, c.n[j] - begin),
-                              c.scheme[1] ? c.pre[j] - begin : ~uint32_t{0}};
-      for (int w = 0; w < 7; ++w) word[w][l] = row[w];
-    }
-    key = Feistel(Load(word[2]), Load(word[3]), Load(word[0]), Load(word[1]));
-    base = Load(word[4]);
-    size = Load(word[5]);
-    leave_out = Load(word[6]);
+    const __m128i bits = _mm_cvtsi32_si128(static_cast<int>(c.scheme[2]));
+    const __m256i pre = Load(c.pre + first), block = Load(c.block + first);
+    const __m256i begin = _mm256_sll_epi32(block, bits);
+    key = Feistel(pre, block, Load(c.t0 + first), Load(c.t1 + first));
+    base = Add(Load(c.origin + first), begin);
+    size = _mm256_min_epu32(_mm256_sll_epi32(Set(1), bits), _mm256_sub_epi32(Load(c.n + first), begin));
+    leave_out = c.scheme[1] ? _mm256_sub_epi32(pre, begin) : Set(~uint32_t{0});
   }
   Key key;
   __m256i base, size, leave_out;  // leave_out: the autapse, counted from the block's begin
@@ -103,7 +95,6 @@ int64_t DrawGaps(const Arguments& c, const Group& g, int32_t first, int64_t at) 
   const __m128i low_shift = _mm_cvtsi32_si128(static_cast<int>(low));
   __m256i counter = g.key.k0, next = _mm256_setzero_si256();
   const uint64_t owners_of_first = 0x0101010101010101 * static_cast<uint64_t>(first);
-  const uint64_t owners = owners_of_first + kKeep.bytes[255];
   uint32_t alive;
   uint32_t* target = c.target();
   uint8_t* owner = c.owner();
@@ -123,17 +114,11 @@ int64_t DrawGaps(const Arguments& c, const Group& g, int32_t first, int64_t at) 
     // one past the synapse, or as far as nothing was found; a block that has ended stays there
     next = _mm256_min_epu32(Add(post, Add(one, nothing)), Set(uint32_t{1} << 23));
     const uint32_t mask = Bits(hit);
-    if (mask == 255) {
-      Store(target + at, Add(g.base, post));
-      __builtin_memcpy(owner + at, &owners, 8);
-      at += kLanes;
-    } else {
-      const __m256i keep = Load(kKeep.lanes[mask]);
-      Store(target + at, _mm256_permutevar8x32_epi32(Add(g.base, post), keep));
-      const uint64_t kept = owners_of_first + kKeep.bytes[mask];
-      __builtin_memcpy(owner + at, &kept, 8);
-      at += __builtin_popcount(mask);
-    }
+    // always: a branch on what was drawn would cost more
+    Store(target + at, _mm256_permutevar8x32_epi32(Add(g.base, post), Load(kKeep.lanes[mask])));
+    const uint64_t owners = owners_of_first + kKeep.bytes[mask];
+    __builtin_memcpy(owner + at, &owners, 8);
+    at += _mm_popcnt_u32(mask);
   }
   return at;
 }

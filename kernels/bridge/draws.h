@@ -2,7 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
-#include <vector>
+#include <memory>
 
 #include "kernels.h"
 
@@ -45,6 +45,25 @@ struct Synapses {
   int64_t lines;
 };
 
+// Room for a list, kept by every thread: it is not cleared, and a call allocates only to grow it.
+struct Lists {
+  static Lists& Reserve(size_t capacity, bool variates) {
+    static thread_local Lists lists;
+    if (lists.capacity < capacity) {
+      lists.target.reset(new uint32_t[capacity]);
+      lists.owner.reset(new uint8_t[capacity]);
+      lists.z.reset();
+      lists.capacity = capacity;
+    }
+    if (variates && !lists.z) lists.z.reset(new float[lists.capacity]);
+    return lists;
+  }
+  std::unique_ptr<uint32_t[]> target;
+  std::unique_ptr<uint8_t[]> owner;
+  std::unique_ptr<float[]> z;
+  size_t capacity = 0;
+};
+
 class Draws {
  public:
   static constexpr int64_t kMaxTasks = 64;  // in one list
@@ -79,7 +98,7 @@ class Draws {
   }
 
  private:
-  static constexpr int64_t kLinesAtOnce = 512, kBlockSynapses = 4096, kSlack = 64;
+  static constexpr int64_t kGroup = 8, kLinesAtOnce = 512, kBlockSynapses = 4096, kSlack = 64;
 
   static Kernel Reader(const Scheme& scheme, Law law) {
     const Kernels& k = ActiveKernels();
@@ -112,21 +131,19 @@ class Draws {
   void Flush(int64_t line_size, Consume consume) {
     if (tasks_ == 0) return;
     const size_t capacity = scheme_.published() ? line_size : at_once_ * kBlockSynapses + kSlack;
-    if (target_.size() < capacity) {
-      target_.resize(capacity);
-      owner_.resize(capacity);
-      if (law_ != Law::kConstant) z_.resize(capacity);
-    }
+    Lists& lists = Lists::Reserve(capacity, law_ != Law::kConstant);
+    for (int64_t j = tasks_; j % kGroup != 0; ++j)  // kernels may read whole groups
+      t0_[j] = t1_[j] = pre_[j] = block_[j] = origin_[j] = n_[j] = 0;
     int32_t produced = 0;
     Call(draw_, Array(t0_, tasks_), Array(t1_, tasks_), Array(pre_, tasks_), Array(block_, tasks_),
          Array(origin_, tasks_), Array(n_, tasks_), Array(scheme_.words, 5),
-         Array(table_.data, table_.size), Array(target_.data(), capacity),
-         Array(owner_.data(), capacity), Array(z_.data(), z_.size()), Array(&produced, 1));
+         Array(table_.data, table_.size), Array(lists.target.get(), capacity),
+         Array(lists.owner.get(), capacity), Array(lists.z.get(), lists.z ? lists.capacity : 0), Array(&produced, 1));
     if (law_ == Law::kQuantiles)
       Call(ActiveKernels().variate, Array(t0_, tasks_), Array(t1_, tasks_), Array(pre_, tasks_),
-           Array(origin_, tasks_), Array(target_.data(), produced), Array(owner_.data(), produced),
-           Array(quantiles_.data, quantiles_.size), Array(z_.data(), produced));
-    consume(Synapses{target_.data(), owner_.data(), z_.data(), produced, line_, tasks_});
+           Array(origin_, tasks_), Array(lists.target.get(), produced), Array(lists.owner.get(), produced),
+           Array(quantiles_.data, quantiles_.size), Array(lists.z.get(), produced));
+    consume(Synapses{lists.target.get(), lists.owner.get(), lists.z.get(), produced, line_, tasks_});
     tasks_ = 0;
   }
 
@@ -137,9 +154,6 @@ class Draws {
   int64_t at_once_, tasks_ = 0, line_[kMaxTasks];
   uint32_t t0_[kMaxTasks], t1_[kMaxTasks], pre_[kMaxTasks], block_[kMaxTasks], origin_[kMaxTasks],
       n_[kMaxTasks];
-  std::vector<uint32_t> target_;
-  std::vector<uint8_t> owner_;
-  std::vector<float> z_;
 };
 
 }  // namespace evops

@@ -1,5 +1,7 @@
 // evops_edges: all synapses of a projection, line after line, for the conversion to stored form.
 #include "check.h"
+#include <vector>
+
 #include "parallel.h"
 
 namespace evops {

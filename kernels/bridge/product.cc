@@ -2,6 +2,8 @@
 // (x along the positions). Instance k uses row (k / repeat) mod X of x, weight[k] and seed[k].
 //
 // Weights are (K, 1), one for all synapses, or (K, 2), a synapse's being weight[0] + weight[1] z.
+#include <vector>
+
 #include "check.h"
 #include "parallel.h"
 
@@ -86,16 +88,24 @@ class Drawn {
       if (Silent(k) || active.empty()) continue;
       const int64_t count = active.size();
       const int64_t parts = Parts(pool_, count * s_.synapses_per_line);
-      std::vector<std::vector<Sum>> sums(parts);
+      T* out = y_ + k * s_.n_out;
+      // the first part adds up in the result itself where its numbers fit
+      std::vector<std::vector<Sum>> own(parts);
+      std::vector<Sum*> sums(parts, reinterpret_cast<Sum*>(out));
       Parallel(pool_, parts, [&](int64_t part) {
         const int64_t begin = count * part / parts;
-        sums[part].assign(s_.n_out, Sum(0));
-        ScatterLines(k, row, active.data() + begin, count * (part + 1) / parts - begin, sums[part].data());
+        if (part > 0 || sizeof(Sum) != sizeof(T)) {
+          own[part].assign(s_.n_out, Sum(0));
+          sums[part] = own[part].data();
+        }
+        ScatterLines(k, row, active.data() + begin, count * (part + 1) / parts - begin, sums[part]);
       });
-      T* out = y_ + k * s_.n_out;
       for (int64_t part = 1; part < parts; ++part)
         for (int64_t j = 0; j < s_.n_out; ++j) sums[0][j] += sums[part][j];
-      for (int64_t j = 0; j < s_.n_out; ++j) out[j] = Weighted(k, sums[0][j]);
+      constexpr int64_t kAtOnce = 16;  // sums and results may share their memory: copy
+      int64_t j = 0;
+      for (; j + kAtOnce <= s_.n_out; j += kAtOnce) WeightSome<kAtOnce>(k, sums[0] + j, out + j);
+      for (; j < s_.n_out; ++j) WeightSome<1>(k, sums[0] + j, out + j);
     }
   }
 
@@ -115,6 +125,14 @@ class Drawn {
   T B(int64_t k) const { return kOne ? T(0) : weight_[k * s_.parameters + 1]; }
   bool Silent(int64_t k) const { return A(k) == T(0) && B(k) == T(0); }
   T Weighted(int64_t k, Sum sum) const { return kOne ? static_cast<T>(A(k) * static_cast<T>(sum)) : static_cast<T>(sum); }
+  template <int64_t kCount>
+  void WeightSome(int64_t k, const Sum* sums, T* out) const {
+    Sum sum[kCount];
+    T weighted[kCount];
+    std::memcpy(sum, sums, sizeof sum);
+    for (int64_t l = 0; l < kCount; ++l) weighted[l] = Weighted(k, sum[l]);
+    std::memcpy(out, weighted, sizeof weighted);
+  }
   Line LineOf(int64_t k, int64_t pre, int64_t n) const {
     return {seed_[2 * k], seed_[2 * k + 1], static_cast<uint32_t>(pre), 0, n};
   }

@@ -13,7 +13,7 @@ import numpy as np
 from evops.engine import bridge
 from evops.errors import EvopsError, check_real
 from evops.networks import joglekar2018, joglekar2018_notebook, macaque, measure, report
-from evops.networks.joglekar2018 import DEFAULT_DURATION_MS, REGIMES, Model
+from evops.networks.joglekar2018 import DEFAULT_DURATION_MS, REGIMES, SCHEMES, Model
 from evops.networks.simulate import Run, Simulator, peak_memory_mb
 
 SHOWN = ("V1", "V2", "V4", "DP", "MT", "TEO", "TEpd")
@@ -57,6 +57,12 @@ def add_joglekar2018(commands) -> None:
         help="connectivities that several trials are divided among",
     )
     add("--as-published", action="store_true", help="BrainPy's notebook, faults included")
+    add(
+        "--scheme",
+        choices=tuple(SCHEMES),
+        default="exact",
+        help="synapses of the default model: exact probability, or the published uniform gaps",
+    )
     add(
         "--backend", choices=bridge.BACKENDS, default=None, help="the fastest there is if not given"
     )
@@ -111,6 +117,7 @@ def joglekar2018_command(options) -> int:
     if out is not None:
         measured = {
             "variant": "BrainPy notebook" if options.as_published else "default",
+            "scheme": "published" if options.as_published else options.scheme,
             "seed": seeds[-1][0],
             "network_seed": seeds[-1][1],
             "duration_ms": n_steps * model.dt,
@@ -126,6 +133,7 @@ def joglekar2018_command(options) -> int:
 def _model(options) -> tuple[Model, int]:
     model = Model(
         regime=options.regime,
+        scheme=options.scheme,
         dt=options.dt,
         pulse_mv=options.pulse,
         pulse_ms=options.pulse_ms,

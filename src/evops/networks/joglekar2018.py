@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from evops.areas import MultiAreaProjection
+from evops.connectivity.rules import FixedProbability, LfsrGaps
 from evops.delays import DelayBuffer
 from evops.errors import check_integer, check_real
 from evops.networks.macaque import Cortex, load
@@ -38,6 +39,9 @@ def published() -> dict[str, Any]:
     path = resources.files("evops.networks") / "data" / "joglekar2018.json"
     return json.loads(path.read_text())
 
+# How synapses are drawn: exactly (Bernoulli), or by the uniform gaps of the published operators.
+SCHEMES = {"exact": FixedProbability, "published": LfsrGaps}
+
 
 @dataclasses.dataclass(frozen=True)
 class Model:
@@ -51,12 +55,15 @@ class Model:
     n_exc: int = 1600
     n_inh: int = 400
     conn_prob: float = 0.1
+    scheme: str = "exact"
     backend: str | None = None
     cortex: Cortex = dataclasses.field(default_factory=load, repr=False, compare=False)
 
     def __post_init__(self):
         if self.regime not in REGIMES:
             raise ValueError(f"regime must be one of {', '.join(REGIMES)}, got {self.regime!r}")
+        if self.scheme not in SCHEMES:
+            raise ValueError(f"scheme must be one of {', '.join(SCHEMES)}, got {self.scheme!r}")
         dt = check_real("dt", self.dt)
         if not 0.01 <= dt <= 1.0:
             raise ValueError(f"dt must be from 0.01 to 1 ms, got {dt}")
@@ -141,7 +148,7 @@ class Model:
         longest = self.steps(1.5 * self.mean_delay_ms().max())
         sizes = (self.n_exc, self.n_inh)
         return MultiAreaProjection(
-            self.conn_prob,
+            SCHEMES[self.scheme](self.conn_prob),
             self.weights().astype(np.float32),
             self.delays(seed),
             pre=sizes,
