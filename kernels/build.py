@@ -15,7 +15,7 @@ from pathlib import Path
 # level name -> LLVM's CPU name
 LEVELS = {"x86_64": "x86-64", "x86_64_v3": "x86-64-v3"}
 # kernels that the bridge has by hand for a level (kernels/bridge/*_v3.cc)
-BY_HAND = {"x86_64_v3": ("scatter", "draw_gaps", "draw_dense")}
+BY_HAND = {"x86_64_v3": ("scatter", "draw_gaps", "draw_dense", "variate")}
 ARGUMENT_BYTES = 16
 
 

@@ -12,7 +12,6 @@ from math import pi
 import taichi as ti
 from walk import (
     TIE,
-    VARIATE_BITS,
     WEIGHT,
     array,
     below,
@@ -221,8 +220,8 @@ def variate():
         for s in range(target.shape[0]):
             j = ti.i32(owner[s])
             post = target[s] - origin[j]
-            k0, k1 = variate_key(pre[j], post, t0[j], t1[j])
-            w = word(k0 + ti.u32(WEIGHT), k1, post & ti.u32((1 << VARIATE_BITS) - 1))
+            k0, k1 = variate_key(pre[j], t0[j], t1[j])
+            w = word(k0 + ti.u32(WEIGHT), k1, post)
             at, part = slot(w)
             a = ti.cast(quantiles[ti.i32(at)], ti.u32)
             b = ti.cast(quantiles[ti.i32(at) + 1], ti.u32)

@@ -24,7 +24,7 @@ permuted = _sampler.permuted
 variate_key = _sampler.variate_key
 slot = _sampler.slot
 between = _sampler.between
-TIE, WEIGHT, VARIATE_BITS = _sampler.TIE, _sampler.WEIGHT, _sampler.VARIATE_BITS
+TIE, WEIGHT = _sampler.TIE, _sampler.WEIGHT
 
 # Lanes: how many lines are walked side by side, so that the compiler can use vector registers.
 LANES = 8

@@ -172,8 +172,7 @@ def fixed_out_degree(seed, pre, n, k, multapses):
 
 def variate(quantiles, seed, pre, post):
     """The variate of a synapse, for a law's table of 3 x 1025 whole numbers."""
-    k = feistel(pre, post // 4096, *seed_key(seed))
-    w = word(*k, post % 4096, "weight")
+    w = word(*feistel(pre, 2**31 - 1, *seed_key(seed)), post, "weight")
     slot, rest = divmod(w, 2**22)
     if slot in (0, 1023):
         at, part = 1025 * (1 if slot == 0 else 2) + rest // 2**12, rest % 2**12 // 4

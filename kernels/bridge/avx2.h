@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#pragma GCC diagnostic ignored "-Wunused-function"
+
 namespace evops {
 namespace {  // a copy for every file: nothing compiled for AVX2 may be picked by the linker elsewhere
 
@@ -38,6 +40,30 @@ inline __m256i Mix(__m256i x) {
   x = _mm256_mullo_epi32(Xor(x, Right<16>(x)), Set(0x21F0AAAD));
   x = _mm256_mullo_epi32(Xor(x, Right<15>(x)), Set(0x735A2D97));
   return Xor(x, Right<15>(x));
+}
+
+// The sampler's functions (evops.connectivity.sampler).
+struct Key {
+  __m256i k0, k1;
+};
+
+inline Key Feistel(__m256i a, __m256i b, __m256i t0, __m256i t1) {
+  a = Xor(a, Mix(Add(Add(b, t0), Set(0x243F6A88))));
+  b = Xor(b, Mix(Add(Add(a, t1), Set(0x05A308D3))));
+  a = Xor(a, Mix(Add(Add(b, t0), Set(0x13198A2E))));
+  b = Xor(b, Mix(Add(Add(a, t1), Set(0x03707344))));
+  return {a, b};
+}
+
+constexpr uint32_t kWeyl = 0x61C88647, kTie = 0x243F6A88, kWeight = 0x13198A2E, kLine = 0x7FFFFFFF;
+
+// The word at the counter's value `x` = k0 + i kWeyl.
+inline __m256i Word(__m256i x, __m256i k1) {
+  x = _mm256_mullo_epi32(Xor(x, Right<16>(x)), Set(0x21F0AAAD));
+  x = Xor(x, k1);
+  x = _mm256_mullo_epi32(Xor(x, Right<15>(x)), Set(0x735A2D97));
+  x = _mm256_mullo_epi32(Xor(x, Right<15>(x)), Set(0x31848BAB));
+  return Xor(x, Right<16>(x));
 }
 
 }  // namespace

@@ -25,29 +25,6 @@ struct Arguments {
   const uint32_t* Words(int k) const { return static_cast<const uint32_t*>(arrays[k].data); }
 };
 
-struct Key {
-  __m256i k0, k1;
-};
-
-inline Key Feistel(__m256i a, __m256i b, __m256i t0, __m256i t1) {
-  a = Xor(a, Mix(Add(Add(b, t0), Set(0x243F6A88))));
-  b = Xor(b, Mix(Add(Add(a, t1), Set(0x05A308D3))));
-  a = Xor(a, Mix(Add(Add(b, t0), Set(0x13198A2E))));
-  b = Xor(b, Mix(Add(Add(a, t1), Set(0x03707344))));
-  return {a, b};
-}
-
-constexpr uint32_t kWeyl = 0x61C88647, kTie = 0x243F6A88;
-
-// The word at the counter's value `x` = k0 + i kWeyl.
-inline __m256i Word(__m256i x, __m256i k1) {
-  x = _mm256_mullo_epi32(Xor(x, Right<16>(x)), Set(0x21F0AAAD));
-  x = Xor(x, k1);
-  x = _mm256_mullo_epi32(Xor(x, Right<15>(x)), Set(0x735A2D97));
-  x = _mm256_mullo_epi32(Xor(x, Right<15>(x)), Set(0x31848BAB));
-  return Xor(x, Right<16>(x));
-}
-
 // An alias table of 2**bits outcomes.
 class AliasTable {
  public:

@@ -130,7 +130,7 @@ class Draws {
   template <class Consume>
   void Flush(int64_t line_size, Consume consume) {
     if (tasks_ == 0) return;
-    const size_t capacity = scheme_.published() ? line_size : at_once_ * kBlockSynapses + kSlack;
+    const size_t capacity = (scheme_.published() ? line_size : at_once_ * kBlockSynapses) + kSlack;
     Lists& lists = Lists::Reserve(capacity, law_ != Law::kConstant);
     for (int64_t j = tasks_; j % kGroup != 0; ++j)  // kernels may read whole groups
       t0_[j] = t1_[j] = pre_[j] = block_[j] = origin_[j] = n_[j] = 0;

@@ -89,23 +89,28 @@ class Drawn {
       const int64_t count = active.size();
       const int64_t parts = Parts(pool_, count * s_.synapses_per_line);
       T* out = y_ + k * s_.n_out;
-      // the first part adds up in the result itself where its numbers fit
+      // the first part adds up in the result itself where sums are of its type
       std::vector<std::vector<Sum>> own(parts);
-      std::vector<Sum*> sums(parts, reinterpret_cast<Sum*>(out));
+      std::vector<Sum*> sums(parts);
+      if constexpr (std::is_same_v<Sum, T>) {
+        sums[0] = out;
+      } else {
+        sums[0] = Zeros(s_.n_out);
+      }
       Parallel(pool_, parts, [&](int64_t part) {
         const int64_t begin = count * part / parts;
-        if (part > 0 || sizeof(Sum) != sizeof(T)) {
+        if (part > 0) {
           own[part].assign(s_.n_out, Sum(0));
           sums[part] = own[part].data();
         }
         ScatterLines(k, row, active.data() + begin, count * (part + 1) / parts - begin, sums[part]);
       });
-      for (int64_t part = 1; part < parts; ++part)
-        for (int64_t j = 0; j < s_.n_out; ++j) sums[0][j] += sums[part][j];
-      constexpr int64_t kAtOnce = 16;  // sums and results may share their memory: copy
-      int64_t j = 0;
-      for (; j + kAtOnce <= s_.n_out; j += kAtOnce) WeightSome<kAtOnce>(k, sums[0] + j, out + j);
-      for (; j < s_.n_out; ++j) WeightSome<1>(k, sums[0] + j, out + j);
+      for (int64_t part = 1; part < parts; ++part) AddTo(sums[0], sums[part], s_.n_out);
+      if constexpr (!std::is_same_v<Sum, T>) {
+        TakeWeighted(A(k), sums[0], out, s_.n_out);
+      } else if (kOne) {
+        for (int64_t j = 0; j < s_.n_out; ++j) out[j] *= A(k);
+      }
     }
   }
 
@@ -120,19 +125,27 @@ class Drawn {
   }
 
  private:
+  static constexpr int64_t kAtOnce = 256;
+
   const X* Row(int64_t k) const { return x_ + (k / s_.repeat) % s_.rows * s_.n_x; }
   T A(int64_t k) const { return weight_[k * s_.parameters]; }
   T B(int64_t k) const { return kOne ? T(0) : weight_[k * s_.parameters + 1]; }
   bool Silent(int64_t k) const { return A(k) == T(0) && B(k) == T(0); }
   T Weighted(int64_t k, Sum sum) const { return kOne ? static_cast<T>(A(k) * static_cast<T>(sum)) : static_cast<T>(sum); }
-  template <int64_t kCount>
-  void WeightSome(int64_t k, const Sum* sums, T* out) const {
-    Sum sum[kCount];
-    T weighted[kCount];
-    std::memcpy(sum, sums, sizeof sum);
-    for (int64_t l = 0; l < kCount; ++l) weighted[l] = Weighted(k, sum[l]);
-    std::memcpy(out, weighted, sizeof weighted);
+  // At least n zeros, which the caller leaves zero (TakeWeighted does); kept by every thread.
+  static Sum* Zeros(int64_t n) {
+    static thread_local std::vector<Sum> zeros;
+    if (static_cast<int64_t>(zeros.size()) < n) zeros.resize(n, Sum(0));
+    return zeros.data();
   }
+  static void AddTo(Sum* __restrict__ to, const Sum* __restrict__ from, int64_t n) {
+    for (int64_t j = 0; j < n; ++j) to[j] += from[j];
+  }
+  static void TakeWeighted(T weight, Sum* __restrict__ sums, T* __restrict__ out, int64_t n) {
+    for (int64_t j = 0; j < n; ++j) out[j] = static_cast<T>(weight * static_cast<T>(sums[j]));
+    std::memset(sums, 0, n * sizeof(Sum));
+  }
+
   Line LineOf(int64_t k, int64_t pre, int64_t n) const {
     return {seed_[2 * k], seed_[2 * k + 1], static_cast<uint32_t>(pre), 0, n};
   }
@@ -142,6 +155,14 @@ class Drawn {
     draws.Run(count, [&](int64_t i) { return LineOf(k, active[i], s_.n_out); }, [&](const Synapses& list) {
       if constexpr (std::is_same_v<Sum, int32_t> && std::is_same_v<X, uint8_t>) {
         for (int64_t j = 0; j < list.count; ++j) ++sums[list.target[j]];
+      } else if constexpr (!kOne && std::is_same_v<X, uint8_t>) {
+        for (int64_t first = 0; first < list.count; first += kAtOnce) {
+          const int64_t m = std::min(kAtOnce, list.count - first);
+          const T a = A(k), b = B(k);
+          T drawn[kAtOnce];
+          for (int64_t j = 0; j < m; ++j) drawn[j] = a + b * static_cast<T>(list.z[first + j]);
+          for (int64_t j = 0; j < m; ++j) sums[list.target[first + j]] += drawn[j];
+        }
       } else {
         T a[Draws::kMaxTasks], b[Draws::kMaxTasks];
         for (int64_t l = 0; l < list.lines; ++l) {
@@ -222,7 +243,7 @@ ffi::Error Product(const char* op, bool gather, ffi::ThreadPool& pool, const Ope
                            Name(o.y.element_type()));
   return ForElement(op, o.y.element_type(), [&](auto zero) {
     using T = decltype(zero);
-    std::memset(o.y.untyped_data(), 0, s.instances * s.n_out * sizeof(T));
+    std::memset(o.y.untyped_data(), 0, s.instances * s.n_out * sizeof(T));  // XLA does not
     if (spikes) {
       Run<uint8_t, T>(o, s, scheme, static_cast<Law>(law), gather, pool);
     } else {

@@ -27,9 +27,9 @@ block and more postsynaptic neurons keep the old synapses. Three ways to read a 
 - *subset* (fixed out-degree k): the block is a line's whole list; its synapse i goes to
   `permuted` i (walking the cycle until a number below n comes), or to `below` n with multapses.
 
-The weight of the synapse onto target j of a block is read from word(WEIGHT + j): it depends on
-seed, pre and post alone. A role is an offset of the counter's start; roles lie at least 2**29
-steps apart.
+The weight of a synapse is read from word(WEIGHT + post) of the key (pre, LINE): it depends on seed,
+pre and post alone. A role is an offset of the counter's start; roles lie at least 2**29 steps
+apart.
 
 The published scheme
 --------------------
@@ -52,8 +52,8 @@ SAMPLER_VERSION = 1
 TIE = 0x243F6A88
 WEIGHT = 0x13198A2E
 DELAY = 0x05A308D3
-# Variates are keyed by blocks of 2**VARIATE_BITS targets, whatever the rule.
-VARIATE_BITS = 12
+# The "block" whose key is that of a line's variates; no line has so many blocks.
+LINE = 0x7FFFFFFF
 
 
 def line_state(line_seed):
@@ -157,9 +157,9 @@ def permuted(k0, k1, x, left, right):
     return (a << right) | b
 
 
-def variate_key(pre, post, t0, t1):
-    """Key of the word, at counter ``post & 4095``, behind the variate of synapse (pre, post)."""
-    return feistel(pre, post >> 12, t0, t1)
+def variate_key(pre, t0, t1):
+    """Key of the words behind the variates of a line, whatever its rule; counter `post`."""
+    return feistel(pre, pre * 0 + LINE, t0, t1)
 
 
 def slot(w):

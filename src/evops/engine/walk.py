@@ -85,10 +85,9 @@ def walk(source: Source, tables, lines: Lines, visit: Callable, carry: Any) -> A
 
 def _variate(quantiles, lines: Lines, post):
     """The variate of the synapse onto each `post`, a whole number as float32."""
-    t0, t1, pre = (o[..., None] for o in (lines.t0, lines.t1, lines.pre))
-    k0, k1 = sampler.variate_key(pre, post, t0, t1)
-    inside = post & ((1 << sampler.VARIATE_BITS) - 1)
-    at, part = sampler.slot(sampler.word(k0 + sampler.WEIGHT, k1, inside))
+    key = sampler.variate_key(lines.pre, lines.t0, lines.t1)
+    k0, k1 = (k[..., None] for k in key)
+    at, part = sampler.slot(sampler.word(k0 + sampler.WEIGHT, k1, post))
     a, b = (quantiles[at + k].astype(jnp.uint32) for k in (jnp.uint32(0), jnp.uint32(1)))
     return sampler.between(a, b, part).astype(jnp.int32).astype(jnp.float32)
 
