@@ -75,11 +75,8 @@ def systems(n, p):
         out["brainevent JITCNormalR"] = None, lambda _, s: brainevent.BinaryArray(s) @ z
         if "evops CSR" in out:
             W = out["evops CSR"][0]
-            arrays = (W.data, W.indices, W.indptr)
-            out["brainevent CSR"] = (
-                arrays,
-                lambda m, s: brainevent.BinaryArray(s) @ brainevent.CSR(m, shape=(n, n)),
-            )
+            csr = brainevent.CSR((W.data, W.indices, W.indptr), shape=(n, n))
+            out["brainevent CSR"] = None, lambda _, s: brainevent.BinaryArray(s) @ csr
     if n * n * p <= MAX_STORED:
         indices, indptr = stored(n, p)
         matrix = scipy.sparse.csr_matrix(
