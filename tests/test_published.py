@@ -299,7 +299,7 @@ def test_errors_of_vectors(vector, error, message):
 
 
 def test_constant_events_under_jit(law, backend):
-    for n in (1, 2, 3):
+    for n in (1, 3) if law == "homo" else (1,):
         call = getattr(evops, f"event_mv_prob_{law}")
         flags = {"shape": (n, 60), "transpose": True, "outdim_parallel": False, "backend": backend}
         one = jax.jit(
