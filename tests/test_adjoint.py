@@ -21,6 +21,7 @@ EXTENT = st.integers(1, 40)
     parallel=st.booleans(),
     backend=st.sampled_from(["native", "jnp"]),
 )
+@pytest.mark.filterwarnings("ignore::evops.EvopsConnectivityWarning")
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_adjoint_identity(rows, columns, p, seed, transpose, parallel, backend):
     rng = np.random.default_rng(rows * 100 + columns)

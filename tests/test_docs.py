@@ -13,8 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def public():
-    things = [getattr(evops, name) for name in evops.__all__]
-    return [thing for thing in things if callable(thing)]
+    return [thing for name in evops.__all__ if callable(thing := getattr(evops, name))]
 
 
 @pytest.mark.parametrize("thing", public(), ids=lambda t: t.__name__)

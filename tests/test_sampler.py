@@ -42,6 +42,7 @@ def test_clen_equals_specification(p):
     assert LfsrGaps(p).clen == oracle.clen(p)
 
 
+@pytest.mark.filterwarnings("ignore::evops.EvopsConnectivityWarning")
 @given(seed=WORD, p=st.one_of(st.floats(0.003, 1.0), st.sampled_from([1.0, 0.5, 1e-9])))
 @settings(max_examples=40, deadline=None)
 def test_native_lines_equal_oracle(seed, p):

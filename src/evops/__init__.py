@@ -11,17 +11,28 @@ from evops.connectivity.rules import (
     LfsrGaps,
     OneToOne,
     Rule,
+    realised_probability,
 )
 from evops.connectivity.sampler import SAMPLER_VERSION
 from evops.csr import CSR, Edges
 from evops.delays import DelayBuffer
 from evops.engine.bridge import Backend, backends
-from evops.errors import BackendError, DataError, EvopsError
+from evops.errors import BackendError, DataError, EvopsConnectivityWarning, EvopsError
 from evops.projection import Projection
 from evops.published import (
     event_mv_prob_homo,
+    event_mv_prob_normal,
+    event_mv_prob_uniform,
     multi_area_event_mv_prob_homo_E,
     multi_area_event_mv_prob_homo_I,
+)
+from evops.published_matrices import (
+    get_homo_weight_matrix,
+    get_normal_weight_matrix,
+    get_uniform_weight_matrix,
+    mv_prob_homo,
+    mv_prob_normal,
+    mv_prob_uniform,
 )
 
 __version__ = _metadata.version("jax-evops")
@@ -36,6 +47,7 @@ __all__ = [
     "DataError",
     "DelayBuffer",
     "Edges",
+    "EvopsConnectivityWarning",
     "EvopsError",
     "FixedOutDegree",
     "FixedProbability",
@@ -49,6 +61,15 @@ __all__ = [
     "Uniform",
     "backends",
     "event_mv_prob_homo",
+    "event_mv_prob_normal",
+    "event_mv_prob_uniform",
+    "get_homo_weight_matrix",
+    "get_normal_weight_matrix",
+    "get_uniform_weight_matrix",
     "multi_area_event_mv_prob_homo_E",
     "multi_area_event_mv_prob_homo_I",
+    "mv_prob_homo",
+    "mv_prob_normal",
+    "mv_prob_uniform",
+    "realised_probability",
 ]

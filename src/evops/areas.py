@@ -227,6 +227,7 @@ class _Static:
 
 def _rule(rule: Any) -> FixedProbability | LfsrGaps:
     if isinstance(rule, LfsrGaps):
+        inputs.warn_of_density(rule)
         return LfsrGaps(rule.p, hashed=True)
     if isinstance(rule, FixedProbability):
         return rule

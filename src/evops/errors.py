@@ -24,6 +24,10 @@ class DataError(EvopsError, ValueError):
     """A data file is missing or malformed."""
 
 
+class EvopsConnectivityWarning(UserWarning):
+    """The connections that are drawn are not those asked for."""
+
+
 def check_static(name: str, value: Any) -> None:
     """Raise where `value` is a tracer and a value known before compilation is needed."""
     if isinstance(value, Tracer):

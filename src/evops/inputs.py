@@ -1,6 +1,9 @@
 """What users pass, as arrays that the primitives take."""
 
 import numbers as _numbers
+import sys
+import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -11,17 +14,23 @@ from jax import lax
 from evops.connectivity.laws import Constant, Law
 from evops.connectivity.rules import LfsrGaps
 from evops.engine.compat import debug_nans
-from evops.errors import check_integer
+from evops.errors import EvopsConnectivityWarning, check_integer
+
+_warned: set[float] = set()
 
 
 def numbers(name: str, value: Any) -> jax.Array:
     """`value` as a numeric jax array; a Python float becomes float32."""
-    if isinstance(value, _numbers.Real) and not isinstance(value, (np.generic, _numbers.Integral)):
+    if _python_number(value) and not isinstance(value, _numbers.Integral):
         return jnp.asarray(value, jnp.float32)
     array = array_of(name, value)
     if array.dtype == bool:
         raise TypeError(f"{name} must be a number or an array of numbers, got dtype bool")
     return array
+
+
+def _python_number(value: Any) -> bool:
+    return isinstance(value, _numbers.Real) and not isinstance(value, np.generic)
 
 
 def array_of(name: str, value: Any) -> jax.Array:
@@ -37,12 +46,18 @@ def array_of(name: str, value: Any) -> jax.Array:
     return array
 
 
-def events(name: str, value: Any, axes: tuple[str, ...], shape: tuple[int, ...]) -> jax.Array:
-    """`value` as events: bool, or floats 0 and 1 whose derivative is that of the identity."""
+def shaped(name: str, value: Any, axes: tuple[str, ...], shape: tuple[int, ...]) -> jax.Array:
+    """`value` as a real or bool jax array of that shape."""
     array = array_of(name, value)
     if array.shape != shape:
         wanted = ", ".join(f"{axis} = {extent}" for axis, extent in zip(axes, shape, strict=True))
         raise ValueError(f"{name} must have shape ({wanted}), got {array.shape}")
+    return array
+
+
+def events(name: str, value: Any, axes: tuple[str, ...], shape: tuple[int, ...]) -> jax.Array:
+    """`value` as events: bool, or floats 0 and 1 whose derivative is that of the identity."""
+    array = shaped(name, value, axes, shape)
     if array.dtype == bool:
         return array
     if not jnp.issubdtype(array.dtype, jnp.floating):
@@ -86,12 +101,30 @@ def stop_at_nan(y, events):
     return y
 
 
-def lfsr_rule(conn_prob: Any, *, hashed: bool = False) -> LfsrGaps:
+def lfsr_rule(conn_prob: Any) -> LfsrGaps:
     """The published rule, with errors that name `conn_prob`."""
     try:
-        return LfsrGaps(conn_prob, hashed)
+        rule = LfsrGaps(conn_prob)
     except (TypeError, ValueError) as error:
         raise type(error)(str(error).replace("p must", "conn_prob must", 1)) from None
+    warn_of_density(rule)
+    return rule
+
+
+def warn_of_density(rule: LfsrGaps) -> None:
+    """Warn, once for each probability, where the density is more than 1 % off."""
+    if abs(rule.density - rule.p) <= 0.01 * rule.p or rule.p in _warned:
+        return
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "evops":
+        frame, level = frame.f_back, level + 1
+    message = (
+        f"the published scheme connects a fraction {rule.density:.6g} of all pairs where the "
+        f"connection probability is {rule.p:.6g}: it draws 1 / ceil(1 / p); "
+        "evops.FixedProbability draws p itself"
+    )
+    warnings.warn(message, EvopsConnectivityWarning, stacklevel=level)
+    _warned.add(rule.p)
 
 
 def seed_words(name: str, value: Any) -> jax.Array:
@@ -122,9 +155,32 @@ def law(value: Any) -> Law:
 def weight_dtype(value: Law) -> np.dtype:
     """Type of the weights of a law: that of its parameters, Python numbers being float32."""
     types = [leaf.dtype for leaf in jax.tree.leaves(value) if hasattr(leaf, "dtype")]
-    if not types:
-        return np.dtype(np.float32)
+    varied = type(value).unit_quantile is not None
+    return common_dtype(types, varied=varied) if types else np.dtype(np.float32)
+
+
+def common_dtype(types: Iterable[Any], *, varied: bool = False) -> np.dtype:
+    """Type that all `types` promote to; varied weights are no integers."""
     with jax.numpy_dtype_promotion("standard"):
         dtype = np.dtype(jnp.result_type(*types))
-    varied = type(value).unit_quantile is not None
     return np.dtype(np.float32) if varied and dtype.kind in "iu" else dtype
+
+
+def single(name: str, value: jax.Array) -> jax.Array:
+    """`value`, which has one entry, as `(1,)`."""
+    if value.size != 1:
+        raise ValueError(f"{name} must be a scalar or have 1 entry, got shape {value.shape}")
+    return value.reshape(1)
+
+
+def weights(values: dict[str, Any], *, varied: bool) -> tuple[list[jax.Array], np.dtype]:
+    """The weight parameters of one matrix, `(1,)` each, and the dtype of its weights.
+
+    Python numbers take the dtype of the others; by themselves they are float32, and int32 where
+    integers are all there is and weights do not vary.
+    """
+    checked = {name: single(name, numbers(name, value)) for name, value in values.items()}
+    types = [a.dtype for name, a in checked.items() if not _python_number(values[name])]
+    dtype = common_dtype(types or [a.dtype for a in checked.values()], varied=varied)
+    # not from `checked`: a Python float is rounded once, to the type that is computed in
+    return [jnp.asarray(value).reshape(1) for value in values.values()], dtype

@@ -25,8 +25,8 @@ class Projection(Matrix):
 
     Its synapses are a pure function of rule, law, shape and seed: the same for ``x @ W``,
     ``W @ v``, gradients, `todense`, `tocsr` and `edges`, on every device and backend, for any
-    number of threads. They are drawn again at every use and never stored. More post neurons keep the old
-    synapses (fixed out-degree apart), as do more pre neurons.
+    number of threads. They are drawn again at every use and never stored. More post neurons keep
+    the old synapses (fixed out-degree apart), as do more pre neurons.
 
     Args:
         rule: which pairs are connected, for example ``evops.FixedProbability(0.1)``.
@@ -67,6 +67,8 @@ class Projection(Matrix):
             )
         self._shape = check_shape("shape", shape)
         rule.scheme(self._shape)  # raises where rule and shape do not fit
+        if isinstance(rule, LfsrGaps):
+            inputs.warn_of_density(rule)
         self.rule = rule
         self.law = inputs.law(law)
         words = inputs.seed_words("seed", seed)

@@ -256,6 +256,28 @@ class LfsrGaps(Rule):
         raise ValueError(f"no {count} ranges of {lines} line seeds apart were found, seed {seed}")
 
 
+def realised_probability(p: float) -> float:
+    """Density that the published scheme draws for connection probability `p`: ``1 / ceil(1 / p)``.
+
+    Args:
+        p: connection probability, in (0, 1].
+
+    Returns:
+        Fraction of pairs connected, for lines much longer than ``2 / p``; `p` itself where its
+        reciprocal is whole.
+
+    Raises:
+        ValueError: `p` outside (0, 1] or NaN.
+        TypeError: `p` is not a real number, or is traced.
+
+    Example:
+        >>> import evops
+        >>> evops.realised_probability(0.9), evops.realised_probability(0.1)
+        (0.5, 0.1)
+    """
+    return LfsrGaps(p).density
+
+
 def _overlapping(streams: np.ndarray, lines: int) -> np.ndarray:
     """Which ranges begin inside the one before, or contain line seed 0 or 2**32 - 1."""
     order = np.argsort(streams, kind="stable")

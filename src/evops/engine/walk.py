@@ -215,13 +215,14 @@ def over_nonzero(x, size: int, body: Callable, carry: Any) -> Any:
     count = rank[-1]
     place = jnp.arange(size, dtype=jnp.int32)
 
-    def chunk(loop):
-        start, carry = loop
+    def chunk(i, carry):
+        start = i * size
         index = jnp.searchsorted(rank, start + place + 1).astype(jnp.int32)
-        return start + size, body(carry, jnp.minimum(index, x.shape[0] - 1), start + place < count)
+        return body(carry, jnp.minimum(index, x.shape[0] - 1), start + place < count)
 
-    start = jnp.zeros((), jnp.int32)
-    return lax.while_loop(lambda loop: loop[0] < count, chunk, (start, carry))[1]
+    # Chunks are counted one by one: XLA (jaxlib 0.10) drops a loop whose constant bound is less
+    # than its step.
+    return lax.fori_loop(jnp.int32(0), -(-count // size), chunk, carry)
 
 
 def chunk_size(lines_per_entry: int, source: Source) -> int:

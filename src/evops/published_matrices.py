@@ -1,0 +1,296 @@
+"""The published operators on vectors of real numbers, and their matrices themselves.
+
+Source: BrainPy 2.5 and braintaichi 0.0.5.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Num, Shaped
+
+from evops import inputs
+from evops.engine import ops
+from evops.engine.walk import CONSTANT, LFSR_NORMAL, LFSR_UNIFORM
+from evops.errors import INT32_MAX, check_shape
+from evops.published import bind, multiply, parameters
+
+
+def mv_prob_homo(
+    vector: Shaped[ArrayLike, "n_in"],
+    weight: Num[ArrayLike, "..."],
+    conn_prob: float,
+    seed: ArrayLike,
+    *,
+    shape: tuple[int, int],
+    transpose: bool = False,
+    outdim_parallel: bool = True,
+    backend: str | None = None,
+) -> Num[Array, "n_out"]:
+    """Product of a vector with a random matrix of one weight.
+
+    The matrix is that of `event_mv_prob_homo`, and the values of the vector count: a NaN reaches
+    every output that it is connected to.
+
+    Args:
+        vector: `(n_in,)`, bool or real.
+        weight: scalar or `(1,)`, the weight of every synapse; in float32 for a Python float. Any
+            unit.
+        conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
+        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        shape: matrix shape, static.
+        transpose: whether `shape` is (n_in, n_out).
+        outdim_parallel: whether a line of the scheme is an output.
+        backend: "native", "jnp" or None for the fastest there is.
+
+    Returns:
+        `(n_out,)` in the dtype of `vector`, or of the weights for a vector of bools or integers.
+
+    Raises:
+        ValueError: a probability, shape, length or backend that does not fit.
+        TypeError: complex or non-numeric arrays, a traced `shape` or `conn_prob`.
+
+    Example:
+        >>> import jax.numpy as jnp, evops
+        >>> evops.mv_prob_homo(jnp.ones(100), 0.5, 0.1, 42, shape=(80, 100)).shape
+        (80,)
+    """
+    return multiply(
+        "vector", vector, CONSTANT, {"weight": weight},
+        conn_prob, seed, shape, transpose, outdim_parallel, backend,
+    )  # fmt: skip
+
+
+def mv_prob_uniform(
+    vector: Shaped[ArrayLike, "n_in"],
+    w_low: Num[ArrayLike, "..."],
+    w_high: Num[ArrayLike, "..."],
+    conn_prob: float,
+    seed: ArrayLike,
+    *,
+    shape: tuple[int, int],
+    transpose: bool = False,
+    outdim_parallel: bool = True,
+    backend: str | None = None,
+) -> Num[Array, "n_out"]:
+    """Product of a vector with a random matrix of uniformly drawn weights.
+
+    The matrix is that of `event_mv_prob_uniform`, and the values of the vector count: a NaN reaches
+    every output that it is connected to.
+
+    Args:
+        vector: `(n_in,)`, bool or real.
+        w_low: scalar or `(1,)`, lower end of the weights; in float32 for a Python number. Any unit.
+        w_high: scalar or `(1,)`, upper end of the weights.
+        conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
+        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        shape: matrix shape, static.
+        transpose: whether `shape` is (n_in, n_out).
+        outdim_parallel: whether a line of the scheme is an output.
+        backend: "native", "jnp" or None for the fastest there is.
+
+    Returns:
+        `(n_out,)` in the dtype of `vector`, or of the weights for a vector of bools or integers.
+
+    Raises:
+        ValueError: a probability, shape, length or backend that does not fit.
+        TypeError: complex or non-numeric arrays, a traced `shape` or `conn_prob`.
+
+    Example:
+        >>> import jax.numpy as jnp, evops
+        >>> evops.mv_prob_uniform(jnp.ones(100), 0.0, 1.0, 0.1, 42, shape=(80, 100)).shape
+        (80,)
+    """
+    return multiply(
+        "vector", vector, LFSR_UNIFORM, {"w_low": w_low, "w_high": w_high},
+        conn_prob, seed, shape, transpose, outdim_parallel, backend,
+    )  # fmt: skip
+
+
+def mv_prob_normal(
+    vector: Shaped[ArrayLike, "n_in"],
+    w_mu: Num[ArrayLike, "..."],
+    w_sigma: Num[ArrayLike, "..."],
+    conn_prob: float,
+    seed: ArrayLike,
+    *,
+    shape: tuple[int, int],
+    transpose: bool = False,
+    outdim_parallel: bool = True,
+    backend: str | None = None,
+) -> Num[Array, "n_out"]:
+    """Product of a vector with a random matrix of normally drawn weights.
+
+    The matrix is that of `event_mv_prob_normal`, and the values of the vector count: a NaN reaches
+    every output that it is connected to.
+
+    Args:
+        vector: `(n_in,)`, bool or real.
+        w_mu: scalar or `(1,)`, mean of the weights; in float32 for a Python number. Any unit.
+        w_sigma: scalar or `(1,)`, standard deviation of the weights.
+        conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
+        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        shape: matrix shape, static.
+        transpose: whether `shape` is (n_in, n_out).
+        outdim_parallel: whether a line of the scheme is an output.
+        backend: "native", "jnp" or None for the fastest there is.
+
+    Returns:
+        `(n_out,)` in the dtype of `vector`, or of the weights for a vector of bools or integers.
+
+    Raises:
+        ValueError: a probability, shape, length or backend that does not fit.
+        TypeError: complex or non-numeric arrays, a traced `shape` or `conn_prob`.
+
+    Example:
+        >>> import jax.numpy as jnp, evops
+        >>> evops.mv_prob_normal(jnp.ones(100), 0.5, 0.1, 0.1, 42, shape=(80, 100)).shape
+        (80,)
+    """
+    return multiply(
+        "vector", vector, LFSR_NORMAL, {"w_mu": w_mu, "w_sigma": w_sigma},
+        conn_prob, seed, shape, transpose, outdim_parallel, backend,
+    )  # fmt: skip
+
+
+def get_homo_weight_matrix(
+    weight: Num[ArrayLike, "..."],
+    conn_prob: float,
+    seed: ArrayLike,
+    *,
+    shape: tuple[int, int],
+    transpose: bool = False,
+    outdim_parallel: bool = True,
+    backend: str | None = None,
+) -> Num[Array, "..."]:
+    """The matrix of `mv_prob_homo`, stored: one weight.
+
+    With M the matrix for `outdim_parallel` and N the one for its opposite, `mv_prob_homo` gives
+    ``M @ v``, and with ``transpose=True`` ``v @ N``.
+
+    Args:
+        weight: scalar or `(1,)`, the weight of every synapse; in float32 for a Python float. Any
+            unit.
+        conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
+        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        shape: matrix shape before it is transposed, static.
+        transpose: whether to return the transposed matrix.
+        outdim_parallel: whether a line of the scheme is a row of `shape`, or else a column.
+        backend: "native", "jnp" or None for the fastest there is.
+
+    Returns:
+        `shape`, or reversed with ``transpose=True``, in the dtype of the weights.
+
+    Raises:
+        ValueError: a probability, shape or backend that does not fit, 2**31 entries or more.
+        TypeError: complex or non-numeric weights, a traced `shape` or `conn_prob`.
+
+    Example:
+        >>> import evops
+        >>> evops.get_homo_weight_matrix(0.5, 0.1, 42, shape=(80, 100)).shape
+        (80, 100)
+    """
+    weights = {"weight": weight}
+    return _matrix(CONSTANT, weights, conn_prob, seed, shape, transpose, outdim_parallel, backend)
+
+
+def get_uniform_weight_matrix(
+    w_low: Num[ArrayLike, "..."],
+    w_high: Num[ArrayLike, "..."],
+    conn_prob: float,
+    seed: ArrayLike,
+    *,
+    shape: tuple[int, int],
+    transpose: bool = False,
+    outdim_parallel: bool = True,
+    backend: str | None = None,
+) -> Num[Array, "..."]:
+    """The matrix of `mv_prob_uniform`, stored: uniformly drawn weights.
+
+    With M the matrix for `outdim_parallel` and N the one for its opposite, `mv_prob_uniform` gives
+    ``M @ v``, and with ``transpose=True`` ``v @ N``.
+
+    Args:
+        w_low: scalar or `(1,)`, lower end of the weights; in float32 for a Python number. Any unit.
+        w_high: scalar or `(1,)`, upper end of the weights.
+        conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
+        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        shape: matrix shape before it is transposed, static.
+        transpose: whether to return the transposed matrix.
+        outdim_parallel: whether a line of the scheme is a row of `shape`, or else a column.
+        backend: "native", "jnp" or None for the fastest there is.
+
+    Returns:
+        `shape`, or reversed with ``transpose=True``, in the dtype of the weights.
+
+    Raises:
+        ValueError: a probability, shape or backend that does not fit, 2**31 entries or more.
+        TypeError: complex or non-numeric weights, a traced `shape` or `conn_prob`.
+
+    Example:
+        >>> import evops
+        >>> evops.get_uniform_weight_matrix(0.0, 1.0, 0.1, 42, shape=(80, 100)).shape
+        (80, 100)
+    """
+    weights = {"w_low": w_low, "w_high": w_high}
+    return _matrix(
+        LFSR_UNIFORM, weights, conn_prob, seed, shape, transpose, outdim_parallel, backend
+    )
+
+
+def get_normal_weight_matrix(
+    w_mu: Num[ArrayLike, "..."],
+    w_sigma: Num[ArrayLike, "..."],
+    conn_prob: float,
+    seed: ArrayLike,
+    *,
+    shape: tuple[int, int],
+    transpose: bool = False,
+    outdim_parallel: bool = True,
+    backend: str | None = None,
+) -> Num[Array, "..."]:
+    """The matrix of `mv_prob_normal`, stored: normally drawn weights.
+
+    With M the matrix for `outdim_parallel` and N the one for its opposite, `mv_prob_normal` gives
+    ``M @ v``, and with ``transpose=True`` ``v @ N``.
+
+    Args:
+        w_mu: scalar or `(1,)`, mean of the weights; in float32 for a Python number. Any unit.
+        w_sigma: scalar or `(1,)`, standard deviation of the weights.
+        conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
+        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        shape: matrix shape before it is transposed, static.
+        transpose: whether to return the transposed matrix.
+        outdim_parallel: whether a line of the scheme is a row of `shape`, or else a column.
+        backend: "native", "jnp" or None for the fastest there is.
+
+    Returns:
+        `shape`, or reversed with ``transpose=True``, in the dtype of the weights.
+
+    Raises:
+        ValueError: a probability, shape or backend that does not fit, 2**31 entries or more.
+        TypeError: complex or non-numeric weights, a traced `shape` or `conn_prob`.
+
+    Example:
+        >>> import evops
+        >>> evops.get_normal_weight_matrix(0.5, 0.1, 0.1, 42, shape=(80, 100)).shape
+        (80, 100)
+    """
+    weights = {"w_mu": w_mu, "w_sigma": w_sigma}
+    return _matrix(
+        LFSR_NORMAL, weights, conn_prob, seed, shape, transpose, outdim_parallel, backend
+    )
+
+
+def _matrix(law, weights, conn_prob, seed, shape, transpose, outdim_parallel, backend) -> Array:
+    rule = inputs.lfsr_rule(conn_prob)
+    rows, columns = check_shape("shape", shape)
+    if rows * columns > INT32_MAX:
+        raise ValueError(f"shape must have at most {INT32_MAX} entries, got {rows} x {columns}")
+    w, dtype = inputs.weights(weights, varied=law != CONSTANT)
+    s = inputs.single("seed", inputs.seeds("seed", seed))
+    n_lines, n = (rows, columns) if outdim_parallel else (columns, rows)
+    # Line L of seed s is line 0 of seed s + L: one matrix of one line each.
+    w = parameters(w, law, ops.accumulator(dtype))
+    w = jnp.broadcast_to(w, (n_lines, w.shape[1]))
+    s = s + jnp.arange(n_lines, dtype=jnp.uint32)
+    lines = bind(jnp.ones((1, 1), bool), w, s, rule, law, n, False, n_lines, backend)
+    lines = lines.astype(dtype)
+    return lines.T if bool(transpose) == bool(outdim_parallel) else lines
