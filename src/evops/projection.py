@@ -25,8 +25,8 @@ class Projection(Matrix):
 
     Its synapses are a pure function of rule, law, shape and seed: the same for ``x @ W``,
     ``W @ v``, gradients, `todense`, `tocsr` and `edges`, on every device and backend, for any
-    number of threads. They are drawn again at every use and never stored. More post neurons keep the old
-    synapses (fixed out-degree apart), as do more pre neurons.
+    number of threads. They are drawn again at every use and never stored. More post neurons keep
+    the old synapses (fixed out-degree apart), as do more pre neurons.
 
     Args:
         rule: which pairs are connected, for example ``evops.FixedProbability(0.1)``.
