@@ -152,8 +152,8 @@ def test_other_seeds_shapes_and_transposes_are_unrelated(p, matrix):
     ("q", "other"), [(0.9, 0.5), (0.3, 0.1), (0.1, 0.02), (0.1, 0.0999), (0.02, 1e-4)]
 )
 def test_matrices_of_other_probabilities(q, other):
-    """Of one seed: gaps of another probability are read from the same words, so rows and positions
-    are shifted against each other; those of the dense rule nest, as a byte below T is below T'."""
+    """Of two seeds, unrelated. Matrices of one seed read the same words: dense ones nest, and those
+    of nearby probabilities share synapses (0.1 and 0.0999 correlate by 0.27)."""
     a, b = drawn(q), drawn(other, seed=43)
     check_unrelated(a, b, q, other)
     if min(q, other) >= 0.125:
