@@ -42,3 +42,30 @@ def test_adjoint_identity(rows, columns, p, seed, transpose, parallel, backend):
     assert float(jnp.vdot(y, forward)) == pytest.approx(
         float(jnp.vdot(backward, x)), abs=1e-5 * scale
     )
+
+
+RULES = st.one_of(
+    st.builds(evops.FixedProbability, st.floats(0, 1), st.booleans()),
+    st.builds(evops.FixedOutDegree, st.integers(0, 60), st.just(True)),
+    st.just(evops.OneToOne()),
+    st.builds(evops.LfsrGaps, st.floats(0.01, 1.0)),
+)
+LAWS = st.sampled_from([evops.Constant(0.7), evops.Uniform(-1.0, 2.0), evops.Normal(0.1, 1.0)])
+
+
+@given(
+    rows=EXTENT,
+    columns=EXTENT,
+    rule=RULES,
+    law=LAWS,
+    seed=st.integers(-(2**63), 2**64 - 1),
+    backend=st.sampled_from(["native", "native", "native", "jnp"]),
+)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_adjoint_identity_of_projections(rows, columns, rule, law, seed, backend):
+    rng = np.random.default_rng(rows * 100 + columns)
+    W = evops.Projection(rule, law, (rows, columns), seed=seed, backend=backend)
+    x = rng.normal(size=rows).astype(np.float32)
+    v = rng.normal(size=columns).astype(np.float32)
+    scale = float(np.abs(x) @ np.abs(np.asarray(W.todense())) @ np.abs(v)) + 1
+    assert float((x @ W) @ v) == pytest.approx(float(x @ (W @ v)), abs=1e-5 * scale)

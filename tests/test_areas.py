@@ -207,7 +207,15 @@ def test_projection_is_a_pytree_and_says_what_it_is():
 
 
 BAD = [
-    ({"conn_prob": 0.0}, ValueError, r"conn_prob must be in \(0, 1\], got 0.0"),
+    ({"rule": -0.5}, ValueError, r"rule must be in \[0, 1\], got -0.5"),
+    ({"rule": 1.5}, ValueError, r"rule must be in \[0, 1\], got 1.5"),
+    ({"rule": float("nan")}, ValueError, r"rule must be in \[0, 1\], got nan"),
+    ({"rule": "0.1"}, TypeError, "rule must be a real number, got '0.1'"),
+    (
+        {"rule": evops.OneToOne()},
+        TypeError,
+        "rule must be a probability, FixedProbability or LfsrG",
+    ),
     ({"weight": np.ones(3)}, ValueError, "weight must have 2 axes"),
     ({"weight": np.full((2, 2), np.nan)}, ValueError, "weight must not be NaN"),
     ({"weight": np.ones((2, 2), complex)}, TypeError, "weight must be real"),
@@ -232,7 +240,7 @@ BAD = [
 
 @pytest.mark.parametrize(("change", "error", "message"), BAD)
 def test_bad_construction(change, error, message):
-    good = {"conn_prob": 0.1, "weight": np.ones((2, 2)), "delay": 1, "pre": 5, "post": 4, "seed": 1}
+    good = {"rule": 0.1, "weight": np.ones((2, 2)), "delay": 1, "pre": 5, "post": 4, "seed": 1}
     with pytest.raises(error, match=message):
         evops.MultiAreaProjection(**{**good, **change})
 

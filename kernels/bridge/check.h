@@ -78,7 +78,7 @@ inline std::string ReadScheme(Integers words, const ffi::AnyBuffer& table, int64
     const int64_t a = words[2], b = words[3], c = words[4];
     switch (words[0]) {
       case Scheme::kLfsr:
-        ok = a >= 1 && a <= kMaxElements && b == std::min((int64_t{1} << 32) / a, kWord) && c <= 1;
+        ok = a >= 1 && a <= kMaxElements && b == std::min((int64_t{1} << 32) / a, kWord) && c <= 1 && words[1] == 0;
         break;
       case Scheme::kGaps:
         ok = a >= 12 && a <= 22 && b >= 6 && b <= 12 && (c == 0 || c == 10);
@@ -86,10 +86,11 @@ inline std::string ReadScheme(Integers words, const ffi::AnyBuffer& table, int64
         break;
       case Scheme::kDense: ok = (a == 12 && b <= 256) || (a <= 22 && b == 0 && c == 0); break;
       case Scheme::kSubset:
-        ok = a <= kMaxElements && b <= 31 &&
-             (b == 0 || (b >= 2 && a <= shortest && longest <= int64_t{1} << b));
+        // one length for all lines; a domain no larger than needed: targets outside it are drawn again
+        ok = a <= kMaxElements && c == shortest && c == longest && words[1] == 0 &&
+             (b == 0 || (b >= 2 && b <= 31 && a <= c && c <= int64_t{1} << b && (b == 2 || c > int64_t{1} << (b - 1))));
         break;
-      case Scheme::kDiagonal: break;
+      case Scheme::kDiagonal: ok = words[1] == 0 && a == 0 && b == 0 && c == 0; break;
       default: ok = false;
     }
   }

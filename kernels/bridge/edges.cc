@@ -29,10 +29,11 @@ ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table,
   int32_t* posts = static_cast<int32_t*>(post->untyped_data());
   float* zs = static_cast<float*>(z->untyped_data());
   for (int64_t i = 0; i <= n_pre; ++i)
-    if (start[i] < (i ? start[i - 1] : 0) || start[i] > synapses)
+    if (start[i] < (i ? start[i - 1] : 0) || start[i] > synapses || (i == 0 && start[i] != 0) ||
+        (i == n_pre && start[i] != synapses))
       return Invalid(kOp, "indptr does not rise from 0 to " + std::to_string(synapses));
   const int64_t parts = Parts(pool, static_cast<double>(synapses));
-  std::atomic<bool> outgrown{false};
+  std::atomic<bool> wrong_count{false};
   Parallel(pool, parts, [&](int64_t part) {
     const int64_t begin = n_pre * part / parts, end = n_pre * (part + 1) / parts;
     std::vector<int32_t> at(start + begin, start + end);
@@ -43,17 +44,20 @@ ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table,
     draws.Run(end - begin, line, [&](const Synapses& list) {
       for (int64_t k = 0; k < list.count; ++k) {
         const int64_t i = list.line[list.owner[k]];
-        const int32_t place = at[i]++;
+        const int32_t place = at[i];
         if (place >= start[begin + i + 1]) {
-          outgrown = true;
+          wrong_count = true;
           return;
         }
+        ++at[i];
         posts[place] = static_cast<int32_t>(list.target[k]);
         if (law != 0) zs[place] = list.z[k];
       }
     });
+    for (int64_t i = begin; i < end; ++i)
+      if (at[i - begin] != start[i + 1]) wrong_count = true;
   });
-  if (outgrown) return Invalid(kOp, "a line has more synapses than indptr says");
+  if (wrong_count) return Invalid(kOp, "a line has more or fewer synapses than indptr says");
   return ffi::Error::Success();
 }
 

@@ -30,7 +30,9 @@ std::string CheckShape(const Operands& o, int64_t repeat, Law law, Shape* s) {
   s->parameters = law == Law::kConstant ? 1 : 2;
   if (s->n_x > kMaxElements || s->instances * s->n_out > kMaxElements)
     return "x is " + Describe(o.x) + " and y " + Describe(o.y) + ", at most 2147483647 elements each";
-  if (s->instances > 0 && (repeat < 1 || s->rows < 1 || s->instances % (s->rows * repeat) != 0))
+  // neither factor is more than the instances, so their product does not overflow
+  if (s->instances > 0 && (repeat < 1 || s->rows < 1 || repeat > s->instances || s->rows > s->instances ||
+                           s->instances % (s->rows * repeat) != 0))
     return std::to_string(s->instances) + " instances for " + std::to_string(s->rows) +
            " rows of x with repeat " + std::to_string(repeat);
   std::string bad = Mismatch("weight", o.weight, o.y.element_type(), {s->instances, s->parameters});

@@ -1,5 +1,6 @@
 """What users pass, as arrays that the primitives take."""
 
+import dataclasses
 import numbers as _numbers
 import sys
 import warnings
@@ -133,28 +134,45 @@ def seed_words(name: str, value: Any) -> jax.Array:
         number = check_integer(name, value, -(2**63), 2**64 - 1) % 2**64
         return jnp.asarray(np.array([number & 0xFFFFFFFF, number >> 32], np.uint32))
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        if value.ndim:
+            raise ValueError(f"{name} must be one integer or one JAX key, got shape {value.shape}")
         words = jax.random.key_data(value).reshape(-1)
         return jnp.stack([words[-1], words[0]]).astype(jnp.uint32)
-    array = seeds(name, value)
-    if array.ndim:
-        raise ValueError(f"{name} must be one integer or one JAX key, got shape {array.shape}")
-    return jnp.stack([array, jnp.zeros((), jnp.uint32)])
+    if np.ndim(value):
+        raise ValueError(f"{name} must be one integer or one JAX key, got shape {np.shape(value)}")
+    if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
+        return seed_words(name, value.item())
+    low = seeds(name, value)
+    bits = jnp.iinfo(value.dtype).bits
+    if bits == 64:
+        high = (value >> 32).astype(jnp.uint32)
+    elif jnp.issubdtype(value.dtype, jnp.signedinteger):  # negative seeds are those modulo 2**64
+        high = (value >> (bits - 1)).astype(jnp.uint32)
+    else:
+        high = jnp.zeros((), jnp.uint32)
+    return jnp.stack([low, high])
 
 
 def law(value: Any) -> Law:
     """`value` as a weight law; a number is that constant."""
     if isinstance(value, Law):
         weight_dtype(value)
+        for field in dataclasses.fields(value):  # pyright: ignore[reportArgumentType]
+            if np.ndim(parameter := getattr(value, field.name)):
+                raise ValueError(
+                    f"{field.name} must be one number, got shape {np.shape(parameter)}"
+                )
         return value
     try:
-        return Constant(value)
+        return law(Constant(value))
     except TypeError:
         raise TypeError(f"law must be a weight law or a number, got {value!r}") from None
 
 
 def weight_dtype(value: Law) -> np.dtype:
     """Type of the weights of a law: that of its parameters, Python numbers being float32."""
-    types = [leaf.dtype for leaf in jax.tree.leaves(value) if hasattr(leaf, "dtype")]
+    leaves = [leaf for leaf in jax.tree.leaves(value) if hasattr(leaf, "dtype")]
+    types = [jax.dtypes.canonicalize_dtype(leaf.dtype) for leaf in leaves]
     varied = type(value).unit_quantile is not None
     return common_dtype(types, varied=varied) if types else np.dtype(np.float32)
 

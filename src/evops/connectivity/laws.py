@@ -37,7 +37,18 @@ class Law:
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         dataclasses.dataclass(frozen=True)(cls)
-        jax.tree_util.register_dataclass(cls)
+        names = [field.name for field in dataclasses.fields(cls)]
+
+        def flatten(law):
+            return [(jax.tree_util.GetAttrKey(name), getattr(law, name)) for name in names], None
+
+        def unflatten(_, leaves):  # unchecked: jax puts cotangents, axes and markers in their place
+            law = object.__new__(cls)
+            for name, leaf in zip(names, leaves, strict=True):
+                object.__setattr__(law, name, leaf)
+            return law
+
+        jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
 
     def __post_init__(self):
         for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
