@@ -39,6 +39,7 @@ def published() -> dict[str, Any]:
     path = resources.files("evops.networks") / "data" / "joglekar2018.json"
     return json.loads(path.read_text())
 
+
 # How synapses are drawn: exactly (Bernoulli), or by the uniform gaps of the published operators.
 SCHEMES = {"exact": FixedProbability, "published": LfsrGaps}
 
