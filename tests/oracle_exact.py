@@ -146,7 +146,7 @@ def fixed_out_degree(seed, pre, n, k, multapses):
     key = feistel(pre, 0, *seed_key(seed))
     if multapses:
         return [word(*key, i) * n // 2**32 for i in range(k)]
-    bits = max(2, (n - 1).bit_length())
+    bits = max(8, (n - 1).bit_length())
     right = bits // 2
     left = bits - right
     steps = (0, 0x05A308D3, 0x13198A2E, 0x03707344, 0x24A0F3D1, 0x29B7C5E3)

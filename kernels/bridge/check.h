@@ -88,7 +88,7 @@ inline std::string ReadScheme(Integers words, const ffi::AnyBuffer& table, int64
       case Scheme::kSubset:
         // one length for all lines; a domain no larger than needed: targets outside it are drawn again
         ok = a <= kMaxElements && c == shortest && c == longest && words[1] == 0 &&
-             (b == 0 || (b >= 2 && b <= 31 && a <= c && c <= int64_t{1} << b && (b == 2 || c > int64_t{1} << (b - 1))));
+             (b == 0 || (b >= 8 && b <= 31 && a <= c && c <= int64_t{1} << b && (b == 8 || c > int64_t{1} << (b - 1))));
         break;
       case Scheme::kDiagonal: ok = words[1] == 0 && a == 0 && b == 0 && c == 0; break;
       default: ok = false;

@@ -10,7 +10,7 @@
 namespace evops {
 
 // Work (synapses) from which a second thread pays.
-constexpr double kWorkOfAThread = 1 << 18;
+constexpr double kWorkOfAThread = 1 << 15;
 
 // Into how many parts to split `work`.
 inline int64_t Parts(const xla::ffi::ThreadPool& pool, double work) {

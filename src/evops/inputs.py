@@ -143,6 +143,7 @@ def seed_words(name: str, value: Any) -> jax.Array:
     if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
         return seed_words(name, value.item())
     low = seeds(name, value)
+    value = jnp.asarray(value)
     bits = jnp.iinfo(value.dtype).bits
     if bits == 64:
         high = (value >> 32).astype(jnp.uint32)

@@ -16,6 +16,8 @@ from evops.errors import INT32_MAX, check_flag, check_integer, check_probability
 LFSR, GAPS, DENSE, SUBSET, DIAGONAL = range(5)
 # Synapses of one block of a fixed out-degree.
 SUBSET_BLOCK = 1024
+# Smallest domain that targets are permuted in: on fewer bits six rounds are uneven.
+PERMUTED_BITS = 8
 
 
 class Rule(abc.ABC):
@@ -161,7 +163,7 @@ class FixedOutDegree(Rule):
 
     def scheme(self, shape):
         """Synapses by their index; the bits of the permuted domain or 0 for multapses."""
-        bits = 0 if self.multapses else max(2, (shape[1] - 1).bit_length())
+        bits = 0 if self.multapses else max(PERMUTED_BITS, (shape[1] - 1).bit_length())
         if not self.multapses:
             check_integer("k", self.k, 0, shape[1])
         return SUBSET, 0, self.k, bits, shape[1]
