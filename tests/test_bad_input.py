@@ -293,7 +293,7 @@ GOOD_SCHEMES = {
     "dense": reader(DENSE, 1, 12, 255, 2**32 - 1),
     "dense, all": reader(DENSE, 0, 12, 256, 0),
     "dense, none": reader(DENSE, 0, 22, 0, 0),
-    "subset": reader(SUBSET, 0, 5, 3, 5),
+    "subset": reader(SUBSET, 0, 5, 8, 5),
     "multapses": reader(SUBSET, 0, 50, 0, 5),
     "diagonal": reader(DIAGONAL, 0, 0, 0, 0),
 }
@@ -321,14 +321,14 @@ BAD_SCHEMES = {
     "dense block of 2**23": reader(DENSE, 0, 23, 0, 0),
     "whole 257": reader(DENSE, 0, 12, 257, 0),
     "rest of 33 bits": reader(DENSE, 0, 12, 9, 2**32),
-    "more targets than neurons": reader(SUBSET, 0, 6, 3, 5),
-    "a subset of others": reader(SUBSET, 0, 3, 3, 6),
+    "more targets than neurons": reader(SUBSET, 0, 6, 8, 5),
+    "a subset of others": reader(SUBSET, 0, 3, 8, 6),
     "multapses of others": reader(SUBSET, 0, 3, 0, 6),
-    "domain too small": reader(SUBSET, 0, 3, 2, 5),
+    "domain too small": reader(SUBSET, 0, 3, 7, 5),
     "domain too large": reader(SUBSET, 0, 3, 31, 5),
-    "domain of 2": reader(SUBSET, 0, 2, 1, 2, y=((2, 2), F32)),
+    "domain larger than needed": reader(SUBSET, 0, 3, 9, 5),
     "domain of 2**32": reader(SUBSET, 0, 3, 32, 5),
-    "autapses of a subset": reader(SUBSET, 1, 3, 3, 5),
+    "autapses of a subset": reader(SUBSET, 1, 3, 8, 5),
     "diagonal of something": reader(DIAGONAL, 0, 1, 0, 0),
 }
 BAD_TABLES = {

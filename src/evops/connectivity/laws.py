@@ -37,7 +37,7 @@ class Law:
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         dataclasses.dataclass(frozen=True)(cls)
-        names = [field.name for field in dataclasses.fields(cls)]
+        names = [f.name for f in dataclasses.fields(cls)]  # pyright: ignore[reportArgumentType]
 
         def flatten(law):
             return [(jax.tree_util.GetAttrKey(name), getattr(law, name)) for name in names], None
