@@ -61,6 +61,7 @@ LAWS = st.sampled_from([evops.Constant(0.7), evops.Uniform(-1.0, 2.0), evops.Nor
     seed=st.integers(-(2**63), 2**64 - 1),
     backend=st.sampled_from(["native", "native", "native", "jnp"]),
 )
+@pytest.mark.filterwarnings("ignore::evops.EvopsConnectivityWarning")
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_adjoint_identity_of_projections(rows, columns, rule, law, seed, backend):
     rng = np.random.default_rng(rows * 100 + columns)

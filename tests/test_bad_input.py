@@ -7,6 +7,13 @@ import pytest
 
 import evops
 
+
+@pytest.fixture(autouse=True, scope="module")
+def registered():
+    """Handlers called by hand are registered when the library is first asked for."""
+    assert evops.backends()["native"].available
+
+
 GOOD = {"events": np.ones(8, bool), "weight": 1.0, "conn_prob": 0.5, "seed": 1, "shape": (6, 8)}
 BAD = [
     ({"conn_prob": 0}, ValueError, r"conn_prob must be in \(0, 1\], got 0"),
