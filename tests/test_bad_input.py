@@ -186,7 +186,7 @@ def edges(
 ):
     """Three synapses of each of two neurons."""
     attributes = {"n_post": 5, "repeat": 1, "law": 0, "synapses_per_line": 3, **attributes}
-    attributes = {"scheme": [SUBSET, 0, 3, 3, 5], **attributes}
+    attributes = {"scheme": [SUBSET, 0, 3, 8, 5], **attributes}
     attributes = {k: np.array(v, np.int64)[()] for k, v in attributes.items()}
     fn = jax.ffi.ffi_call("evops_edges", [jax.ShapeDtypeStruct(*post), jax.ShapeDtypeStruct(*z)])
     operands = (jnp.ones(*operand) for operand in (key, table, quantiles))
@@ -236,7 +236,7 @@ HANDLERS = [
     (gather, {"x": ((1, 8), bool)}, r"x is bool\[1,8\], expected float32"),
     (gather, {"x": ((1, 8), I32)}, r"x is int32\[1,8\], expected float32"),
     (gather, {**reader(DENSE, 0, 12, 9, 9), "x": ((1, 8), I32)}, "expected bool or float32"),
-    (gather, reader(SUBSET, 0, 3, 3, 5), "scheme is not"),  # its targets are the 8 neurons of x
+    (gather, reader(SUBSET, 0, 3, 8, 5), "scheme is not"),  # its targets are the 8 neurons of x
     (push, {"ring": ((4, 6, 1), F32)}, "expected ranks 2, 1 and 2"),
     (push, {"w": ((1, 2), F32)}, r"weight is float32\[1,2\], expected float32\[1,1\]"),
     (push, {"s": ((1, 1, 2), I32)}, "seed is int32"),
@@ -244,8 +244,8 @@ HANDLERS = [
     (push, {"scheme": SCHEME[:3]}, "scheme is not"),
     (push, {"table": ((1,), U32)}, r"table is uint32\[1\], expected uint32\[0\]"),
     (push, {"scheme": [GAPS, 0, 12, 7, 0]}, r"table is uint32\[0\], expected uint32\[128\]"),
-    (push, {"scheme": [SUBSET, 0, 7, 3, 6]}, "scheme is not"),
-    (push, {"scheme": [SUBSET, 0, 4, 3, 6], "post_size": [5]}, "scheme is not"),
+    (push, {"scheme": [SUBSET, 0, 7, 8, 6]}, "scheme is not"),
+    (push, {"scheme": [SUBSET, 0, 4, 8, 6], "post_size": [5]}, "scheme is not"),
     (push, {"d": ((2, 1), I32)}, r"delay is int32\[2,1\], expected int32\[1,1\]"),
     (push, {"t": ((1,), I32)}, "step is int32"),
     (push, {"x": ((5,), I32)}, r"x is int32\[5\], expected bool or float32"),
