@@ -140,12 +140,12 @@ def timer(name, operand, function, table, budget):
     return (lambda: run(steps)), steps
 
 
-def measure(sizes, budget):
+def measure(sizes, rates, budget):
     rows = []
     for n in sizes:
         for p in PROBABILITIES:
             every = systems(n, p)
-            for rate in RATES:
+            for rate in rates:
                 table = spikes(n, rate)
                 synapses = rate * n * n * p
                 if synapses > MAX_SYNAPSES_PER_CALL:
@@ -205,10 +205,12 @@ def main():
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--budget", type=float, default=0.2, help="seconds per round and system")
-    parser.add_argument("--quick", action="store_true", help="n up to 4000, no files")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="neurons on each side")
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="fractions that fire")
+    parser.add_argument("--no-files", action="store_true", help="only print")
     options = parser.parse_args()
-    rows = measure(SIZES[:2] if options.quick else SIZES, options.budget)
-    if not options.quick:
+    rows = measure(options.sizes, options.rates, options.budget)
+    if not options.no_files:
         print(common.write("event_mv", {**common.machine(), "rows": rows}))
         draw(rows, common.RESULTS / "event_mv.png")
 

@@ -1,0 +1,55 @@
+"""Both instruction-set levels, and one and two cores, draw the same synapses and give the same sums."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import hashlib
+import jax, jax.numpy as jnp, numpy as np
+import evops
+
+level = {level!r}
+assert evops.backends()["native"].detail.endswith(level), evops.backends()["native"].detail
+digest = hashlib.sha256()
+F = evops.FixedProbability
+rules = [F(0.9), F(0.2, False), F(0.1), F(0.02, False), F(1e-3), F(1e-4), evops.FixedOutDegree(50),
+         evops.FixedOutDegree(20, True), evops.OneToOne(), evops.LfsrGaps(0.1, True)]
+for rule in rules:
+    for law in (evops.Constant(0.5), evops.Uniform(-1.0, 1.0), evops.Normal(0.0, 1.0)):
+        W = evops.Projection(rule, law, (200, 9000), seed=7)
+        edges = W.edges()
+        order = np.lexsort((edges.post, edges.pre))
+        for part in edges:
+            digest.update(np.asarray(part)[order].tobytes())
+        if isinstance(law, evops.Constant):  # other sums may differ in their last bits
+            digest.update(np.asarray((jnp.arange(200) % 3 == 0) @ W).tobytes())
+            digest.update(np.asarray(W @ (jnp.arange(9000) % 7 == 0)).tobytes())
+W = evops.Projection(F(0.1), 0.3, (4000, 20000), seed=8)  # 8 million synapses: split over threads
+digest.update(np.asarray(jnp.ones(4000, bool) @ W).tobytes())
+digest.update(np.asarray(W.out_degree()).tobytes())
+print(digest.hexdigest())
+"""
+
+
+def digest(level, cores):
+    environment = {**os.environ, "EVOPS_ISA": level, "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(level=level)],
+        env=environment, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores]),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wanted():
+    return digest("x86-64-v3", 2)
+
+
+@pytest.mark.parametrize(("level", "cores"), [("x86-64-v3", 1), ("x86-64", 1), ("x86-64", 2)])
+def test_same_bits(level, cores, wanted):
+    assert digest(level, cores) == wanted
