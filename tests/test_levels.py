@@ -7,7 +7,8 @@ import sys
 import pytest
 
 PROGRAM = """
-import hashlib
+import hashlib, os
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:{cores}])  # before XLA counts them
 import jax, jax.numpy as jnp, numpy as np
 import evops
 
@@ -36,11 +37,8 @@ print(digest.hexdigest())
 
 def digest(level, cores):
     environment = {**os.environ, "EVOPS_ISA": level, "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(level=level)],
-        env=environment, capture_output=True, text=True, check=False,
-        preexec_fn=lambda: os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores]),
-    )  # fmt: skip
+    program = [sys.executable, "-c", PROGRAM.format(level=level, cores=cores)]
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
