@@ -13,9 +13,9 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 # level name -> LLVM's CPU name
-LEVELS = {"x86_64": "x86-64", "x86_64_v3": "x86-64-v3"}
-# kernels that the bridge has by hand for a level (kernels/bridge/*_v3.cc)
-BY_HAND = {"x86_64_v3": ("scatter", "draw_gaps", "draw_dense", "variate")}
+LEVELS = {"x86_64": "x86-64", "x86_64_v3": "x86-64-v3", "x86_64_v4": "x86-64-v4"}
+# kernels that the bridge has by hand for the levels above the first (kernels/bridge/hand)
+BY_HAND = ("scatter", "draw_gaps", "draw_dense", "variate")
 ARGUMENT_BYTES = 16
 
 
@@ -93,7 +93,7 @@ def main(out: Path):
     for name, ir in taichi_ir(kernels(), out):
         names.append(name)
         for level, cpu in LEVELS.items():
-            if name.startswith(BY_HAND.get(level, ())):
+            if level != "x86_64" and name.startswith(BY_HAND):
                 continue
             path = out / f"{name}_{level}.o"
             path.write_bytes(compile_object(ir, f"evops_{name}_{level}", cpu))

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import evops
+from evops.engine.bridge import levels
 
 GOLDEN = Path(__file__).parent / "golden"
 FLAGS = ("transpose", "outdim_parallel")
@@ -118,7 +119,7 @@ def test_nan_infinite_and_denormal_events_equal_recorded(backend):
     assert check_nan(backend) == 2
 
 
-@pytest.mark.parametrize("level", ["x86-64", "x86-64-v3"])
+@pytest.mark.parametrize("level", levels())
 @pytest.mark.parametrize("x64", ["0", "1"])
 def test_every_instruction_set_and_x64_equals_recorded(level, x64):
     code = (

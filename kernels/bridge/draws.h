@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <tuple>
+#include <type_traits>
+#include <utility>
 
 #include "kernels.h"
 
@@ -74,31 +77,53 @@ class Draws {
   };
 
   Draws(const Scheme& scheme, Law law, Table table, Table quantiles)
-      : scheme_(scheme), law_(law), table_(table), quantiles_(quantiles), draw_(Reader(scheme, law)),
-        at_once_(scheme.published() ? 1 : scheme.sparse() ? kMaxTasks : kMaxTasks / 8) {}
+      : scheme_(scheme), law_(law), table_(table), quantiles_(quantiles), draw_(Reader(scheme, law)) {}
+
+  // Adds to `out` at every synapse of lines [0, count): 1, or what value(i) = {a, b} says for line i.
+  template <Addend addend, class T, class LineOf, class ValueOf>
+  void AddUp(int64_t count, LineOf line, ValueOf value, T* out) {
+    const auto sum = Element<T>::Sum();
+    const bool by_hand = sum && (law_ == Law::kConstant || std::is_floating_point_v<T>) &&
+                         (scheme_.words[0] == Scheme::kGaps || scheme_.words[0] == Scheme::kDense);
+    const auto values = [&](T* a, T* b, const int64_t* lines, int64_t tasks) {
+      if constexpr (addend != Addend::kOne)
+        for (int64_t j = 0; j < tasks; ++j) std::tie(a[j], b[j]) = std::pair<T, T>(value(lines[j]));
+    };
+    T a[kMaxTasks], b[kMaxTasks];
+    if (by_hand) {
+      ForEachList(count, line, kMaxTasks, [&](int64_t) {
+        values(a, b, line_, tasks_);
+        sum({t0_, t1_, pre_, block_, origin_, n_, tasks_, scheme_.words, static_cast<const uint32_t*>(table_.data)},
+            {out, a, b, static_cast<const int32_t*>(quantiles_.data), addend,
+             scheme_.words[0] == Scheme::kDense});
+      });
+      return;
+    }
+    Run(count, line, [&](const Synapses& list) {
+      values(a, b, list.line, list.lines);
+      for (int64_t j = 0; j < list.count; ++j) {
+        const uint8_t l = list.owner[j];
+        if constexpr (addend == Addend::kOne) ++out[list.target[j]];
+        if constexpr (addend == Addend::kValue) out[list.target[j]] += a[l];
+        if constexpr (addend == Addend::kVariate) out[list.target[j]] += a[l] + b[l] * static_cast<T>(list.z[j]);
+      }
+    });
+  }
 
   // Calls consume(Synapses) for all synapses of lines [0, count); line(i) gives line i. The synapses
   // of a line come in the order of the sampler; those of different lines may be mixed.
   template <class LineOf, class Consume>
   void Run(int64_t count, LineOf line, Consume consume) {
-    for (int64_t first = 0; first < count; first += kLinesAtOnce) {
-      const int64_t last = std::min(count, first + kLinesAtOnce);
-      int64_t blocks = 0;
-      for (int64_t i = first; i < last; ++i) blocks = std::max(blocks, BlocksOf(line(i)));
-      for (int64_t b = 0; b < blocks; ++b) {  // targets stay in the cache
-        for (int64_t i = first; i < last; ++i) {
-          const Line l = line(i);
-          if (b >= BlocksOf(l)) continue;
-          Put(l, b, i);
-          if (tasks_ == at_once_) Flush(l.n, consume);
-        }
-      }
-      Flush(0, consume);
-    }
+    const int64_t at_once = scheme_.published() ? 1 : scheme_.sparse() ? kMaxTasks : kMaxTasks / 8;
+    // Lists of the published scheme are as long as a line, others as their blocks and what a kernel may
+    // write past the end of a list before it looks.
+    ForEachList(count, line, at_once, [&](int64_t line_size) {
+      Draw((scheme_.published() ? line_size : at_once * kBlockSynapses) + kSlack, consume);
+    });
   }
 
  private:
-  static constexpr int64_t kGroup = 8, kLinesAtOnce = 512, kBlockSynapses = 4096, kSlack = 64;
+  static constexpr int64_t kGroup = 16, kLinesAtOnce = 512, kBlockSynapses = 4096, kSlack = 64;
 
   static Kernel Reader(const Scheme& scheme, Law law) {
     const Kernels& k = ActiveKernels();
@@ -125,15 +150,38 @@ class Draws {
     line_[tasks_++] = i;
   }
 
-  // Lists of the published scheme are as long as a line, others as their blocks and what a kernel may
-  // write past the end of a list before it looks.
+  // Calls flush(n of a line) with each list of tasks; targets stay in the cache.
+  template <class LineOf, class Flush>
+  void ForEachList(int64_t count, LineOf line, int64_t at_once, Flush flush) {
+    tasks_ = 0;
+    int64_t n = 0;
+    const auto pad_and_flush = [&] {
+      if (tasks_ == 0) return;
+      for (int64_t j = tasks_; j % kGroup != 0; ++j)  // kernels may read whole groups
+        t0_[j] = t1_[j] = pre_[j] = block_[j] = origin_[j] = n_[j] = 0;
+      flush(n);
+      tasks_ = 0;
+    };
+    for (int64_t first = 0; first < count; first += kLinesAtOnce) {
+      const int64_t last = std::min(count, first + kLinesAtOnce);
+      int64_t blocks = 0;
+      for (int64_t i = first; i < last; ++i) blocks = std::max(blocks, BlocksOf(line(i)));
+      for (int64_t b = 0; b < blocks; ++b) {
+        for (int64_t i = first; i < last; ++i) {
+          const Line l = line(i);
+          if (b >= BlocksOf(l)) continue;
+          Put(l, b, i);
+          n = l.n;
+          if (tasks_ == at_once) pad_and_flush();
+        }
+      }
+      pad_and_flush();
+    }
+  }
+
   template <class Consume>
-  void Flush(int64_t line_size, Consume consume) {
-    if (tasks_ == 0) return;
-    const size_t capacity = (scheme_.published() ? line_size : at_once_ * kBlockSynapses) + kSlack;
+  void Draw(size_t capacity, Consume consume) {
     Lists& lists = Lists::Reserve(capacity, law_ != Law::kConstant);
-    for (int64_t j = tasks_; j % kGroup != 0; ++j)  // kernels may read whole groups
-      t0_[j] = t1_[j] = pre_[j] = block_[j] = origin_[j] = n_[j] = 0;
     int32_t produced = 0;
     Call(draw_, Array(t0_, tasks_), Array(t1_, tasks_), Array(pre_, tasks_), Array(block_, tasks_),
          Array(origin_, tasks_), Array(n_, tasks_), Array(scheme_.words, 5),
@@ -144,14 +192,13 @@ class Draws {
            Array(origin_, tasks_), Array(lists.target.get(), produced), Array(lists.owner.get(), produced),
            Array(quantiles_.data, quantiles_.size), Array(lists.z.get(), produced));
     consume(Synapses{lists.target.get(), lists.owner.get(), lists.z.get(), produced, line_, tasks_});
-    tasks_ = 0;
   }
 
   Scheme scheme_;
   Law law_;
   Table table_, quantiles_;
   Kernel draw_;
-  int64_t at_once_, tasks_ = 0, line_[kMaxTasks];
+  int64_t tasks_ = 0, line_[kMaxTasks];
   uint32_t t0_[kMaxTasks], t1_[kMaxTasks], pre_[kMaxTasks], block_[kMaxTasks], origin_[kMaxTasks],
       n_[kMaxTasks];
 };

@@ -15,11 +15,35 @@ struct RuntimeContext {
 };
 using Kernel = void (*)(RuntimeContext*);
 
-// One kernel of each name, all of one instruction-set level.
+// Blocks to read, all under one scheme (draws.h). Arrays are padded to whole groups of lanes.
+struct Tasks {
+  const uint32_t *t0, *t1, *pre, *block, *origin, *n;
+  int64_t count;
+  const uint32_t *scheme, *table;
+};
+
+// What a synapse adds to the sum of its target: 1, the value a of its line, or a + b z with a variate z.
+enum class Addend { kOne, kValue, kVariate };
+
+// out[target] += … at every synapse of the tasks; a and b have an entry for each, as far as they are used.
+template <class T>
+struct Summation {
+  T* out;
+  const T *a, *b;
+  const int32_t* quantiles;
+  Addend addend;
+  bool dense;
+};
+
+// One kernel of each name, all of one instruction-set level. Where sums are not null they add up what the
+// gap and dense readers draw, with no list between.
 struct Kernels {
 #define EVOPS_FIELD(name) Kernel name;
   EVOPS_KERNELS(EVOPS_FIELD)
 #undef EVOPS_FIELD
+  void (*sum_i32)(const Tasks&, const Summation<int32_t>&) = nullptr;
+  void (*sum_f32)(const Tasks&, const Summation<float>&) = nullptr;
+  void (*sum_f64)(const Tasks&, const Summation<double>&) = nullptr;
 };
 
 // The level chosen by cpuid, or by evops_select.
@@ -50,6 +74,7 @@ struct Element;
   struct Element<type> {                                                    \
     static Kernel Scatter() { return ActiveKernels().scatter_##suffix; }    \
     static Kernel Gather() { return ActiveKernels().gather_##suffix; }      \
+    static auto Sum() { return ActiveKernels().sum_##suffix; }              \
   }
 EVOPS_ELEMENT(int32_t, i32);
 EVOPS_ELEMENT(float, f32);

@@ -1,34 +1,71 @@
 // What the package asks of the library when it loads it: version, instruction-set level.
+#include <array>
 #include <atomic>
 #include <cstring>
+#include <string>
 
 #include "kernels.h"
 
 #define EVOPS_EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace evops {
-#define EVOPS_DECLARE(name)                       \
-  extern "C" void evops_##name##_x86_64(RuntimeContext*); \
-  extern "C" void evops_##name##_x86_64_v3(RuntimeContext*);
+#define EVOPS_DECLARE(name)                                  \
+  extern "C" void evops_##name##_x86_64(RuntimeContext*);    \
+  extern "C" void evops_##name##_x86_64_v3(RuntimeContext*); \
+  extern "C" void evops_##name##_x86_64_v4(RuntimeContext*);
 EVOPS_KERNELS(EVOPS_DECLARE)
+#undef EVOPS_DECLARE
+#define EVOPS_DECLARE(T)                                     \
+  void evops_sum_x86_64_v3(const Tasks&, const Summation<T>&); \
+  void evops_sum_x86_64_v4(const Tasks&, const Summation<T>&);
+EVOPS_DECLARE(int32_t)
+EVOPS_DECLARE(float)
+EVOPS_DECLARE(double)
 #undef EVOPS_DECLARE
 
 namespace {
 #define EVOPS_BASE(name) evops_##name##_x86_64,
 #define EVOPS_V3(name) evops_##name##_x86_64_v3,
+#define EVOPS_V4(name) evops_##name##_x86_64_v4,
 constexpr Kernels kBase{EVOPS_KERNELS(EVOPS_BASE)};
-constexpr Kernels kV3{EVOPS_KERNELS(EVOPS_V3)};
+constexpr Kernels kV3{EVOPS_KERNELS(EVOPS_V3) evops_sum_x86_64_v3, evops_sum_x86_64_v3, evops_sum_x86_64_v3};
+constexpr Kernels kV4{EVOPS_KERNELS(EVOPS_V4) evops_sum_x86_64_v4, evops_sum_x86_64_v4, evops_sum_x86_64_v4};
 #undef EVOPS_BASE
 #undef EVOPS_V3
+#undef EVOPS_V4
 
-bool HasV3() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
-         __builtin_cpu_supports("popcnt");
+struct Level {
+  const char* name;
+  const Kernels* kernels;
+  bool supported;
+};
+
+// The best last.
+const std::array<Level, 3>& Levels() {
+  const auto has_v3 = [] {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+  };
+  const auto has_v4 = [] {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+  };
+  static const std::array<Level, 3> levels{{{"x86-64", &kBase, true},
+                                            {"x86-64-v3", &kV3, has_v3()},
+                                            {"x86-64-v4", &kV4, has_v3() && has_v4()}}};
+  return levels;
+}
+
+const Kernels* Best() {
+  const Kernels* best = nullptr;
+  for (const Level& level : Levels())
+    if (level.supported) best = level.kernels;
+  return best;
 }
 
 std::atomic<const Kernels*>& Active() {
-  static std::atomic<const Kernels*> active{HasV3() ? &kV3 : &kBase};
+  static std::atomic<const Kernels*> active{Best()};
   return active;
 }
 }  // namespace
@@ -39,18 +76,28 @@ const Kernels& ActiveKernels() { return *Active().load(std::memory_order_relaxed
 EVOPS_EXPORT const char* evops_version() { return EVOPS_VERSION; }
 
 EVOPS_EXPORT const char* evops_level() {
-  return &evops::ActiveKernels() == &evops::kV3 ? "x86-64-v3" : "x86-64";
+  for (const evops::Level& level : evops::Levels())
+    if (level.kernels == &evops::ActiveKernels()) return level.name;
+  return "";
+}
+
+// Names of the levels that the processor supports, the best last, between blanks.
+EVOPS_EXPORT const char* evops_levels() {
+  static const std::string names = [] {
+    std::string joined;
+    for (const evops::Level& level : evops::Levels())
+      if (level.supported) joined += std::string(joined.empty() ? "" : " ") + level.name;
+    return joined;
+  }();
+  return names.c_str();
 }
 
 // Chooses a level by name; 0 on success, 1 where the processor lacks it or the name is unknown.
-EVOPS_EXPORT int evops_select(const char* level) {
-  if (std::strcmp(level, "x86-64") == 0) {
-    evops::Active().store(&evops::kBase);
-    return 0;
-  }
-  if (std::strcmp(level, "x86-64-v3") == 0 && evops::HasV3()) {
-    evops::Active().store(&evops::kV3);
-    return 0;
-  }
+EVOPS_EXPORT int evops_select(const char* name) {
+  for (const evops::Level& level : evops::Levels())
+    if (level.supported && std::strcmp(name, level.name) == 0) {
+      evops::Active().store(level.kernels);
+      return 0;
+    }
   return 1;
 }

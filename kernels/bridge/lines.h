@@ -41,7 +41,7 @@ class Lines {
   }
 
  private:
-  static constexpr int64_t kGroup = 8, kCapacity = 512;
+  static constexpr int64_t kGroup = 16, kCapacity = 512;
   Kernel kernel_;
   Scheme scheme_;
   T* out_;
@@ -66,11 +66,8 @@ class DrawnLines {
   }
 
   void Flush() {
-    draws_.Run(count_, [&](int64_t i) { return line_[i]; }, [&](const Synapses& list) {
-      T value[Draws::kMaxTasks];
-      for (int64_t l = 0; l < list.lines; ++l) value[l] = value_[list.line[l]];
-      for (int64_t k = 0; k < list.count; ++k) out_[list.target[k]] += value[list.owner[k]];
-    });
+    draws_.template AddUp<Addend::kValue>(
+        count_, [&](int64_t i) { return line_[i]; }, [&](int64_t i) { return std::pair(value_[i], T(0)); }, out_);
     count_ = 0;
   }
 

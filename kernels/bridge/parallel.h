@@ -1,9 +1,12 @@
 // Splits a call over XLA's threads.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstring>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "xla/ffi/api/ffi.h"
 
@@ -42,6 +45,24 @@ void Parallel(xla::ffi::ThreadPool& pool, int64_t parts, const Body& body) {
   work(*state);
   std::unique_lock<std::mutex> lock(state->mutex);
   state->finished.wait(lock, [&] { return state->done.load() == parts; });
+}
+
+// Calls body(part, sums) for every part, with sums of its own for each, and adds them up in out[0, n).
+// `out` itself serves the first part. Scratch is kept by the calling thread, and left zero.
+template <class T, class Body>
+void ParallelSums(xla::ffi::ThreadPool& pool, int64_t parts, T* __restrict__ out, int64_t n, const Body& body) {
+  if (parts == 1) return body(0, out);
+  static thread_local std::vector<std::vector<T>> scratch;
+  if (static_cast<int64_t>(scratch.size()) < parts) scratch.resize(parts);
+  for (int64_t part = 1; part < parts; ++part)
+    if (static_cast<int64_t>(scratch[part].size()) < n) scratch[part].resize(n, T(0));
+  auto& own = scratch;  // the caller's, whichever thread runs the body
+  Parallel(pool, parts, [&](int64_t part) { body(part, part == 0 ? out : own[part].data()); });
+  for (int64_t part = 1; part < parts; ++part) {
+    T* __restrict__ sums = own[part].data();
+    for (int64_t j = 0; j < n; ++j) out[j] += sums[j];
+    std::memset(sums, 0, n * sizeof(T));
+  }
 }
 
 }  // namespace evops

@@ -2,8 +2,6 @@
 // (x along the positions). Instance k uses row (k / repeat) mod X of x, weight[k] and seed[k].
 //
 // Weights are (K, 1), one for all synapses, or (K, 2), a synapse's being weight[0] + weight[1] z.
-#include <vector>
-
 #include "check.h"
 #include "parallel.h"
 
@@ -91,25 +89,18 @@ class Drawn {
       const int64_t count = active.size();
       const int64_t parts = Parts(pool_, count * s_.synapses_per_line);
       T* out = y_ + k * s_.n_out;
-      // the first part adds up in the result itself where sums are of its type
-      std::vector<std::vector<Sum>> own(parts);
-      std::vector<Sum*> sums(parts);
+      Sum* sums;
       if constexpr (std::is_same_v<Sum, T>) {
-        sums[0] = out;
+        sums = out;
       } else {
-        sums[0] = Zeros(s_.n_out);
+        sums = Zeros(s_.n_out);
       }
-      Parallel(pool_, parts, [&](int64_t part) {
+      ParallelSums(pool_, parts, sums, s_.n_out, [&](int64_t part, Sum* own) {
         const int64_t begin = count * part / parts;
-        if (part > 0) {
-          own[part].assign(s_.n_out, Sum(0));
-          sums[part] = own[part].data();
-        }
-        ScatterLines(k, row, active.data() + begin, count * (part + 1) / parts - begin, sums[part]);
+        ScatterLines(k, row, active.data() + begin, count * (part + 1) / parts - begin, own);
       });
-      for (int64_t part = 1; part < parts; ++part) AddTo(sums[0], sums[part], s_.n_out);
       if constexpr (!std::is_same_v<Sum, T>) {
-        TakeWeighted(A(k), sums[0], out, s_.n_out);
+        TakeWeighted(A(k), sums, out, s_.n_out);
       } else if (kOne) {
         for (int64_t j = 0; j < s_.n_out; ++j) out[j] *= A(k);
       }
@@ -127,8 +118,6 @@ class Drawn {
   }
 
  private:
-  static constexpr int64_t kAtOnce = 256;
-
   const X* Row(int64_t k) const { return x_ + (k / s_.repeat) % s_.rows * s_.n_x; }
   T A(int64_t k) const { return weight_[k * s_.parameters]; }
   T B(int64_t k) const { return kOne ? T(0) : weight_[k * s_.parameters + 1]; }
@@ -139,9 +128,6 @@ class Drawn {
     static thread_local std::vector<Sum> zeros;
     if (static_cast<int64_t>(zeros.size()) < n) zeros.resize(n, Sum(0));
     return zeros.data();
-  }
-  static void AddTo(Sum* __restrict__ to, const Sum* __restrict__ from, int64_t n) {
-    for (int64_t j = 0; j < n; ++j) to[j] += from[j];
   }
   static void TakeWeighted(T weight, Sum* __restrict__ sums, T* __restrict__ out, int64_t n) {
     for (int64_t j = 0; j < n; ++j) out[j] = static_cast<T>(weight * static_cast<T>(sums[j]));
@@ -154,30 +140,15 @@ class Drawn {
 
   void ScatterLines(int64_t k, const X* row, const int64_t* active, int64_t count, Sum* sums) {
     Draws draws(scheme_, law_, table_, quantiles_);
-    draws.Run(count, [&](int64_t i) { return LineOf(k, active[i], s_.n_out); }, [&](const Synapses& list) {
-      if constexpr (std::is_same_v<Sum, int32_t> && std::is_same_v<X, uint8_t>) {
-        for (int64_t j = 0; j < list.count; ++j) ++sums[list.target[j]];
-      } else if constexpr (!kOne && std::is_same_v<X, uint8_t>) {
-        for (int64_t first = 0; first < list.count; first += kAtOnce) {
-          const int64_t m = std::min(kAtOnce, list.count - first);
-          const T a = A(k), b = B(k);
-          T drawn[kAtOnce];
-          for (int64_t j = 0; j < m; ++j) drawn[j] = a + b * static_cast<T>(list.z[first + j]);
-          for (int64_t j = 0; j < m; ++j) sums[list.target[first + j]] += drawn[j];
-        }
-      } else {
-        T a[Draws::kMaxTasks], b[Draws::kMaxTasks];
-        for (int64_t l = 0; l < list.lines; ++l) {
-          const T value = static_cast<T>(row[active[list.line[l]]]);
-          a[l] = kOne ? value : static_cast<T>(A(k) * value);
-          b[l] = static_cast<T>(B(k) * value);
-        }
-        for (int64_t j = 0; j < list.count; ++j) {
-          const uint8_t l = list.owner[j];
-          sums[list.target[j]] += kOne ? a[l] : static_cast<T>(a[l] + b[l] * static_cast<T>(list.z[j]));
-        }
-      }
-    });
+    constexpr Addend addend =
+        !kOne ? Addend::kVariate : std::is_same_v<Sum, int32_t> && std::is_same_v<X, uint8_t> ? Addend::kOne : Addend::kValue;
+    draws.AddUp<addend>(
+        count, [&](int64_t i) { return LineOf(k, active[i], s_.n_out); },
+        [&](int64_t i) {
+          const T value = static_cast<T>(row[active[i]]);
+          return kOne ? std::pair<T, T>(value, T(0)) : std::pair<T, T>(A(k) * value, B(k) * value);
+        },
+        sums);
   }
 
   void GatherLines(int64_t k, int64_t begin, int64_t end) {

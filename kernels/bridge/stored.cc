@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "check.h"
+#include "parallel.h"
 
 // What only prefetches has no effect in the eyes of GCC, which drops calls of it.
 #define EVOPS_INLINE __attribute__((always_inline)) inline
@@ -66,6 +67,12 @@ class Pattern {
     for (int line = 0; k < end && line < 4; k += kLine, ++line) Fetch(k, data);
   }
 
+  double EntriesPerRow() const { return static_cast<double>(size_) / std::max<int64_t>(rows, 1); }
+  // Takes over what a copy found wrong.
+  void Blame(const Pattern& copy) {
+    if (bad_row_ < 0) bad_row_ = copy.bad_row_;
+    if (bad_entry_ < 0) bad_entry_ = copy.bad_entry_;
+  }
   ffi::Error Result(const char* op) const {
     if (bad_row_ >= 0)
       return Invalid(op, "indptr of row " + std::to_string(bad_row_) + " is " + Signed(indptr_[bad_row_]) +
@@ -100,9 +107,15 @@ struct Weights {
   const T *each, *one;
 };
 
+// Adds up the rows `active`, whose x is not 0. A row is prefetched in two steps: its place in indptr, then
+// its first entries.
 template <class X, class T>
-void Scatter(const X* x, Weights<T> w, T* y, Pattern& m) {
-  const auto add = [&](int64_t i) {
+void ScatterRows(const X* x, const int64_t* active, int64_t count, Weights<T> w, T* y, Pattern& m) {
+  constexpr int64_t kAhead = 4;
+  for (int64_t a = 0; a < count; ++a) {
+    if (a + 2 * kAhead < count) m.PrefetchPlace(active[a + 2 * kAhead]);
+    if (a + kAhead < count) m.PrefetchEntries(active[a + kAhead], w.each);
+    const int64_t i = active[a];
     const T xi = static_cast<T>(x[i]);
     if (w.one) {
       const T v = *w.one * xi;
@@ -112,18 +125,23 @@ void Scatter(const X* x, Weights<T> w, T* y, Pattern& m) {
     } else {
       m.ForEachEntry(i, w.each, [=](int64_t k, uint32_t j, int) { y[j] += w.each[k] * xi; });
     }
-  };
-  // A spike waits while memory is asked for its place in indptr, then for its first entries.
-  constexpr int64_t kAhead = 4;
-  int64_t waiting[2 * kAhead], found = 0;
-  const auto at = [&](int64_t k) -> int64_t& { return waiting[k % (2 * kAhead)]; };
-  ForEachNonzero(x, m.rows, [&](int64_t i) {
-    m.PrefetchPlace(i);
-    if (found >= kAhead) m.PrefetchEntries(at(found - kAhead), w.each);
-    if (found >= 2 * kAhead) add(at(found));
-    at(found++) = i;
+  }
+}
+
+template <class X, class T>
+void Scatter(const X* x, Weights<T> w, T* y, int64_t n_y, Pattern& m, ffi::ThreadPool& pool) {
+  static thread_local std::vector<int64_t> active;
+  active.clear();
+  ForEachNonzero(x, m.rows, [&](int64_t i) { active.push_back(i); });
+  if (active.empty()) return;
+  const int64_t count = active.size(), *rows = active.data();
+  const int64_t parts = Parts(pool, static_cast<double>(count) * m.EntriesPerRow());
+  std::vector<Pattern> own(parts, m);
+  ParallelSums(pool, parts, y, n_y, [&](int64_t part, T* sums) {
+    const int64_t begin = count * part / parts;
+    ScatterRows(x, rows + begin, count * (part + 1) / parts - begin, w, sums, own[part]);
   });
-  for (int64_t k = std::max<int64_t>(0, found - 2 * kAhead); k < found; ++k) add(at(k));
+  for (const Pattern& part : own) m.Blame(part);
 }
 
 template <class T>
@@ -167,7 +185,7 @@ std::string CheckShape(bool gather, const ffi::AnyBuffer& x, const ffi::AnyBuffe
   return "";
 }
 
-ffi::Error Stored(const char* op, bool gather, ffi::AnyBuffer x, ffi::AnyBuffer data,
+ffi::Error Stored(const char* op, bool gather, ffi::ThreadPool& pool, ffi::AnyBuffer x, ffi::AnyBuffer data,
                   ffi::AnyBuffer indices, ffi::AnyBuffer indptr, ffi::AnyBuffer y) {
   const std::string bad = CheckShape(gather, x, data, indices, indptr, y);
   if (!bad.empty()) return Invalid(op, bad);
@@ -187,26 +205,27 @@ ffi::Error Stored(const char* op, bool gather, ffi::AnyBuffer x, ffi::AnyBuffer 
       if (gather)
         Gather(values + b * n_x, w, out, pattern);
       else if (x.element_type() == ffi::DataType::PRED)
-        Scatter(spikes + b * n_x, w, out, pattern);
+        Scatter(spikes + b * n_x, w, out, n_y, pattern, pool);
       else
-        Scatter(values + b * n_x, w, out, pattern);
+        Scatter(values + b * n_x, w, out, n_y, pattern, pool);
     }
     return pattern.Result(op);
   });
 }
 
-ffi::Error StoredScatter(ffi::AnyBuffer x, ffi::AnyBuffer data, ffi::AnyBuffer indices,
+ffi::Error StoredScatter(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer data, ffi::AnyBuffer indices,
                          ffi::AnyBuffer indptr, ffi::Result<ffi::AnyBuffer> y) {
-  return Stored("evops_stored_scatter", false, x, data, indices, indptr, *y);
+  return Stored("evops_stored_scatter", false, pool, x, data, indices, indptr, *y);
 }
 
-ffi::Error StoredGather(ffi::AnyBuffer x, ffi::AnyBuffer data, ffi::AnyBuffer indices,
+ffi::Error StoredGather(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer data, ffi::AnyBuffer indices,
                         ffi::AnyBuffer indptr, ffi::Result<ffi::AnyBuffer> y) {
-  return Stored("evops_stored_gather", true, x, data, indices, indptr, *y);
+  return Stored("evops_stored_gather", true, pool, x, data, indices, indptr, *y);
 }
 
 auto StoredBinding() {
   return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
       .Arg<ffi::AnyBuffer>()
       .Arg<ffi::AnyBuffer>()
       .Arg<ffi::AnyBuffer>()

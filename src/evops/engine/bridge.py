@@ -49,21 +49,25 @@ def _library() -> tuple[ctypes.CDLL | None, str, BaseException | None]:
                 return None, f"{path} does not exist: the package was not installed by pip", None
             library = ctypes.CDLL(str(path), mode=os.RTLD_LOCAL | os.RTLD_NOW)
         library.evops_version.restype = library.evops_level.restype = ctypes.c_char_p
+        library.evops_levels.restype = ctypes.c_char_p
         built_for, installed = library.evops_version().decode(), metadata.version("jax-evops")
         if built_for != installed:
             return None, f"library {built_for} beside package {installed}: install again", None
         level = os.environ.get("EVOPS_ISA")
         if level and library.evops_select(level.encode()):
-            return (
-                None,
-                f"EVOPS_ISA={level} is not x86-64 or x86-64-v3, or not supported here",
-                None,
-            )
+            there = ", ".join(library.evops_levels().decode().split())
+            return None, f"EVOPS_ISA={level} is not a level of this processor: {there}", None
         for target in TARGETS:
             ffi.register_ffi_target(target, ffi.pycapsule(getattr(library, target)), platform="cpu")
     except (OSError, AttributeError) as error:
         return None, f"the library does not load: {error}", error
     return library, f"Taichi kernels for CPU, {library.evops_level().decode()}", None
+
+
+def levels() -> list[str]:
+    """Instruction-set levels that the library has and this processor supports, the best last."""
+    library = _library()[0]
+    return library.evops_levels().decode().split() if library else []
 
 
 def backends() -> dict[str, Backend]:

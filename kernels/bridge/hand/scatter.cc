@@ -1,22 +1,22 @@
-// The scatter kernel by hand for x86-64-v3: kernels/scatter.py to the bit, in AVX2 intrinsics.
+// The scatter kernel by hand: kernels/scatter.py to the bit.
 //
 // What the compiled Taichi kernel cannot do: lanes of lines that have ended are squeezed out by one
 // permutation, so that the end of a line costs no branch. Lists are padded to whole groups (lines.h).
-#include "avx2.h"
-#include "kernels.h"
+#include "../kernels.h"
+#include "lanes.h"
 
 namespace evops {
 namespace {
 
 constexpr int64_t kBuffer = 1024;
 
-// Eight lines side by side, each at its next position.
+// Lines side by side, each at its next position.
 class Walk {
  public:
   Walk(const uint32_t* scheme, const uint32_t* seed, const uint32_t* index, const uint32_t* base,
        const uint32_t* stop)
       : length_(Set(scheme[0])), multiplier_(Set(scheme[1])) {
-    const __m256i line = evops::Add(Load(seed), Load(index));
+    const Lanes line = evops::Add(Load(seed), Load(index));
     if (scheme[2]) {
       s1_ = Mix(line);
       s2_ = Mix(evops::Add(line, Set(0x243F6A88)));
@@ -26,39 +26,35 @@ class Walk {
       s2_ = evops::Add(line, Set(7));
       s3_ = evops::Add(line, Set(15));
     }
-    at_ = _mm256_sub_epi32(Load(base), Set(1));
+    at_ = Subtract(Load(base), Set(1));
     stop_ = Load(stop);
     Advance();
   }
 
-  __m256i at() const { return at_; }
+  Lanes at() const { return at_; }
 
   // Lines that have not ended.
   uint32_t Alive() const {
-    const __m256i sign = Set(0x80000000u);  // AVX2 compares signed numbers only
-    const __m256i below = _mm256_cmpgt_epi32(Xor(stop_, sign), Xor(at_, sign));
-    return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(below)));
+    const Lanes sign = Set(0x80000000u);  // signed numbers are compared
+    return Bits(Less(Xor(at_, sign), Xor(stop_, sign)));
   }
 
   void Advance() {
     s1_ = Xor(Left<13>(Right<1>(s1_)), Right<19>(Xor(Left<13>(s1_), s1_)));
     s2_ = Xor(Left<7>(Right<3>(s2_)), Right<25>(Xor(Left<2>(s2_), s2_)));
     s3_ = Xor(Left<21>(Right<4>(s3_)), Right<11>(Xor(Left<3>(s3_), s3_)));
-    const __m256i word = Xor(Xor(s1_, s2_), s3_);
+    const Lanes word = Xor(Xor(s1_, s2_), s3_);
     // the remainder of kernels/walk.py: an estimate of the quotient, right or one too small
-    const __m256i even = _mm256_srli_epi64(_mm256_mul_epu32(word, multiplier_), 32);
-    const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(word, 32), multiplier_);
-    const __m256i quotient = _mm256_blend_epi32(even, odd, 0xAA);
-    const __m256i rest = _mm256_sub_epi32(word, _mm256_mullo_epi32(quotient, length_));
-    const __m256i gap = _mm256_min_epu32(rest, _mm256_sub_epi32(rest, length_));
+    const Lanes rest = Subtract(word, Multiply(High(word, multiplier_), length_));
+    const Lanes gap = Lesser(rest, Subtract(rest, length_));
     at_ = evops::Add(at_, evops::Add(gap, Set(1)));
   }
 
   // A line that has ended stays at its end.
-  void Hold() { at_ = _mm256_min_epu32(at_, stop_); }
+  void Hold() { at_ = Lesser(at_, stop_); }
 
  private:
-  __m256i length_, multiplier_, s1_, s2_, s3_, at_, stop_;
+  Lanes length_, multiplier_, s1_, s2_, s3_, at_, stop_;
 };
 
 template <class T>
@@ -73,7 +69,7 @@ void Scatter(RuntimeContext* context) {
     T v[kLanes];
     for (int64_t l = 0; l < kLanes; ++l) v[l] = value[first + l];
     uint32_t alive;
-    while ((alive = walk.Alive()) == 255) {
+    while ((alive = walk.Alive()) == kAllLanes) {
       Store(target, walk.at());
       walk.Advance();
       for (int64_t l = 0; l < kLanes; ++l) out[target[l]] += v[l];
@@ -84,9 +80,8 @@ void Scatter(RuntimeContext* context) {
       count = 0;
     };
     for (; alive; alive = walk.Alive()) {
-      const __m256i keep = Load(kKeep.lanes[alive]);
-      Store(target + count, _mm256_permutevar8x32_epi32(walk.at(), keep));
-      Store(lane + count, keep);
+      Store(target + count, Squeeze(walk.at(), alive));
+      Store(lane + count, Squeeze(Count(), alive));
       count += __builtin_popcount(alive);
       if (count > kBuffer - kLanes) flush();
       walk.Hold();
@@ -99,9 +94,9 @@ void Scatter(RuntimeContext* context) {
 }  // namespace
 
 extern "C" {
-void evops_scatter_i32_x86_64_v3(RuntimeContext* context) { Scatter<int32_t>(context); }
-void evops_scatter_f32_x86_64_v3(RuntimeContext* context) { Scatter<float>(context); }
-void evops_scatter_f64_x86_64_v3(RuntimeContext* context) { Scatter<double>(context); }
+void EVOPS_SYMBOL(scatter_i32)(RuntimeContext* context) { Scatter<int32_t>(context); }
+void EVOPS_SYMBOL(scatter_f32)(RuntimeContext* context) { Scatter<float>(context); }
+void EVOPS_SYMBOL(scatter_f64)(RuntimeContext* context) { Scatter<double>(context); }
 }
 
 }  // namespace evops

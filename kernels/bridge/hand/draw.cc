@@ -1,0 +1,63 @@
+// Lists of the synapses of gaps and of dense blocks by hand: kernels/draw.py to the bit.
+#include "readers.h"
+
+namespace evops {
+namespace {
+
+// The arguments of a draw kernel (kernels/draw.py).
+struct Arguments {
+  explicit Arguments(const RuntimeContext* context) : arrays(static_cast<const Array*>(context->arguments)) {}
+  const Array* arrays;
+  template <class T>
+  T* Data(int k) const { return static_cast<T*>(arrays[k].data); }
+  Tasks tasks() const {
+    return {Data<uint32_t>(0), Data<uint32_t>(1), Data<uint32_t>(2), Data<uint32_t>(3), Data<uint32_t>(4),
+            Data<uint32_t>(5), arrays[5].size,    Data<uint32_t>(6), Data<uint32_t>(7)};
+  }
+};
+
+class List {
+ public:
+  explicit List(const Arguments& c)
+      : target_(c.Data<uint32_t>(8)), owner_(c.Data<uint8_t>(9)), produced_(c.Data<int32_t>(11)),
+        capacity_(c.arrays[8].size) {}
+  ~List() { *produced_ = static_cast<int32_t>(at_); }
+
+  void Begin(const Group&, int64_t first) {
+    first_ = static_cast<uint32_t>(first);
+    focus_ = Add(Count(), Set(first_));
+  }
+  void Focus(int64_t lane) { focus_ = Set(first_ + static_cast<uint32_t>(lane)); }
+  bool Full(int64_t count) const { return at_ + count > capacity_; }
+  void Put(Lanes target, uint32_t hit) {
+    // always: a branch on what was drawn would cost more
+    Store(target_ + at_, Squeeze(target, hit));
+    StoreBytes(owner_ + at_, Squeeze(focus_, hit));
+    at_ += __builtin_popcount(hit);
+  }
+
+ private:
+  uint32_t* target_;
+  uint8_t* owner_;
+  int32_t* produced_;
+  int64_t capacity_, at_ = 0;
+  uint32_t first_ = 0;
+  Lanes focus_;
+};
+
+}  // namespace
+
+extern "C" {
+void EVOPS_SYMBOL(draw_gaps)(RuntimeContext* context) {
+  const Arguments c(context);
+  List list(c);
+  ReadGaps(c.tasks(), list);
+}
+void EVOPS_SYMBOL(draw_dense)(RuntimeContext* context) {
+  const Arguments c(context);
+  List list(c);
+  ReadDense(c.tasks(), list);
+}
+}
+
+}  // namespace evops

@@ -1,0 +1,237 @@
+// The vocabulary of the kernels by hand: uint32 lanes, eight of AVX2 (x86-64-v3) or sixteen of AVX-512
+// (x86-64-v4). Each source here is compiled for both levels; EVOPS_SYMBOL names what it exports.
+#pragma once
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wuninitialized"  // inside GCC 12's AVX-512 intrinsics
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace evops {
+namespace {  // a copy for every file: nothing compiled for one level may be picked by the linker elsewhere
+
+#ifdef __AVX512F__
+
+#define EVOPS_SYMBOL(name) evops_##name##_x86_64_v4
+
+using Lanes = __m512i;
+using Mask = __mmask16;
+constexpr int64_t kLanes = 16;
+
+inline Lanes Set(uint32_t x) { return _mm512_set1_epi32(static_cast<int32_t>(x)); }
+inline Lanes Zero() { return _mm512_setzero_si512(); }
+inline Lanes Count() { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
+inline Lanes Load(const uint32_t* x) { return _mm512_loadu_si512(x); }
+inline Lanes LoadBytes(const uint8_t* x) {
+  return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x)));
+}
+inline void Store(uint32_t* to, Lanes x) { _mm512_storeu_si512(to, x); }
+inline Lanes And(Lanes x, Lanes y) { return _mm512_and_si512(x, y); }
+inline Lanes Xor(Lanes x, Lanes y) { return _mm512_xor_si512(x, y); }
+inline Lanes Add(Lanes x, Lanes y) { return _mm512_add_epi32(x, y); }
+inline Lanes Subtract(Lanes x, Lanes y) { return _mm512_sub_epi32(x, y); }
+inline Lanes Multiply(Lanes x, Lanes y) { return _mm512_mullo_epi32(x, y); }
+inline Lanes High(Lanes x, Lanes y) {  // of the products
+  const Lanes even = _mm512_srli_epi64(_mm512_mul_epu32(x, y), 32);
+  return _mm512_mask_blend_epi32(0xAAAA, even, _mm512_mul_epu32(_mm512_srli_epi64(x, 32), y));
+}
+inline Lanes Lesser(Lanes x, Lanes y) { return _mm512_min_epu32(x, y); }
+template <int k>
+Lanes Left(Lanes x) { return _mm512_slli_epi32(x, k); }
+template <int k>
+Lanes Right(Lanes x) { return _mm512_srli_epi32(x, k); }
+inline Lanes Left(Lanes x, __m128i by) { return _mm512_sll_epi32(x, by); }
+inline Lanes Right(Lanes x, __m128i by) { return _mm512_srl_epi32(x, by); }
+inline Lanes Gather(const uint32_t* table, Lanes at) { return _mm512_i32gather_epi32(at, table, 4); }
+
+inline Mask Equal(Lanes x, Lanes y) { return _mm512_cmpeq_epi32_mask(x, y); }
+inline Mask Less(Lanes x, Lanes y) { return _mm512_cmplt_epi32_mask(x, y); }  // signed
+inline Mask Both(Mask x, Mask y) { return x & y; }
+inline Mask Either(Mask x, Mask y) { return x | y; }
+inline Mask Except(Mask x, Mask y) { return x & ~y; }
+inline Lanes Select(Mask which, Lanes yes, Lanes no) { return _mm512_mask_blend_epi32(which, no, yes); }
+inline uint32_t Bits(Mask x) { return x; }
+
+// Bits of the lanes' bytes.
+inline uint64_t BytesEqual(Lanes x, Lanes y) { return _mm512_cmpeq_epi8_mask(x, y); }
+inline uint64_t BytesBelow(Lanes x, Lanes y) { return _mm512_cmplt_epu8_mask(x, y); }
+
+// The lanes of x in `mask`, moved to the front.
+inline Lanes Squeeze(Lanes x, uint32_t mask) { return _mm512_maskz_compress_epi32(mask, x); }
+// The low byte of every lane.
+inline void StoreBytes(uint8_t* to, Lanes x) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(x));
+}
+
+// Lanes as float32.
+inline Lanes Floats(Lanes x) { return _mm512_castps_si512(_mm512_cvtepi32_ps(x)); }
+inline Lanes AddFloats(Lanes x, Lanes y) {
+  return _mm512_castps_si512(_mm512_add_ps(_mm512_castsi512_ps(x), _mm512_castsi512_ps(y)));
+}
+inline Lanes MultiplyFloats(Lanes x, Lanes y) {
+  return _mm512_castps_si512(_mm512_mul_ps(_mm512_castsi512_ps(x), _mm512_castsi512_ps(y)));
+}
+
+struct Pairs {  // two words each, looked up together
+  Lanes first, second;
+};
+inline Pairs LookUp(const void* pairs, Lanes at) {
+  const Lanes low = _mm512_i32gather_epi64(_mm512_castsi512_si256(at), pairs, 4);
+  const Lanes high = _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(at, 1), pairs, 4);
+  const Lanes even = Left<1>(Count()), odd = Add(even, Set(1));
+  return {_mm512_permutex2var_epi32(low, even, high), _mm512_permutex2var_epi32(low, odd, high)};
+}
+
+// A table of 2**bits words in registers.
+template <int bits>
+struct Held {
+  explicit Held(const uint32_t* table) : low(table), high(table + (1 << (bits - 1))) {}
+  Lanes At(Lanes at) const {
+    return _mm512_mask_mov_epi32(low.At(at), _mm512_test_epi32_mask(at, Set(1 << (bits - 1))), high.At(at));
+  }
+  Held<bits - 1> low, high;
+};
+template <>
+struct Held<5> {
+  explicit Held(const uint32_t* table) : low(Load(table)), high(Load(table + kLanes)) {}
+  Lanes At(Lanes at) const { return _mm512_permutex2var_epi32(low, at, high); }
+  Lanes low, high;
+};
+constexpr int kMostHeld = 7;  // bits; with one more, reading memory is as fast
+
+#else
+
+#define EVOPS_SYMBOL(name) evops_##name##_x86_64_v3
+
+using Lanes = __m256i;
+using Mask = __m256i;
+constexpr int64_t kLanes = 8;
+
+inline Lanes Set(uint32_t x) { return _mm256_set1_epi32(static_cast<int32_t>(x)); }
+inline Lanes Zero() { return _mm256_setzero_si256(); }
+inline Lanes Count() { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
+inline Lanes Load(const uint32_t* x) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)); }
+inline Lanes LoadBytes(const uint8_t* x) {
+  return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x)));
+}
+inline void Store(uint32_t* to, Lanes x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), x); }
+inline Lanes And(Lanes x, Lanes y) { return _mm256_and_si256(x, y); }
+inline Lanes Xor(Lanes x, Lanes y) { return _mm256_xor_si256(x, y); }
+inline Lanes Add(Lanes x, Lanes y) { return _mm256_add_epi32(x, y); }
+inline Lanes Subtract(Lanes x, Lanes y) { return _mm256_sub_epi32(x, y); }
+inline Lanes Multiply(Lanes x, Lanes y) { return _mm256_mullo_epi32(x, y); }
+inline Lanes High(Lanes x, Lanes y) {  // of the products
+  const Lanes even = _mm256_srli_epi64(_mm256_mul_epu32(x, y), 32);
+  return _mm256_blend_epi32(even, _mm256_mul_epu32(_mm256_srli_epi64(x, 32), y), 0xAA);
+}
+inline Lanes Lesser(Lanes x, Lanes y) { return _mm256_min_epu32(x, y); }
+template <int k>
+Lanes Left(Lanes x) { return _mm256_slli_epi32(x, k); }
+template <int k>
+Lanes Right(Lanes x) { return _mm256_srli_epi32(x, k); }
+inline Lanes Left(Lanes x, __m128i by) { return _mm256_sll_epi32(x, by); }
+inline Lanes Right(Lanes x, __m128i by) { return _mm256_srl_epi32(x, by); }
+inline Lanes Gather(const uint32_t* table, Lanes at) {
+  return _mm256_i32gather_epi32(reinterpret_cast<const int*>(table), at, 4);
+}
+
+inline Mask Equal(Lanes x, Lanes y) { return _mm256_cmpeq_epi32(x, y); }
+inline Mask Less(Lanes x, Lanes y) { return _mm256_cmpgt_epi32(y, x); }  // signed
+inline Mask Both(Mask x, Mask y) { return And(x, y); }
+inline Mask Either(Mask x, Mask y) { return _mm256_or_si256(x, y); }
+inline Mask Except(Mask x, Mask y) { return _mm256_andnot_si256(y, x); }
+inline Lanes Select(Mask which, Lanes yes, Lanes no) { return _mm256_blendv_epi8(no, yes, which); }
+inline uint32_t Bits(Mask x) { return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(x))); }
+
+// Bits of the lanes' bytes.
+inline uint64_t BytesEqual(Lanes x, Lanes y) {
+  return static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(x, y)));
+}
+inline uint64_t BytesBelow(Lanes x, Lanes y) {
+  return static_cast<uint32_t>(~BytesEqual(_mm256_max_epu8(x, y), x));
+}
+
+// The lanes in `mask`, moved to the front, as lanes of a permutation.
+struct KeepTable {
+  alignas(32) uint32_t lanes[256][kLanes] = {};
+  constexpr KeepTable() {
+    for (uint32_t mask = 0; mask < 256; ++mask)
+      for (uint32_t lane = 0, kept = 0; lane < kLanes; ++lane)
+        if (mask >> lane & 1) lanes[mask][kept++] = lane;
+  }
+};
+constexpr KeepTable kKeep;
+
+// The lanes of x in `mask`, moved to the front.
+inline Lanes Squeeze(Lanes x, uint32_t mask) { return _mm256_permutevar8x32_epi32(x, Load(kKeep.lanes[mask])); }
+// The low byte of every lane.
+inline void StoreBytes(uint8_t* to, Lanes x) {
+  const __m256i low = _mm256_shuffle_epi8(x, _mm256_set1_epi64x(0x0C080400));
+  const __m128i bytes = _mm_unpacklo_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(to), bytes);
+}
+
+// Lanes as float32.
+inline Lanes Floats(Lanes x) { return _mm256_castps_si256(_mm256_cvtepi32_ps(x)); }
+inline Lanes AddFloats(Lanes x, Lanes y) {
+  return _mm256_castps_si256(_mm256_add_ps(_mm256_castsi256_ps(x), _mm256_castsi256_ps(y)));
+}
+inline Lanes MultiplyFloats(Lanes x, Lanes y) {
+  return _mm256_castps_si256(_mm256_mul_ps(_mm256_castsi256_ps(x), _mm256_castsi256_ps(y)));
+}
+
+struct Pairs {  // two words each, looked up together
+  Lanes first, second;
+};
+inline Pairs LookUp(const void* pairs, Lanes at) {
+  const long long* base = static_cast<const long long*>(pairs);
+  const __m256 low = _mm256_castsi256_ps(_mm256_i32gather_epi64(base, _mm256_castsi256_si128(at), 4));
+  const __m256 high = _mm256_castsi256_ps(_mm256_i32gather_epi64(base, _mm256_extracti128_si256(at, 1), 4));
+  // words of the pairs 0 1 4 5 | 2 3 6 7, then in order
+  const Lanes order = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7);
+  const Lanes first = _mm256_castps_si256(_mm256_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0)));
+  const Lanes second = _mm256_castps_si256(_mm256_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1)));
+  return {_mm256_permutevar8x32_epi32(first, order), _mm256_permutevar8x32_epi32(second, order)};
+}
+
+constexpr int kMostHeld = 0;  // too few registers for tables
+template <int bits>
+struct Held;
+
+#endif
+
+constexpr uint32_t kAllLanes = (uint32_t{1} << kLanes) - 1;
+
+// The sampler's functions (evops.connectivity.sampler).
+inline Lanes Mix(Lanes x) {
+  x = Multiply(Xor(x, Right<16>(x)), Set(0x21F0AAAD));
+  x = Multiply(Xor(x, Right<15>(x)), Set(0x735A2D97));
+  return Xor(x, Right<15>(x));
+}
+
+struct Key {
+  Lanes k0, k1;
+};
+
+inline Key Feistel(Lanes a, Lanes b, Lanes t0, Lanes t1) {
+  a = Xor(a, Mix(Add(Add(b, t0), Set(0x243F6A88))));
+  b = Xor(b, Mix(Add(Add(a, t1), Set(0x05A308D3))));
+  a = Xor(a, Mix(Add(Add(b, t0), Set(0x13198A2E))));
+  b = Xor(b, Mix(Add(Add(a, t1), Set(0x03707344))));
+  return {a, b};
+}
+
+constexpr uint32_t kWeyl = 0x61C88647, kTie = 0x243F6A88, kWeight = 0x13198A2E, kLine = 0x7FFFFFFF;
+
+// The word at the counter's value `x` = k0 + i kWeyl.
+inline Lanes Word(Lanes x, Lanes k1) {
+  x = Multiply(Xor(x, Right<16>(x)), Set(0x21F0AAAD));
+  x = Xor(x, k1);
+  x = Multiply(Xor(x, Right<15>(x)), Set(0x735A2D97));
+  x = Multiply(Xor(x, Right<15>(x)), Set(0x31848BAB));
+  return Xor(x, Right<16>(x));
+}
+
+}  // namespace
+}  // namespace evops

@@ -1,0 +1,31 @@
+// Weight laws in lanes: keys of variates, and the look-up in a quantile table (evops.connectivity.sampler).
+#pragma once
+#include "lanes.h"
+
+namespace evops {
+namespace {
+
+// The variates of kLanes lines; a line's post neurons lie at `origin` of what targets count.
+struct VariateKey {
+  VariateKey() = default;
+  VariateKey(Lanes pre, Lanes origin, Lanes t0, Lanes t1) {
+    const Key key = Feistel(pre, Set(kLine), t0, t1);
+    start = Subtract(Add(key.k0, Set(kWeight)), Multiply(origin, Set(kWeyl)));
+    second = key.k1;
+  }
+  Lanes WordOf(Lanes target) const { return Word(Add(start, Multiply(target, Set(kWeyl))), second); }
+  Lanes start, second;
+};
+
+// The variate of a word, as a whole number of the table's unit.
+inline Lanes Variate(Lanes word, const int32_t* quantiles) {
+  const Lanes last_slot = Set(1023), main = Right<22>(word), part = And(Right<12>(word), last_slot);
+  const Mask last = Equal(main, last_slot), tail = Either(last, Equal(main, Zero()));
+  const Lanes in_tail = Add(part, Select(last, Set(2050), Set(1025)));
+  const Lanes share = Select(tail, And(Right<2>(word), last_slot), part);
+  const Pairs knot = LookUp(quantiles, Select(tail, in_tail, main));
+  return Add(knot.first, Right<10>(Multiply(Subtract(knot.second, knot.first), share)));
+}
+
+}  // namespace
+}  // namespace evops

@@ -1,0 +1,128 @@
+// Draws synapses and adds them up in one pass.
+//
+// A synapse is added some draws after it was written down: read back at once it would wait for the store.
+#include <type_traits>
+
+#include "law.h"
+#include "readers.h"
+
+namespace evops {
+namespace {
+
+template <class T, Addend addend>
+class Sums {
+ public:
+  Sums(const Tasks& tasks, const Summation<T>& s) : s_(s), count_(tasks.count) {}
+  ~Sums() { AddUntil(at_); }
+
+  void Begin(const Group& g, int64_t first) {
+    if constexpr (addend == Addend::kOne) return;
+    if constexpr (kWide) {
+      AddUntil(at_);  // they read the values of the group before
+      for (int64_t l = 0; l < kLanes; ++l) {
+        a_of_[l] = first + l < count_ ? s_.a[first + l] : T(0);
+        b_of_[l] = addend == Addend::kVariate && first + l < count_ ? s_.b[first + l] : T(0);
+      }
+      owner_ = Count();
+    } else {
+      a_ = ValuesOf(s_.a, first);
+      if constexpr (addend == Addend::kVariate) b_ = ValuesOf(s_.b, first);
+    }
+    if constexpr (addend == Addend::kVariate) key_ = VariateKey(g.pre, g.origin, g.t0, g.t1);
+    all_ = {a_, b_, key_};
+  }
+  void Focus(int64_t lane) {
+    owner_ = Set(static_cast<uint32_t>(lane));
+    a_ = Spread(all_.a, lane);
+    b_ = Spread(all_.b, lane);
+    key_.start = Spread(all_.key.start, lane);
+    key_.second = Spread(all_.key.second, lane);
+  }
+  static constexpr bool Full(int64_t) { return false; }
+
+  void Put(Lanes target, uint32_t hit) {
+    Store(target_ + at_, Squeeze(target, hit));
+    if constexpr (addend == Addend::kVariate) {
+      const Lanes z = Floats(Variate(key_.WordOf(target), s_.quantiles));
+      Store(value_ + at_, Squeeze(kWide ? z : AddFloats(a_, MultiplyFloats(b_, z)), hit));
+    } else if constexpr (addend == Addend::kValue && !kWide) {
+      Store(value_ + at_, Squeeze(a_, hit));
+    }
+    if constexpr (kWide) Store(owner_at_ + at_, Squeeze(owner_, hit));
+    at_ += __builtin_popcount(hit);
+    if (at_ - done_ >= 2 * kLanes) AddUntil(done_ + kLanes);
+    if (at_ >= kRoom) {
+      AddUntil(at_);
+      at_ = done_ = 0;
+    }
+  }
+
+ private:
+  static constexpr bool kWide = sizeof(T) > 4 && addend != Addend::kOne;  // T does not fit into a lane
+  static constexpr int64_t kRoom = 1024;
+
+  Lanes ValuesOf(const T* values, int64_t first) const {
+    alignas(64) uint32_t bits[kLanes] = {};
+    if constexpr (sizeof(T) == 4)
+      __builtin_memcpy(bits, values + first, sizeof(T) * (count_ - first < kLanes ? count_ - first : kLanes));
+    return Load(bits);
+  }
+  static Lanes Spread(Lanes x, int64_t lane) {
+    alignas(64) uint32_t words[kLanes];
+    Store(words, x);
+    return Set(words[lane]);
+  }
+  static float FloatOf(uint32_t bits) {
+    float x;
+    __builtin_memcpy(&x, &bits, sizeof x);
+    return x;
+  }
+
+  T AddendAt(int64_t k) const {
+    if constexpr (addend == Addend::kOne) return T(1);
+    if constexpr (kWide) {
+      const uint32_t l = owner_at_[k];
+      return addend == Addend::kValue ? a_of_[l] : a_of_[l] + b_of_[l] * static_cast<T>(FloatOf(value_[k]));
+    }
+    T value;
+    __builtin_memcpy(&value, value_ + k, sizeof value < 4 ? sizeof value : 4);
+    return value;
+  }
+  void AddUntil(int64_t end) {
+    for (; done_ < end; ++done_) s_.out[target_[done_]] += AddendAt(done_);
+  }
+
+  const Summation<T> s_;
+  const int64_t count_;
+  int64_t at_ = 0, done_ = 0;
+  Lanes a_ = Zero(), b_ = Zero(), owner_ = Zero();
+  VariateKey key_{};
+  struct {
+    Lanes a, b;
+    VariateKey key;
+  } all_;
+  T a_of_[kWide ? kLanes : 1], b_of_[kWide ? kLanes : 1];
+  alignas(64) uint32_t target_[kRoom + kLanes], value_[addend == Addend::kOne ? 1 : kRoom + kLanes];
+  uint32_t owner_at_[kWide ? kRoom + kLanes : 1];
+};
+
+template <class T, Addend addend>
+void Read(const Tasks& tasks, const Summation<T>& s) {
+  Sums<T, addend> sums(tasks, s);
+  s.dense ? ReadDense(tasks, sums) : ReadGaps(tasks, sums);
+}
+
+template <class T>
+void Sum(const Tasks& tasks, const Summation<T>& s) {
+  if (s.addend == Addend::kOne) return Read<T, Addend::kOne>(tasks, s);
+  if (s.addend == Addend::kValue) return Read<T, Addend::kValue>(tasks, s);
+  if constexpr (std::is_floating_point_v<T>) Read<T, Addend::kVariate>(tasks, s);
+}
+
+}  // namespace
+
+void EVOPS_SYMBOL(sum)(const Tasks& tasks, const Summation<int32_t>& s) { Sum(tasks, s); }
+void EVOPS_SYMBOL(sum)(const Tasks& tasks, const Summation<float>& s) { Sum(tasks, s); }
+void EVOPS_SYMBOL(sum)(const Tasks& tasks, const Summation<double>& s) { Sum(tasks, s); }
+
+}  // namespace evops
