@@ -1,5 +1,7 @@
 // Splits a call over XLA's threads.
 #pragma once
+#include <emmintrin.h>
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -12,8 +14,11 @@
 
 namespace evops {
 
-// Work (synapses) from which a second thread pays.
-constexpr double kWorkOfAThread = 1 << 15;
+// Work (synapses) of a thread for which it pays to wake it: that takes 20 to 40 µs.
+constexpr double kWorkOfAThread = 1 << 16;
+
+// How often the caller looks whether the others are done before it sleeps: about as long as waking takes.
+constexpr int kSpins = 2000;
 
 // Into how many parts to split `work`.
 inline int64_t Parts(const xla::ffi::ThreadPool& pool, double work) {
@@ -43,6 +48,7 @@ void Parallel(xla::ffi::ThreadPool& pool, int64_t parts, const Body& body) {
   };
   for (int64_t helper = 1; helper < parts; ++helper) pool.Schedule([state, work] { work(*state); });
   work(*state);
+  for (int spin = 0; spin < kSpins && state->done.load() < parts; ++spin) _mm_pause();
   std::unique_lock<std::mutex> lock(state->mutex);
   state->finished.wait(lock, [&] { return state->done.load() == parts; });
 }
