@@ -53,22 +53,29 @@ void Parallel(xla::ffi::ThreadPool& pool, int64_t parts, const Body& body) {
   state->finished.wait(lock, [&] { return state->done.load() == parts; });
 }
 
-// Calls body(part, sums) for every part, with sums of its own for each, and adds them up in out[0, n).
-// `out` itself serves the first part. Scratch is kept by the calling thread, and left zero.
-template <class T, class Body>
-void ParallelSums(xla::ffi::ThreadPool& pool, int64_t parts, T* __restrict__ out, int64_t n, const Body& body) {
-  if (parts == 1) return body(0, out);
+// Calls body(part, sums) for every part, with sums of its own for each, adds them up in out[0, n), and calls
+// finish(begin, end) for pieces of it. `out`, which is zero before, itself serves the first part. Scratch is
+// kept by the calling thread, and left zero.
+template <class T, class Body, class Finish>
+void ParallelSums(xla::ffi::ThreadPool& pool, int64_t parts, T* __restrict__ out, int64_t n, const Body& body,
+                  const Finish& finish) {
+  constexpr int64_t kManySums = 1 << 17;  // worth waking a thread again
   static thread_local std::vector<std::vector<T>> scratch;
   if (static_cast<int64_t>(scratch.size()) < parts) scratch.resize(parts);
   for (int64_t part = 1; part < parts; ++part)
     if (static_cast<int64_t>(scratch[part].size()) < n) scratch[part].resize(n, T(0));
   auto& own = scratch;  // the caller's, whichever thread runs the body
   Parallel(pool, parts, [&](int64_t part) { body(part, part == 0 ? out : own[part].data()); });
-  for (int64_t part = 1; part < parts; ++part) {
-    T* __restrict__ sums = own[part].data();
-    for (int64_t j = 0; j < n; ++j) out[j] += sums[j];
-    std::memset(sums, 0, n * sizeof(T));
-  }
+  const int64_t pieces = n < kManySums ? 1 : parts;
+  Parallel(pool, pieces, [&](int64_t piece) {
+    const int64_t begin = n * piece / pieces, end = n * (piece + 1) / pieces;
+    for (int64_t part = 1; part < parts; ++part) {
+      T* __restrict__ sums = own[part].data();
+      for (int64_t j = begin; j < end; ++j) out[j] += sums[j];
+      std::memset(sums + begin, 0, (end - begin) * sizeof(T));
+    }
+    finish(begin, end);
+  });
 }
 
 }  // namespace evops

@@ -65,17 +65,18 @@ void PublishedGather(const T* x, const T* weight, const uint32_t* seed, T* y, co
   }
 }
 
-// Sums of drawn synapses. With one weight for all (kOne) the inputs are summed and weighted at the end,
-// spikes as whole numbers: the result is the same for any number of threads.
+// Sums of drawn synapses. With one weight for all (kOne) the inputs are summed and weighted at the end. Spikes
+// are counted (where the weight has 32 bits in integers, in the result's own memory), so that the result is the
+// same for any number of threads.
 template <class X, class T, bool kOne>
 class Drawn {
  public:
-  using Sum = std::conditional_t<kOne && std::is_same_v<X, uint8_t>, int32_t, T>;
-
   Drawn(const Operands& o, const Shape& s, const Scheme& scheme, Law law, ffi::ThreadPool& pool)
       : x_(static_cast<const X*>(o.x.untyped_data())), weight_(static_cast<const T*>(o.weight.untyped_data())),
         seed_(static_cast<const uint32_t*>(o.seed.untyped_data())), y_(static_cast<T*>(o.y.untyped_data())),
         s_(s), scheme_(scheme), law_(law), table_(TableOf(o.table)), quantiles_(TableOf(o.quantiles)), pool_(pool) {}
+
+  using Sum = std::conditional_t<kOne && std::is_same_v<X, uint8_t> && sizeof(T) == 4, int32_t, T>;
 
   void Scatter() {
     std::vector<int64_t> active;
@@ -88,22 +89,16 @@ class Drawn {
       if (Silent(k) || active.empty()) continue;
       const int64_t count = active.size();
       const int64_t parts = Parts(pool_, count * s_.synapses_per_line);
-      T* out = y_ + k * s_.n_out;
-      Sum* sums;
-      if constexpr (std::is_same_v<Sum, T>) {
-        sums = out;
-      } else {
-        sums = Zeros(s_.n_out);
-      }
-      ParallelSums(pool_, parts, sums, s_.n_out, [&](int64_t part, Sum* own) {
-        const int64_t begin = count * part / parts;
-        ScatterLines(k, row, active.data() + begin, count * (part + 1) / parts - begin, own);
-      });
-      if constexpr (!std::is_same_v<Sum, T>) {
-        TakeWeighted(A(k), sums, out, s_.n_out);
-      } else if (kOne) {
-        for (int64_t j = 0; j < s_.n_out; ++j) out[j] *= A(k);
-      }
+      Sum* sums = reinterpret_cast<Sum*>(y_ + k * s_.n_out);
+      ParallelSums(
+          pool_, parts, sums, s_.n_out,
+          [&](int64_t part, Sum* own) {
+            const int64_t begin = count * part / parts;
+            ScatterLines(k, row, active.data() + begin, count * (part + 1) / parts - begin, own);
+          },
+          [&](int64_t begin, int64_t end) {
+            if (kOne) TakeWeighted(A(k), sums + begin, end - begin);
+          });
     }
   }
 
@@ -122,16 +117,12 @@ class Drawn {
   T A(int64_t k) const { return weight_[k * s_.parameters]; }
   T B(int64_t k) const { return kOne ? T(0) : weight_[k * s_.parameters + 1]; }
   bool Silent(int64_t k) const { return A(k) == T(0) && B(k) == T(0); }
-  T Weighted(int64_t k, Sum sum) const { return kOne ? static_cast<T>(A(k) * static_cast<T>(sum)) : static_cast<T>(sum); }
-  // At least n zeros, which the caller leaves zero (TakeWeighted does); kept by every thread.
-  static Sum* Zeros(int64_t n) {
-    static thread_local std::vector<Sum> zeros;
-    if (static_cast<int64_t>(zeros.size()) < n) zeros.resize(n, Sum(0));
-    return zeros.data();
-  }
-  static void TakeWeighted(T weight, Sum* __restrict__ sums, T* __restrict__ out, int64_t n) {
-    for (int64_t j = 0; j < n; ++j) out[j] = static_cast<T>(weight * static_cast<T>(sums[j]));
-    std::memset(sums, 0, n * sizeof(Sum));
+  // Turns sums into weighted sums, in place.
+  static void TakeWeighted(T weight, Sum* sums, int64_t n) {
+    for (int64_t j = 0; j < n; ++j) {
+      const T weighted = static_cast<T>(weight * static_cast<T>(sums[j]));
+      std::memcpy(sums + j, &weighted, sizeof weighted);
+    }
   }
 
   Line LineOf(int64_t k, int64_t pre, int64_t n) const {
@@ -141,12 +132,12 @@ class Drawn {
   void ScatterLines(int64_t k, const X* row, const int64_t* active, int64_t count, Sum* sums) {
     Draws draws(scheme_, law_, table_, quantiles_);
     constexpr Addend addend =
-        !kOne ? Addend::kVariate : std::is_same_v<Sum, int32_t> && std::is_same_v<X, uint8_t> ? Addend::kOne : Addend::kValue;
+        !kOne ? Addend::kVariate : std::is_same_v<X, uint8_t> ? Addend::kOne : Addend::kValue;
     draws.AddUp<addend>(
         count, [&](int64_t i) { return LineOf(k, active[i], s_.n_out); },
         [&](int64_t i) {
-          const T value = static_cast<T>(row[active[i]]);
-          return kOne ? std::pair<T, T>(value, T(0)) : std::pair<T, T>(A(k) * value, B(k) * value);
+          const Sum value = static_cast<Sum>(row[active[i]]);
+          return kOne ? std::pair<Sum, Sum>(value, Sum(0)) : std::pair<Sum, Sum>(A(k) * value, B(k) * value);
         },
         sums);
   }
@@ -167,7 +158,10 @@ class Drawn {
       }
       for (int64_t l = 0; l < list.lines; ++l) sums[list.line[l]] += part[l];
     });
-    for (int64_t i = begin; i < end; ++i) y_[k * s_.n_out + i] = Weighted(k, sums[i - begin]);
+    for (int64_t i = begin; i < end; ++i) {
+      const T sum = static_cast<T>(sums[i - begin]);
+      y_[k * s_.n_out + i] = kOne ? static_cast<T>(A(k) * sum) : sum;
+    }
   }
 
   const X* x_;
