@@ -15,19 +15,20 @@ from pathlib import Path
 # level name -> LLVM's CPU name
 LEVELS = {"x86_64": "x86-64", "x86_64_v3": "x86-64-v3", "x86_64_v4": "x86-64-v4"}
 # kernels that the bridge has by hand for the levels above the first (kernels/bridge/hand)
-BY_HAND = ("scatter", "draw_gaps", "draw_dense", "variate")
+BY_HAND = ("scatter", "draw_gaps", "draw_dense", "draw_counted", "variate")
 ARGUMENT_BYTES = 16
 
 
 def kernels():
     """Every kernel to build, by name."""
-    from draw import READERS, draw, variate
+    from draw import READERS, delay, draw, sources, variate
     from gather import gather
     from scatter import scatter
     from walk import ELEMENT
 
     every = {f"{make.__name__}_{e}": make(e) for make in (scatter, gather) for e in ELEMENT}
-    return {**every, **{f"draw_{r}": draw(r) for r in READERS}, "variate": variate()}
+    every |= {f"draw_{r}": draw(r) for r in READERS}
+    return every | {f"{make.__name__}": make() for make in (variate, delay, sources)}
 
 
 def taichi_ir(named_kernels, folder: Path):

@@ -11,6 +11,9 @@ from math import pi
 
 import taichi as ti
 from walk import (
+    DELAY,
+    SLOTS,
+    SOURCES,
     TIE,
     WEIGHT,
     array,
@@ -122,6 +125,30 @@ def _subset(j, t0, t1, pre, block, origin, n, scheme: A, table: A, target: A, ow
 
 
 @ti.func
+def _counted(j, t0, t1, pre, block, origin, n, scheme: A, table: A, target: A, owner: A, z: A, at):
+    start, end = table[ti.i32(pre)], table[ti.i32(pre) + 1]
+    k, bits = scheme[2], scheme[3]
+    begin = block * ti.u32(SUBSET_BLOCK)
+    right = bits >> 1
+    left = bits - right
+    k0, k1 = feistel(pre, ti.u32(0), t0, t1)
+    if bits != 0:
+        k0, k1 = feistel(ti.u32(0), ti.u32(SLOTS), t0, t1)
+    for s in range(ti.i32(ti.min(ti.u32(SUBSET_BLOCK), end - start - begin))):
+        i = begin + ti.u32(s)
+        post = i
+        if bits == 0:
+            post = below(word(k0, k1, i), n)
+        else:
+            post = permuted(k0, k1, ti.min(start + i, k * n - ti.u32(1)), left, right)
+            while post >= k * n:
+                post = permuted(k0, k1, post, left, right)
+            post = post % n
+        at = _put(target, owner, at, j, origin, post, ti.u32(0) - ti.u32(1))
+    return at
+
+
+@ti.func
 def _diagonal(j, t0, t1, pre, block, origin, n, scheme: A, table: A, target: A, owner: A, z: A, at):
     if pre < n:
         at = _put(target, owner, at, j, origin, pre, ti.u32(0) - ti.u32(1))
@@ -165,6 +192,7 @@ READERS = {
     "dense": _dense,
     "subset": _subset,
     "diagonal": _diagonal,
+    "counted": _counted,
     "lfsr": _lfsr(0),
     "lfsr_uniform": _lfsr(1),
     "lfsr_normal": _lfsr(2),
@@ -202,15 +230,31 @@ def draw(name: str):
     return kernel
 
 
+@ti.func
+def _variate_word(s, role, t0: A, t1: A, pre: A, shift: A, by_place: A, target: A, owner: A):
+    """Word behind a variate of synapse s of a list; see `variate`."""
+    j = ti.i32(owner[s])
+    counter = target[s]
+    if by_place[0] != 0:
+        counter = ti.u32(s)
+    k0, k1 = variate_key(pre[j], t0[j], t1[j])
+    return word(k0 + ti.u32(role), k1, counter - shift[j])
+
+
 def variate():
-    """Kernel of the variate of every synapse in a list, a whole number: ``z[s]``."""
+    """Kernel of the variate of every synapse in a list, a whole number: ``z[s]``.
+
+    The counter behind it is the synapse's target, or with `by_place` its place in the list, less
+    ``shift`` of its task.
+    """
 
     @ti.kernel
     def kernel(
         t0: array(ti.u32),
         t1: array(ti.u32),
         pre: array(ti.u32),
-        origin: array(ti.u32),
+        shift: array(ti.u32),
+        by_place: array(ti.u32),
         target: array(ti.u32),
         owner: array(ti.u8),
         quantiles: array(ti.i32),
@@ -218,13 +262,49 @@ def variate():
     ):
         ti.loop_config(serialize=True)
         for s in range(target.shape[0]):
-            j = ti.i32(owner[s])
-            post = target[s] - origin[j]
-            k0, k1 = variate_key(pre[j], t0[j], t1[j])
-            w = word(k0 + ti.u32(WEIGHT), k1, post)
+            w = _variate_word(s, WEIGHT, t0, t1, pre, shift, by_place, target, owner)
             at, part = slot(w)
             a = ti.cast(quantiles[ti.i32(at)], ti.u32)
             b = ti.cast(quantiles[ti.i32(at) + 1], ti.u32)
             z[s] = ti.cast(ti.cast(between(a, b, part), ti.i32), ti.f32)
+
+    return kernel
+
+
+def delay():
+    """Kernel of the delay that every synapse in a list draws from an alias table; see `variate`."""
+
+    @ti.kernel
+    def kernel(
+        t0: array(ti.u32),
+        t1: array(ti.u32),
+        pre: array(ti.u32),
+        shift: array(ti.u32),
+        by_place: array(ti.u32),
+        target: array(ti.u32),
+        owner: array(ti.u8),
+        table: array(ti.u32),
+        bits: array(ti.u32),
+        steps: array(ti.u32),
+    ):
+        right = ti.u32(32) - bits[0]
+        ti.loop_config(serialize=True)
+        for s in range(target.shape[0]):
+            w = _variate_word(s, DELAY, t0, t1, pre, shift, by_place, target, owner)
+            steps[s] = look_up(table[ti.i32(w >> right)], w, right)
+
+    return kernel
+
+
+def sources():
+    """Kernel that counts the pre neurons of synapses first … first + count - 1 of a counted rule."""
+
+    @ti.kernel
+    def kernel(key: array(ti.u32), span: array(ti.u32), counts: array(ti.u32)):
+        k0, k1 = feistel(ti.u32(0), ti.u32(SOURCES), key[0], key[1])
+        n = ti.cast(counts.shape[0], ti.u32)
+        ti.loop_config(serialize=True)
+        for s in range(ti.i32(span[1])):
+            counts[ti.i32(below(word(k0, k1, span[0] + ti.u32(s)), n))] += ti.u32(1)
 
     return kernel

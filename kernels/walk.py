@@ -24,7 +24,8 @@ permuted = _sampler.permuted
 variate_key = _sampler.variate_key
 slot = _sampler.slot
 between = _sampler.between
-TIE, WEIGHT = _sampler.TIE, _sampler.WEIGHT
+TIE, WEIGHT, DELAY = _sampler.TIE, _sampler.WEIGHT, _sampler.DELAY
+SOURCES, SLOTS = _sampler.SOURCES, _sampler.SLOTS
 
 # Lanes: how many lines are walked side by side, so that the compiler can use vector registers.
 LANES = 8

@@ -63,10 +63,10 @@ constexpr ffi::DataType TypeOf<float>() { return ffi::DataType::F32; }
 template <>
 constexpr ffi::DataType TypeOf<double>() { return ffi::DataType::F64; }
 
-// What is wrong with a scheme for lines of `shortest` to `longest` post neurons and with its table, or an
-// empty string.
-inline std::string ReadScheme(Integers words, const ffi::AnyBuffer& table, int64_t shortest, int64_t longest,
-                              Scheme* scheme) {
+// What is wrong with a scheme for `lines` lines of `shortest` to `longest` post neurons, of `matrices` matrices,
+// and with its table, one row for all matrices or one for each; or an empty string.
+inline std::string ReadScheme(Integers words, const ffi::AnyBuffer& table, int64_t matrices, int64_t lines,
+                              int64_t shortest, int64_t longest, Scheme* scheme) {
   constexpr int64_t kWord = (int64_t{1} << 32) - 1;
   bool ok = words.size() == 5 && words[1] >= 0 && words[1] <= 1;
   for (size_t i = 0; ok && i < 5; ++i) {
@@ -90,12 +90,20 @@ inline std::string ReadScheme(Integers words, const ffi::AnyBuffer& table, int64
         ok = a <= kMaxElements && c == shortest && c == longest && words[1] == 0 &&
              (b == 0 || (b >= 8 && b <= 31 && a <= c && c <= int64_t{1} << b && (b == 8 || c > int64_t{1} << (b - 1))));
         break;
+      case Scheme::kCounted:
+        // a domain no larger than needed (b bits for a times c slots), or targets by number (b = 0)
+        ok = words[1] == 0 && a >= 1 && a <= kMaxElements && c == shortest && c == longest &&
+             (b == 0 || (b >= 8 && b <= 31 && a * c <= kMaxElements && a * c <= int64_t{1} << b &&
+                         (b == 8 || a * c > int64_t{1} << (b - 1))));
+        break;
       case Scheme::kDiagonal: ok = words[1] == 0 && a == 0 && b == 0 && c == 0; break;
       default: ok = false;
     }
   }
   if (!ok) return "scheme is not (reader, exclude_autapses, and three words of the reader)";
-  return Mismatch("table", table, ffi::DataType::U32, {table_size});
+  const int64_t rows = table.dimensions().size() == 2 && table.dimensions()[0] == matrices ? matrices : 1;
+  if (!scheme->counted()) return Mismatch("table", table, ffi::DataType::U32, {rows, table_size});
+  return Mismatch("table", table, ffi::DataType::U32, {rows, lines + 1});
 }
 
 // What is wrong with a law and its quantiles, or an empty string.
@@ -108,8 +116,19 @@ inline std::string CheckLaw(int64_t law, const ffi::AnyBuffer& quantiles, const 
   return Mismatch("quantiles", quantiles, ffi::DataType::S32, {entries});
 }
 
+// What is wrong with the table of delays, or an empty string.
+inline std::string CheckDelays(int64_t bits, const ffi::AnyBuffer& delays) {
+  if (bits < 0 || bits > 12) return "delay_bits is " + std::to_string(bits) + ", expected 0 to 12";
+  return Mismatch("delays", delays, ffi::DataType::U32, {bits ? int64_t{1} << bits : 0});
+}
+
 inline Draws::Table TableOf(const ffi::AnyBuffer& b) {
   return {b.untyped_data(), static_cast<int64_t>(b.element_count())};
+}
+// The row of matrix k in the tables of a rule.
+inline Draws::Table RowOf(const ffi::AnyBuffer& b, int64_t k) {
+  const int64_t rows = b.dimensions()[0], size = b.dimensions()[1];
+  return {static_cast<const uint32_t*>(b.untyped_data()) + (rows > 1 ? k * size : 0), size};
 }
 
 // Runs body<T>() for the element type T of an array of values.

@@ -13,21 +13,14 @@ namespace evops {
 
 // What `Rule.scheme` gives: reader, whether autapses are left out, three integers of the reader.
 struct Scheme {
-  enum Reader : uint32_t { kLfsr, kGaps, kDense, kSubset, kDiagonal, kReaders };
+  enum Reader : uint32_t { kLfsr, kGaps, kDense, kSubset, kDiagonal, kCounted, kReaders };
   uint32_t words[5];
 
   bool published() const { return words[0] == kLfsr; }
   bool sparse() const { return words[0] == kGaps || words[0] == kDiagonal; }
-  // Blocks of a line of n post neurons.
-  int64_t Blocks(int64_t n) const {
-    switch (words[0]) {
-      case kGaps: return ((n - 1) >> words[2]) + 1;
-      case kDense: return words[3] == 0 && words[4] == 0 ? 0 : ((n - 1) >> words[2]) + 1;
-      case kSubset: return (int64_t{words[2]} + kSubsetBlock - 1) / kSubsetBlock;
-      default: return 1;
-    }
-  }
-  static constexpr int64_t kSubsetBlock = 1024;
+  bool counted() const { return words[0] == kCounted; }
+  // Whether variates belong to the synapses of a line by number, not by post neuron.
+  bool by_index() const { return counted() || (words[0] == kSubset && words[3] == 0); }
 };
 
 // How the weight of a synapse is drawn: not at all, from a quantile table, or in the published stream.
@@ -36,13 +29,15 @@ enum class Law : int64_t { kConstant, kQuantiles, kLfsrUniform, kLfsrNormal, kLa
 struct Line {
   uint32_t t0, t1, pre;
   int64_t origin, n;  // post neurons 0 … n - 1 lie at origin … origin + n - 1
+  uint32_t late = 0;  // slot that a delay of 0 would mean (Delays)
 };
 
-// A list of synapses: target, owner (which of the lines in `line`), and the variate where the law has one.
+// A list of synapses: target, owner (which of the lines in `line`), and variate and delay where they are drawn.
 struct Synapses {
   const uint32_t* target;
   const uint8_t* owner;
   const float* z;
+  const uint32_t* delay;
   int64_t count;
   const int64_t* line;
   int64_t lines;
@@ -50,18 +45,20 @@ struct Synapses {
 
 // Room for a list, kept by every thread: it is not cleared, and a call allocates only to grow it.
 struct Lists {
-  static Lists& Reserve(size_t capacity, bool variates) {
+  static Lists& Reserve(size_t capacity, bool variates, bool delays) {
     static thread_local Lists lists;
     if (lists.capacity < capacity) {
       lists.target.reset(new uint32_t[capacity]);
       lists.owner.reset(new uint8_t[capacity]);
       lists.z.reset();
+      lists.delay.reset();
       lists.capacity = capacity;
     }
     if (variates && !lists.z) lists.z.reset(new float[lists.capacity]);
+    if (delays && !lists.delay) lists.delay.reset(new uint32_t[lists.capacity]);
     return lists;
   }
-  std::unique_ptr<uint32_t[]> target;
+  std::unique_ptr<uint32_t[]> target, delay;
   std::unique_ptr<uint8_t[]> owner;
   std::unique_ptr<float[]> z;
   size_t capacity = 0;
@@ -76,26 +73,30 @@ class Draws {
     int64_t size;
   };
 
-  Draws(const Scheme& scheme, Law law, Table table, Table quantiles)
-      : scheme_(scheme), law_(law), table_(table), quantiles_(quantiles), draw_(Reader(scheme, law)) {}
+  Draws(const Scheme& scheme, Law law, Table table, Table quantiles, Delays delays = {})
+      : scheme_(scheme), law_(law), table_(table), quantiles_(quantiles), delays_(delays),
+        draw_(Reader(scheme, law)) {}
 
-  // Adds to `out` at every synapse of lines [0, count): 1, or what value(i) = {a, b} says for line i.
+  // Adds to `out` at every synapse of lines [0, count): 1, or what value(i) = {a, b} says for line i. With
+  // delays (not for ones), `out` is their ring.
   template <Addend addend, class T, class LineOf, class ValueOf>
   void AddUp(int64_t count, LineOf line, ValueOf value, T* out) {
     const auto sum = Element<T>::Sum();
     const bool by_hand = sum && (law_ == Law::kConstant || std::is_floating_point_v<T>) &&
-                         (scheme_.words[0] == Scheme::kGaps || scheme_.words[0] == Scheme::kDense);
+                         (scheme_.words[0] == Scheme::kGaps || scheme_.words[0] == Scheme::kDense ||
+                          scheme_.words[0] == Scheme::kCounted);
     const auto values = [&](T* a, T* b, const int64_t* lines, int64_t tasks) {
       if constexpr (addend != Addend::kOne)
         for (int64_t j = 0; j < tasks; ++j) std::tie(a[j], b[j]) = std::pair<T, T>(value(lines[j]));
     };
     T a[kMaxTasks], b[kMaxTasks];
+    delays_.late = late_;
     if (by_hand) {
       ForEachList(count, line, kMaxTasks, [&](int64_t) {
         values(a, b, line_, tasks_);
-        sum({t0_, t1_, pre_, block_, origin_, n_, tasks_, scheme_.words, static_cast<const uint32_t*>(table_.data)},
-            {out, a, b, static_cast<const int32_t*>(quantiles_.data), addend,
-             scheme_.words[0] == Scheme::kDense});
+        sum({t0_, t1_, pre_, block_, origin_, n_, tasks_, scheme_.words,
+             static_cast<const uint32_t*>(table_.data), ReaderByHand()},
+            {out, a, b, static_cast<const int32_t*>(quantiles_.data), addend, delays_});
       });
       return;
     }
@@ -103,9 +104,14 @@ class Draws {
       values(a, b, list.line, list.lines);
       for (int64_t j = 0; j < list.count; ++j) {
         const uint8_t l = list.owner[j];
-        if constexpr (addend == Addend::kOne) ++out[list.target[j]];
-        if constexpr (addend == Addend::kValue) out[list.target[j]] += a[l];
-        if constexpr (addend == Addend::kVariate) out[list.target[j]] += a[l] + b[l] * static_cast<T>(list.z[j]);
+        size_t at = list.target[j];
+        if (list.delay) {
+          const uint32_t slot = late_[l] + std::min(list.delay[j], delays_.slots - 1);
+          at += size_t{slot < delays_.slots ? slot : slot - delays_.slots} * delays_.width;
+        }
+        if constexpr (addend == Addend::kOne) ++out[at];
+        if constexpr (addend == Addend::kValue) out[at] += a[l];
+        if constexpr (addend == Addend::kVariate) out[at] += a[l] + b[l] * static_cast<T>(list.z[j]);
       }
     });
   }
@@ -134,11 +140,35 @@ class Draws {
       case Scheme::kDense: return k.draw_dense;
       case Scheme::kSubset: return k.draw_subset;
       case Scheme::kDiagonal: return k.draw_diagonal;
+      case Scheme::kCounted: return k.draw_counted;
       default: return k.draw_lfsr;
     }
   }
 
-  int64_t BlocksOf(const Line& line) const { return line.n > 0 ? scheme_.Blocks(line.n) : 0; }
+  Tasks::Reader ReaderByHand() const {
+    return scheme_.words[0] == Scheme::kDense ? Tasks::kDense : scheme_.counted() ? Tasks::kCounted : Tasks::kGaps;
+  }
+
+  // Synapses of a line whose number is known before they are drawn.
+  int64_t CountOf(uint32_t pre) const {
+    if (!scheme_.counted()) return scheme_.words[2];
+    const uint32_t* starts = static_cast<const uint32_t*>(table_.data) + pre;
+    return starts[1] > starts[0] ? starts[1] - starts[0] : 0;
+  }
+
+  int64_t BlocksOf(const Line& line) const {
+    if (line.n <= 0) return 0;
+    const uint32_t* words = scheme_.words;
+    switch (words[0]) {
+      case Scheme::kDense:
+        if (words[3] == 0 && words[4] == 0) return 0;
+        [[fallthrough]];
+      case Scheme::kGaps: return ((line.n - 1) >> words[2]) + 1;
+      case Scheme::kSubset:
+      case Scheme::kCounted: return (CountOf(line.pre) + kCountedBlock - 1) / kCountedBlock;
+      default: return 1;
+    }
+  }
 
   void Put(const Line& l, int64_t block, int64_t i) {
     t0_[tasks_] = l.t0;
@@ -147,6 +177,7 @@ class Draws {
     block_[tasks_] = static_cast<uint32_t>(block);
     origin_[tasks_] = static_cast<uint32_t>(l.origin);
     n_[tasks_] = static_cast<uint32_t>(l.n);
+    late_[tasks_] = l.late;
     line_[tasks_++] = i;
   }
 
@@ -158,7 +189,7 @@ class Draws {
     const auto pad_and_flush = [&] {
       if (tasks_ == 0) return;
       for (int64_t j = tasks_; j % kGroup != 0; ++j)  // kernels may read whole groups
-        t0_[j] = t1_[j] = pre_[j] = block_[j] = origin_[j] = n_[j] = 0;
+        t0_[j] = t1_[j] = pre_[j] = block_[j] = origin_[j] = n_[j] = late_[j] = 0;
       flush(n);
       tasks_ = 0;
     };
@@ -181,26 +212,54 @@ class Draws {
 
   template <class Consume>
   void Draw(size_t capacity, Consume consume) {
-    Lists& lists = Lists::Reserve(capacity, law_ != Law::kConstant);
+    const bool delayed = delays_.table != nullptr;
+    Lists& lists = Lists::Reserve(capacity, law_ != Law::kConstant, delayed);
     int32_t produced = 0;
     Call(draw_, Array(t0_, tasks_), Array(t1_, tasks_), Array(pre_, tasks_), Array(block_, tasks_),
          Array(origin_, tasks_), Array(n_, tasks_), Array(scheme_.words, 5),
          Array(table_.data, table_.size), Array(lists.target.get(), capacity),
          Array(lists.owner.get(), capacity), Array(lists.z.get(), lists.z ? lists.capacity : 0), Array(&produced, 1));
-    if (law_ == Law::kQuantiles)
-      Call(ActiveKernels().variate, Array(t0_, tasks_), Array(t1_, tasks_), Array(pre_, tasks_),
-           Array(origin_, tasks_), Array(lists.target.get(), produced), Array(lists.owner.get(), produced),
-           Array(quantiles_.data, quantiles_.size), Array(lists.z.get(), produced));
-    consume(Synapses{lists.target.get(), lists.owner.get(), lists.z.get(), produced, line_, tasks_});
+    if (law_ == Law::kQuantiles || delayed) {
+      uint32_t shift[kMaxTasks];
+      Shift(shift);
+      const uint32_t by_place = scheme_.by_index();
+      const auto draw = [&](Kernel kernel, auto... rest) {
+        Call(kernel, Array(t0_, tasks_), Array(t1_, tasks_), Array(pre_, tasks_), Array(shift, tasks_),
+             Array(&by_place, 1), Array(lists.target.get(), produced), Array(lists.owner.get(), produced), rest...);
+      };
+      if (law_ == Law::kQuantiles)
+        draw(ActiveKernels().variate, Array(quantiles_.data, quantiles_.size), Array(lists.z.get(), produced));
+      if (delayed)
+        draw(ActiveKernels().delay, Array(delays_.table, int64_t{1} << delays_.bits), Array(&delays_.bits, 1),
+             Array(lists.delay.get(), produced));
+    }
+    consume(Synapses{lists.target.get(), lists.owner.get(), lists.z.get(), delayed ? lists.delay.get() : nullptr,
+                     produced, line_, tasks_});
+  }
+
+  // What to take off the targets of each task, or off places in the list, to have the counters of variates:
+  // numbered synapses stand in the list one after another.
+  void Shift(uint32_t* shift) const {
+    uint32_t place = 0;
+    for (int64_t j = 0; j < kMaxTasks; ++j) {
+      shift[j] = 0;
+      if (j >= tasks_) continue;
+      shift[j] = origin_[j];
+      if (!scheme_.by_index()) continue;
+      const int64_t begin = block_[j] * kCountedBlock;
+      shift[j] = place - static_cast<uint32_t>(begin);
+      place += static_cast<uint32_t>(std::min(kCountedBlock, CountOf(pre_[j]) - begin));
+    }
   }
 
   Scheme scheme_;
   Law law_;
   Table table_, quantiles_;
+  Delays delays_;
   Kernel draw_;
   int64_t tasks_ = 0, line_[kMaxTasks];
   uint32_t t0_[kMaxTasks], t1_[kMaxTasks], pre_[kMaxTasks], block_[kMaxTasks], origin_[kMaxTasks],
-      n_[kMaxTasks];
+      n_[kMaxTasks], late_[kMaxTasks];
 };
 
 }  // namespace evops

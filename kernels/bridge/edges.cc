@@ -1,4 +1,5 @@
-// evops_edges: all synapses of a projection, line after line, for the conversion to stored form.
+// evops_edges: all synapses of a projection, line after line, for the conversion to stored form; and
+// evops_line_starts, which counts synapses out among the lines.
 #include "check.h"
 #include <vector>
 
@@ -8,26 +9,33 @@ namespace evops {
 namespace {
 
 ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table, ffi::AnyBuffer quantiles,
-                 ffi::AnyBuffer indptr, ffi::Result<ffi::AnyBuffer> post, ffi::Result<ffi::AnyBuffer> z,
-                 int64_t n_post, int64_t, int64_t law, int64_t, Integers scheme_words) {
+                 ffi::AnyBuffer delays, ffi::AnyBuffer indptr, ffi::Result<ffi::AnyBuffer> post,
+                 ffi::Result<ffi::AnyBuffer> z, ffi::Result<ffi::AnyBuffer> drawn, int64_t n_post, int64_t law,
+                 int64_t delay_bits, Integers scheme_words) {
   constexpr const char* kOp = "evops_edges";
   Scheme scheme;
   if (n_post < 1 || n_post > kMaxElements) return Invalid(kOp, "n_post is " + std::to_string(n_post));
-  std::string bad = ReadScheme(scheme_words, table, n_post, n_post, &scheme);
-  if (bad.empty()) bad = CheckLaw(law, quantiles, scheme);
   if (indptr.dimensions().size() != 1 || indptr.dimensions()[0] < 1)
     return Invalid(kOp, "indptr is " + Describe(indptr) + ", expected int32[n_pre + 1]");
-  const int64_t n_pre = indptr.dimensions()[0] - 1, synapses = static_cast<int64_t>(post->element_count());
+  const int64_t n_pre = indptr.dimensions()[0] - 1;
+  std::string bad = ReadScheme(scheme_words, table, 1, n_pre, n_post, n_post, &scheme);
+  if (bad.empty()) bad = CheckLaw(law, quantiles, scheme);
+  if (bad.empty()) bad = CheckDelays(delay_bits, delays);
+  const int64_t synapses = static_cast<int64_t>(post->element_count());
   for (const std::string& wrong :
        {bad, Mismatch("key", key, ffi::DataType::U32, {2}),
         Mismatch("indptr", indptr, ffi::DataType::S32, {n_pre + 1}),
         Mismatch("post", *post, ffi::DataType::S32, {synapses}),
-        Mismatch("z", *z, ffi::DataType::F32, {law == 0 ? 0 : synapses})})
+        Mismatch("z", *z, ffi::DataType::F32, {law == 0 ? 0 : synapses}),
+        Mismatch("drawn", *drawn, ffi::DataType::S32, {delay_bits == 0 ? 0 : synapses})})
     if (!wrong.empty()) return Invalid(kOp, wrong);
   const int32_t* start = static_cast<const int32_t*>(indptr.untyped_data());
   const uint32_t* words = static_cast<const uint32_t*>(key.untyped_data());
   int32_t* posts = static_cast<int32_t*>(post->untyped_data());
   float* zs = static_cast<float*>(z->untyped_data());
+  int32_t* steps = static_cast<int32_t*>(drawn->untyped_data());
+  const Delays table_of_delays{delay_bits ? static_cast<const uint32_t*>(delays.untyped_data()) : nullptr,
+                               static_cast<uint32_t>(delay_bits)};
   for (int64_t i = 0; i <= n_pre; ++i)
     if (start[i] < (i ? start[i - 1] : 0) || start[i] > synapses || (i == 0 && start[i] != 0) ||
         (i == n_pre && start[i] != synapses))
@@ -37,7 +45,7 @@ ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table,
   Parallel(pool, parts, [&](int64_t part) {
     const int64_t begin = n_pre * part / parts, end = n_pre * (part + 1) / parts;
     std::vector<int32_t> at(start + begin, start + end);
-    Draws draws(scheme, static_cast<Law>(law), TableOf(table), TableOf(quantiles));
+    Draws draws(scheme, static_cast<Law>(law), RowOf(table, 0), TableOf(quantiles), table_of_delays);
     const auto line = [&](int64_t i) {
       return Line{words[0], words[1], static_cast<uint32_t>(begin + i), 0, n_post};
     };
@@ -52,6 +60,7 @@ ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table,
         ++at[i];
         posts[place] = static_cast<int32_t>(list.target[k]);
         if (law != 0) zs[place] = list.z[k];
+        if (list.delay) steps[place] = static_cast<int32_t>(list.delay[k]);
       }
     });
     for (int64_t i = begin; i < end; ++i)
@@ -61,9 +70,42 @@ ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table,
   return ffi::Error::Success();
 }
 
+// evops_line_starts: how many of the synapses of a counted rule each pre neuron has, as running sums.
+ffi::Error LineStarts(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::Result<ffi::AnyBuffer> starts, int64_t total) {
+  constexpr const char* kOp = "evops_line_starts";
+  if (starts->dimensions().size() != 1 || starts->dimensions()[0] < 2 || starts->dimensions()[0] > kMaxElements)
+    return Invalid(kOp, "the result is " + Describe(*starts) + ", expected uint32[n_pre + 1]");
+  const int64_t n = starts->dimensions()[0] - 1;
+  for (const std::string& wrong : {Mismatch("key", key, ffi::DataType::U32, {2}),
+                                   Mismatch("starts", *starts, ffi::DataType::U32, {n + 1})})
+    if (!wrong.empty()) return Invalid(kOp, wrong);
+  if (total < 0 || total > kMaxElements) return Invalid(kOp, "total is " + std::to_string(total));
+  uint32_t* sums = static_cast<uint32_t*>(starts->untyped_data());
+  const int64_t parts = Parts(pool, static_cast<double>(total));
+  std::vector<std::vector<uint32_t>> counts(parts);
+  Parallel(pool, parts, [&](int64_t part) {
+    counts[part].resize(n);
+    const int64_t begin = total * part / parts, end = total * (part + 1) / parts;
+    const uint32_t span[] = {static_cast<uint32_t>(begin), static_cast<uint32_t>(end - begin)};
+    Call(ActiveKernels().sources, Array(key.untyped_data(), 2), Array(span, 2), Array(counts[part].data(), n));
+  });
+  sums[0] = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    sums[i + 1] = sums[i];
+    for (const auto& own : counts) sums[i + 1] += own[i];
+  }
+  return ffi::Error::Success();
+}
+
 }  // namespace
 }  // namespace evops
 
+XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_line_starts, evops::LineStarts,
+                              evops::ffi::Ffi::Bind()
+                                  .Ctx<evops::ffi::ThreadPool>()
+                                  .Arg<evops::ffi::AnyBuffer>()
+                                  .Ret<evops::ffi::AnyBuffer>()
+                                  .Attr<int64_t>("total"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_edges, evops::Edges,
                               evops::ffi::Ffi::Bind()
                                   .Ctx<evops::ffi::ThreadPool>()
@@ -71,10 +113,11 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_edges, evops::Edges,
                                   .Arg<evops::ffi::AnyBuffer>()
                                   .Arg<evops::ffi::AnyBuffer>()
                                   .Arg<evops::ffi::AnyBuffer>()
+                                  .Arg<evops::ffi::AnyBuffer>()
+                                  .Ret<evops::ffi::AnyBuffer>()
                                   .Ret<evops::ffi::AnyBuffer>()
                                   .Ret<evops::ffi::AnyBuffer>()
                                   .Attr<int64_t>("n_post")
-                                  .Attr<int64_t>("repeat")
                                   .Attr<int64_t>("law")
-                                  .Attr<int64_t>("synapses_per_line")
+                                  .Attr<int64_t>("delay_bits")
                                   .Attr<evops::Integers>("scheme"));

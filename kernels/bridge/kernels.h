@@ -20,6 +20,19 @@ struct Tasks {
   const uint32_t *t0, *t1, *pre, *block, *origin, *n;
   int64_t count;
   const uint32_t *scheme, *table;
+  enum Reader { kGaps, kDense, kCounted } reader;
+};
+
+// Synapses of a block of a counted line.
+constexpr int64_t kCountedBlock = 1024;
+
+// Delays of synapses, and the ring of slots of `width` sums that they choose from: a synapse goes to slot
+// (late + delay) mod slots, `late` < slots being that of its task and the delay drawn from an alias table of
+// 2**bits outcomes.
+struct Delays {
+  const uint32_t* table = nullptr;
+  uint32_t bits = 0, slots = 0, width = 0;
+  const uint32_t* late = nullptr;
 };
 
 // What a synapse adds to the sum of its target: 1, the value a of its line, or a + b z with a variate z.
@@ -32,7 +45,7 @@ struct Summation {
   const T *a, *b;
   const int32_t* quantiles;
   Addend addend;
-  bool dense;
+  Delays delays;
 };
 
 // One kernel of each name, all of one instruction-set level. Where sums are not null they add up what the

@@ -18,7 +18,7 @@ class Lines {
   ~Lines() { Flush(); }
 
   // The caller has checked that [base, base + n) lies inside `out`.
-  void Add(const uint32_t* seed, int64_t index, int64_t base, int64_t n, T value) {
+  void Add(const uint32_t* seed, int64_t index, int64_t base, int64_t n, T value, T = T(0), uint32_t = 0) {
     if (n == 0) return;  // the kernel touches out[base] of every line
     seed_[count_] = seed[0];
     index_[count_] = static_cast<uint32_t>(index);
@@ -51,23 +51,23 @@ class Lines {
   T value_[kCapacity];
 };
 
-// The same for readers of the exact sampler: value is added at every synapse of the line.
-template <class T>
+// The same for readers of the exact sampler: a + b z is added at every synapse of the line. With delays that
+// are drawn, `out` is their ring and a line begins in its first slot, `late` slots before where it would arrive.
+template <class T, Addend addend>
 class DrawnLines {
  public:
-  DrawnLines(const Scheme& scheme, Draws::Table table, T* out)
-      : draws_(scheme, Law::kConstant, table, {nullptr, 0}), out_(out) {}
+  DrawnLines(const Draws& draws, T* out) : draws_(draws), out_(out) {}
   ~DrawnLines() { Flush(); }
 
-  void Add(const uint32_t* seed, int64_t index, int64_t base, int64_t n, T value) {
-    line_[count_] = {seed[0], seed[1], static_cast<uint32_t>(index), base, n};
-    value_[count_] = value;
+  void Add(const uint32_t* seed, int64_t index, int64_t base, int64_t n, T a, T b, uint32_t late) {
+    line_[count_] = {seed[0], seed[1], static_cast<uint32_t>(index), base, n, late};
+    value_[count_] = {a, b};
     if (++count_ == kCapacity) Flush();
   }
 
   void Flush() {
-    draws_.template AddUp<Addend::kValue>(
-        count_, [&](int64_t i) { return line_[i]; }, [&](int64_t i) { return std::pair(value_[i], T(0)); }, out_);
+    draws_.template AddUp<addend>(
+        count_, [&](int64_t i) { return line_[i]; }, [&](int64_t i) { return value_[i]; }, out_);
     count_ = 0;
   }
 
@@ -77,7 +77,7 @@ class DrawnLines {
   T* out_;
   int64_t count_ = 0;
   Line line_[kCapacity];
-  T value_[kCapacity];
+  std::pair<T, T> value_[kCapacity];
 };
 
 // (x86-64 has no instruction for it; the library's function costs a call)

@@ -74,7 +74,7 @@ class Drawn {
   Drawn(const Operands& o, const Shape& s, const Scheme& scheme, Law law, ffi::ThreadPool& pool)
       : x_(static_cast<const X*>(o.x.untyped_data())), weight_(static_cast<const T*>(o.weight.untyped_data())),
         seed_(static_cast<const uint32_t*>(o.seed.untyped_data())), y_(static_cast<T*>(o.y.untyped_data())),
-        s_(s), scheme_(scheme), law_(law), table_(TableOf(o.table)), quantiles_(TableOf(o.quantiles)), pool_(pool) {}
+        s_(s), scheme_(scheme), law_(law), table_(o.table), quantiles_(TableOf(o.quantiles)), pool_(pool) {}
 
   using Sum = std::conditional_t<kOne && std::is_same_v<X, uint8_t> && sizeof(T) == 4, int32_t, T>;
 
@@ -130,7 +130,7 @@ class Drawn {
   }
 
   void ScatterLines(int64_t k, const X* row, const int64_t* active, int64_t count, Sum* sums) {
-    Draws draws(scheme_, law_, table_, quantiles_);
+    Draws draws(scheme_, law_, RowOf(table_, k), quantiles_);
     constexpr Addend addend =
         !kOne ? Addend::kVariate : std::is_same_v<X, uint8_t> ? Addend::kOne : Addend::kValue;
     draws.AddUp<addend>(
@@ -145,7 +145,7 @@ class Drawn {
   void GatherLines(int64_t k, int64_t begin, int64_t end) {
     const X* row = Row(k);
     std::vector<Sum> sums(end - begin, Sum(0));
-    Draws draws(scheme_, law_, table_, quantiles_);
+    Draws draws(scheme_, law_, RowOf(table_, k), quantiles_);
     draws.Run(end - begin, [&](int64_t i) { return LineOf(k, begin + i, s_.n_x); }, [&](const Synapses& list) {
       Sum part[Draws::kMaxTasks] = {};
       for (int64_t j = 0; j < list.count; ++j) {
@@ -171,7 +171,8 @@ class Drawn {
   Shape s_;
   Scheme scheme_;
   Law law_;
-  Draws::Table table_, quantiles_;
+  ffi::AnyBuffer table_;
+  Draws::Table quantiles_;
   ffi::ThreadPool& pool_;
 };
 
@@ -199,7 +200,8 @@ ffi::Error Product(const char* op, bool gather, ffi::ThreadPool& pool, const Ope
   Scheme scheme;
   std::string bad = CheckShape(o, repeat, static_cast<Law>(law), &s);
   const int64_t n_post = gather ? s.n_x : s.n_out;
-  if (bad.empty()) bad = ReadScheme(scheme_words, o.table, n_post, n_post, &scheme);
+  if (bad.empty())
+    bad = ReadScheme(scheme_words, o.table, s.instances, gather ? s.n_out : s.n_x, n_post, n_post, &scheme);
   if (bad.empty()) bad = CheckLaw(law, o.quantiles, scheme);
   if (!bad.empty()) return Invalid(op, bad);
   s.synapses_per_line = static_cast<double>(std::max<int64_t>(synapses_per_line, 0));

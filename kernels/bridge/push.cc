@@ -4,7 +4,8 @@
 // The ring is [slots, n_post]; a spike of pre neuron i at `step` with delay d is added to slot
 // (step + d) mod slots. Pre neurons and post neurons come in blocks; every pair (s, t) of blocks has
 // its own weight and random stream, and pairs of zero weight are skipped. Delays are one per pair
-// [S, T], or one per pre neuron and delay column [n_pre, C], where block t reads column delay_column[t].
+// [S, T], or one per pre neuron and delay column [n_pre, C], where block t reads column delay_column[t]; every
+// synapse may add what it draws from a table.
 #include "check.h"
 
 namespace evops {
@@ -27,29 +28,36 @@ struct Plan {
   int64_t slots, n_pre, n_post, columns, step;
   const int32_t* delay;
   Scheme scheme;
+  Law law;
+  Delays drawn;
+
+  int64_t parameters() const { return law == Law::kConstant ? 1 : 2; }
 };
 
 template <class X, class T, class Sink>
 ffi::Error PushSpikes(const X* x, const T* weight, const uint32_t* seed, const Plan& p, Sink& lines) {
   const size_t targets = p.post.count();
+  const int64_t parameters = p.parameters();
   int64_t bad_delay = 0, bad_neuron = -1;
   for (size_t s = 0; s < p.pre.count(); ++s) {
-    const T* w = weight + s * targets;
+    const T* w = weight + s * targets * parameters;
     const int64_t first = p.pre.offset[s];
     ForEachNonzero(x + first, p.pre.size[s], [&](int64_t i) {
       const int32_t* delay = p.delay_column.size() ? p.delay + (first + i) * p.columns
                                                    : p.delay + s * targets;
+      const T value = static_cast<T>(x[first + i]);
       for (size_t t = 0; t < targets; ++t) {
-        if (w[t] == T(0)) continue;
+        const T a = w[t * parameters], b = parameters == 2 ? w[t * parameters + 1] : T(0);
+        if (a == T(0) && b == T(0)) continue;
         const int64_t d = delay[p.delay_column.size() ? p.delay_column[t] : t];
         if (d < 0 || d >= p.slots) {
           bad_delay = d;
           bad_neuron = first + i;
           continue;
         }
-        const int64_t base = (p.step + d) % p.slots * p.n_post + p.post.offset[t];
-        lines.Add(seed + 2 * (s * targets + t), i, base, p.post.size[t],
-                  static_cast<T>(w[t] * static_cast<T>(x[first + i])));
+        const int64_t slot = (p.step + d) % p.slots, base = p.drawn.table ? 0 : slot * p.n_post;
+        lines.Add(seed + 2 * (s * targets + t), i, base + p.post.offset[t], p.post.size[t],
+                  static_cast<T>(a * value), static_cast<T>(b * value), static_cast<uint32_t>(slot));
       }
     });
   }
@@ -61,25 +69,32 @@ ffi::Error PushSpikes(const X* x, const T* weight, const uint32_t* seed, const P
 }
 
 template <class X, class T>
-ffi::Error PushAny(const X* x, const T* weight, const uint32_t* seed, T* ring, const Plan& p, Draws::Table table) {
+ffi::Error PushAny(const X* x, const T* weight, const uint32_t* seed, T* ring, const Plan& p, Draws::Table table,
+                   Draws::Table quantiles) {
   if (p.scheme.published()) {
     Lines<T> lines(p.scheme, ring, p.slots * p.n_post);
     return PushSpikes(x, weight, seed, p, lines);
   }
-  DrawnLines<T> lines(p.scheme, table, ring);
+  const Draws draws(p.scheme, p.law, table, quantiles, p.drawn);
+  if (p.law == Law::kConstant) {
+    DrawnLines<T, Addend::kValue> lines(draws, ring);
+    return PushSpikes(x, weight, seed, p, lines);
+  }
+  DrawnLines<T, Addend::kVariate> lines(draws, ring);
   return PushSpikes(x, weight, seed, p, lines);
 }
 
 ffi::Error Push(ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
-                ffi::AnyBuffer delay, ffi::AnyBuffer step, ffi::AnyBuffer table, ffi::Result<ffi::AnyBuffer> out,
-                Integers pre_offset, Integers pre_size, Integers post_offset, Integers post_size,
-                Integers delay_column, Integers scheme_words) {
+                ffi::AnyBuffer delay, ffi::AnyBuffer step, ffi::AnyBuffer table, ffi::AnyBuffer quantiles,
+                ffi::AnyBuffer delays, ffi::Result<ffi::AnyBuffer> out, Integers pre_offset, Integers pre_size,
+                Integers post_offset, Integers post_size, Integers delay_column, int64_t law, int64_t delay_bits,
+                Integers scheme_words) {
   constexpr const char* kOp = "evops_push";
   if (ring.dimensions().size() != 2 || x.dimensions().size() != 1 || delay.dimensions().size() != 2)
     return Invalid(kOp, "ring is " + Describe(ring) + ", x " + Describe(x) + ", delay " +
                             Describe(delay) + ", expected ranks 2, 1 and 2");
   Plan p{{pre_offset, pre_size}, {post_offset, post_size}, delay_column, ring.dimensions()[0],
-         x.dimensions()[0], ring.dimensions()[1], delay.dimensions()[1], 0, nullptr, {}};
+         x.dimensions()[0], ring.dimensions()[1], delay.dimensions()[1], 0, nullptr, {}, static_cast<Law>(law), {}};
   const auto type = ring.element_type();
   const int64_t sources = p.pre.count(), targets = p.post.count();
   const bool per_neuron = delay_column.size() > 0;
@@ -87,7 +102,7 @@ ffi::Error Push(ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ff
   const int64_t delay_columns = per_neuron ? p.columns : targets;
   for (const std::string& bad :
        {Mismatch("result", *out, type, {p.slots, p.n_post}),
-        Mismatch("weight", weight, type, {sources, targets}),
+        Mismatch("weight", weight, type, {sources, targets, p.parameters()}),
         Mismatch("seed", seed, ffi::DataType::U32, {sources, targets, 2}),
         Mismatch("delay", delay, ffi::DataType::S32, {delay_rows, delay_columns}),
         Mismatch("step", step, ffi::DataType::S32, {})})
@@ -102,10 +117,20 @@ ffi::Error Push(ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ff
   }
   if (p.slots < 1 || p.n_pre > kMaxElements || p.n_post > kMaxElements / p.slots)
     return Invalid(kOp, "ring is " + Describe(ring) + ", expected 1 to 2147483647 elements");
-  int64_t shortest = p.n_post;
-  for (int64_t size : post_size) shortest = std::min(shortest, size);
-  const std::string bad = ReadScheme(scheme_words, table, shortest, p.n_post, &p.scheme);
+  int64_t shortest = p.n_post, longest = 0, lines = 0;
+  for (int64_t size : post_size) shortest = std::min(shortest, size), longest = std::max(longest, size);
+  for (int64_t size : pre_size) lines = std::max(lines, size);
+  std::string bad = ReadScheme(scheme_words, table, 1, lines, shortest, longest, &p.scheme);
+  if (bad.empty()) bad = CheckLaw(law, quantiles, p.scheme);
+  if (bad.empty()) bad = CheckDelays(delay_bits, delays);
+  if (bad.empty() && p.scheme.counted() && sources * targets != 1)
+    bad = "counted rules are pushed one pair at a time";
+  if (bad.empty() && p.scheme.published() && (law != 0 || delay_bits != 0))
+    bad = "the published scheme has neither varied weights nor drawn delays here";
   if (!bad.empty()) return Invalid(kOp, bad);
+  if (delay_bits)
+    p.drawn = {static_cast<const uint32_t*>(delays.untyped_data()), static_cast<uint32_t>(delay_bits),
+               static_cast<uint32_t>(p.slots), static_cast<uint32_t>(p.n_post)};
   p.step = *static_cast<const int32_t*>(step.untyped_data());
   if (p.step < 0) return Invalid(kOp, "step is " + std::to_string(p.step) + ", expected >= 0");
   p.delay = static_cast<const int32_t*>(delay.untyped_data());
@@ -117,9 +142,11 @@ ffi::Error Push(ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ff
     const T* w = static_cast<const T*>(weight.untyped_data());
     const uint32_t* seeds = static_cast<const uint32_t*>(seed.untyped_data());
     if (x.element_type() == ffi::DataType::PRED)
-      return PushAny(static_cast<const uint8_t*>(x.untyped_data()), w, seeds, sums, p, TableOf(table));
+      return PushAny(static_cast<const uint8_t*>(x.untyped_data()), w, seeds, sums, p, RowOf(table, 0),
+                     TableOf(quantiles));
     if (x.element_type() == type)
-      return PushAny(static_cast<const T*>(x.untyped_data()), w, seeds, sums, p, TableOf(table));
+      return PushAny(static_cast<const T*>(x.untyped_data()), w, seeds, sums, p, RowOf(table, 0),
+                     TableOf(quantiles));
     return Invalid(kOp, "x is " + Describe(x) + ", expected bool or " + Name(type));
   });
 }
@@ -163,10 +190,14 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_push, evops::Push,
                                   .Arg<evops::ffi::AnyBuffer>()
                                   .Arg<evops::ffi::AnyBuffer>()
                                   .Arg<evops::ffi::AnyBuffer>()
+                                  .Arg<evops::ffi::AnyBuffer>()
+                                  .Arg<evops::ffi::AnyBuffer>()
                                   .Ret<evops::ffi::AnyBuffer>()
                                   .Attr<evops::Integers>("pre_offset")
                                   .Attr<evops::Integers>("pre_size")
                                   .Attr<evops::Integers>("post_offset")
                                   .Attr<evops::Integers>("post_size")
                                   .Attr<evops::Integers>("delay_column")
+                                  .Attr<int64_t>("law")
+                                  .Attr<int64_t>("delay_bits")
                                   .Attr<evops::Integers>("scheme"));

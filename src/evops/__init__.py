@@ -3,11 +3,14 @@
 from importlib import metadata as _metadata
 
 from evops.areas import MultiAreaProjection
+from evops.circuit import Circuit, Populations
 from evops.connectivity.laws import Constant, Law, Normal, Uniform
 from evops.connectivity.rules import (
     AllToAll,
+    FixedInDegree,
     FixedOutDegree,
     FixedProbability,
+    FixedTotalNumber,
     LfsrGaps,
     OneToOne,
     Rule,
@@ -43,19 +46,23 @@ __all__ = [
     "AllToAll",
     "Backend",
     "BackendError",
+    "Circuit",
     "Constant",
     "DataError",
     "DelayBuffer",
     "Edges",
     "EvopsConnectivityWarning",
     "EvopsError",
+    "FixedInDegree",
     "FixedOutDegree",
     "FixedProbability",
+    "FixedTotalNumber",
     "Law",
     "LfsrGaps",
     "MultiAreaProjection",
     "Normal",
     "OneToOne",
+    "Populations",
     "Projection",
     "Rule",
     "Uniform",

@@ -155,11 +155,15 @@ class MultiAreaProjection:
         sums = ops.push(
             buffer.sums,
             x.reshape(-1),
-            self.weight,
+            self.weight[..., None],
             self.keys,
             self.delay,
             buffer.step,
-            jnp.asarray(self._static.rule.table),
+            (
+                jnp.asarray(self._static.rule.table)[None],
+                jnp.zeros(0, jnp.int32),
+                jnp.zeros(0, jnp.uint32),
+            ),
             blocks=self._static.blocks,
             source=self._static.source,
             backend=self._static.backend,

@@ -16,11 +16,12 @@ from evops.matrix import Matrix
 
 
 class Edges(NamedTuple):
-    """Synapses one by one: pre neuron, post neuron and weight of each."""
+    """Synapses one by one: pre neuron, post neuron, weight and delay in steps (None without)."""
 
     pre: Int32[Array, "nnz"]
     post: Int32[Array, "nnz"]
     weight: Num[Array, "nnz"]
+    delay: Int32[Array, "nnz"] | None = None
 
 
 @jax.tree_util.register_pytree_node_class

@@ -49,6 +49,21 @@ class DelayBuffer:
         """Longest delay that fits, in steps."""
         return self.sums.shape[0] - 1
 
+    def check(self, n: int, delay: int, at: int = 0) -> None:
+        """Raise where neurons ``at … at + n - 1`` or a delay of `delay` steps do not fit."""
+        room = self.sums.shape[1]
+        check_integer("at", at, 0, room)
+        if at + n > room:
+            raise ValueError(
+                f"the buffer has {room} neurons, too few for {n} from neuron {at} on: make it with "
+                f"n={at + n} or more"
+            )
+        if delay > self.max_delay:
+            raise ValueError(
+                f"the buffer holds delays of up to {self.max_delay} steps, the projection has "
+                f"{delay}: make it with max_delay={delay} or more"
+            )
+
     def pop(self, backend: str | None = None) -> tuple[Num[Array, " n"], "DelayBuffer"]:
         """What arrives at this step, `(n,)`, and the buffer of the next step."""
         sums, now = ops.pop(self.sums, self.step, backend=bridge.choose(backend))

@@ -1,6 +1,5 @@
 """What users pass, as arrays that the primitives take."""
 
-import dataclasses
 import numbers as _numbers
 import sys
 import warnings
@@ -158,11 +157,10 @@ def law(value: Any) -> Law:
     """`value` as a weight law; a number is that constant."""
     if isinstance(value, Law):
         weight_dtype(value)
-        for field in dataclasses.fields(value):  # pyright: ignore[reportArgumentType]
-            if np.ndim(parameter := getattr(value, field.name)):
-                raise ValueError(
-                    f"{field.name} must be one number, got shape {np.shape(parameter)}"
-                )
+        for path, parameter in jax.tree_util.tree_leaves_with_path(value):
+            if np.ndim(parameter):
+                name = jax.tree_util.keystr(path).lstrip(".")
+                raise ValueError(f"{name} must be one number, got shape {np.shape(parameter)}")
         return value
     try:
         return law(Constant(value))
@@ -174,7 +172,7 @@ def weight_dtype(value: Law) -> np.dtype:
     """Type of the weights of a law: that of its parameters, Python numbers being float32."""
     leaves = [leaf for leaf in jax.tree.leaves(value) if hasattr(leaf, "dtype")]
     types = [jax.dtypes.canonicalize_dtype(leaf.dtype) for leaf in leaves]
-    varied = type(value).unit_quantile is not None
+    varied = value.quantile() is not None
     return common_dtype(types, varied=varied) if types else np.dtype(np.float32)
 
 

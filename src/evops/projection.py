@@ -5,13 +5,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Num, UInt32
+from jaxtyping import Array, Int, Num, Shaped, UInt32
 
 from evops import inputs
 from evops.connectivity import sampler
 from evops.connectivity.laws import Law
 from evops.connectivity.rules import LfsrGaps, Rule
+from evops.connectivity.steps import delay_law, steps
 from evops.csr import CSR, Edges
+from evops.delays import DelayBuffer
 from evops.engine import bridge, ops
 from evops.engine.compat import Tracer
 from evops.engine.walk import CONSTANT, QUANTILES, Source
@@ -26,7 +28,8 @@ class Projection(Matrix):
     Its synapses are a pure function of rule, law, shape and seed: the same for ``x @ W``,
     ``W @ v``, gradients, `todense`, `tocsr` and `edges`, on every device and backend, for any
     number of threads. They are drawn again at every use and never stored. More post neurons keep
-    the old synapses (fixed out-degree apart), as do more pre neurons.
+    the old synapses (fixed degrees and totals apart), as do more pre neurons. With delays, `push`
+    adds what spikes cause to a `DelayBuffer`, at the time of its arrival; ``x @ W`` ignores them.
 
     Args:
         rule: which pairs are connected, for example ``evops.FixedProbability(0.1)``.
@@ -34,10 +37,13 @@ class Projection(Matrix):
             Weights have the dtype of its parameters, Python numbers being float32. Any unit.
         shape: (n_pre, n_post).
         seed: integer of up to 64 bits or JAX key; may be traced.
+        delay: delays in whole time steps, at least 1: a number for all synapses, or a law from
+            which every synapse draws its own, for example ``evops.Normal(15, 7.5, low=1)``, its
+            values rounded, or ``evops.Uniform(1, 20)``, whole numbers. None: no delays.
         backend: "native", "jnp" or None for the fastest there is.
 
     Raises:
-        ValueError: shapes, probabilities, degrees or parameters outside their range.
+        ValueError: shapes, probabilities, degrees, parameters or delays outside their range.
         TypeError: parameters that are no real numbers, a traced shape.
 
     Example:
@@ -51,6 +57,7 @@ class Projection(Matrix):
 
     law: Law
     key: UInt32[Array, "2"]
+    starts: UInt32[Array, "n_pre+1"] | None
 
     def __init__(
         self,
@@ -59,6 +66,7 @@ class Projection(Matrix):
         shape: tuple[int, int],
         *,
         seed: Any,
+        delay: Any = None,
         backend: str | None = None,
     ):
         if not isinstance(rule, Rule):
@@ -73,18 +81,29 @@ class Projection(Matrix):
         self.law = inputs.law(law)
         words = inputs.seed_words("seed", seed)
         self.key = words if isinstance(rule, LfsrGaps) else _key(words)
+        self.delay = None if delay is None else delay_law(delay)
         self._backend = bridge.choose(backend)
+        total, self.starts = rule.total(self._shape), None
+        if total is not None:
+            self.starts = ops.line_starts(
+                self.key, total=total, n_pre=self._shape[0], backend=self._backend
+            )
 
     def tree_flatten(self):
-        """Weight parameters and the seed's key words are leaves; the rest is static."""
-        return (self.law, self.key), (self.rule, self._shape, self._backend)
+        """Weight parameters and what follows from the seed are leaves; the rest is static."""
+        return (self.law, self.key, self.starts), (
+            self.rule,
+            self._shape,
+            self.delay,
+            self._backend,
+        )
 
     @classmethod
     def tree_unflatten(cls, static, leaves) -> "Projection":
         """The projection with other leaves."""
         self = object.__new__(cls)
-        self.law, self.key = leaves
-        self.rule, self._shape, self._backend = static
+        self.law, self.key, self.starts = leaves
+        self.rule, self._shape, self.delay, self._backend = static
         return self
 
     def __repr__(self) -> str:
@@ -106,16 +125,22 @@ class Projection(Matrix):
         """Type of the weights."""
         return inputs.weight_dtype(self.law)
 
-    def _source(self, law: bool = True) -> Source:
-        varied = law and type(self.law).unit_quantile is not None
+    def _source(self, law: bool = True, delay: bool = False) -> Source:
+        varied = law and self.law.quantile() is not None
         per_line = self.rule.expected_synapses(self._shape) / self._shape[0]
         return Source(
-            self.rule.scheme(self._shape), QUANTILES if varied else CONSTANT, round(per_line)
+            self.rule.scheme(self._shape),
+            QUANTILES if varied else CONSTANT,
+            round(per_line),
+            steps(self.delay).bits if delay and self.delay else 0,
         )
 
     def _tables(self, source: Source):
+        """Of the rule, the law and the delays."""
+        table = jnp.asarray(self.rule.table) if self.starts is None else self.starts
         quantiles = self.law.table()[0] if source.law == QUANTILES else np.zeros(0, np.int32)
-        return jnp.asarray(self.rule.table), jnp.asarray(quantiles)
+        delays = steps(self.delay).table if source.delay_bits else np.zeros(0, np.uint32)
+        return table[None], jnp.asarray(quantiles), jnp.asarray(delays)
 
     def _product(self, x, dtype, transposed):
         return self._bind(x, self.law.parameters(dtype), self._source(), transposed)
@@ -129,13 +154,54 @@ class Projection(Matrix):
             x,
             jnp.broadcast_to(parameters, (rows, *parameters.shape)),
             jnp.broadcast_to(self.key, (rows, 2)),
-            self._tables(source),
+            self._tables(source)[:2],
             source=source,
             n_out=n_out,
             gather=transposed,
             repeat=1,
             backend=self._backend,
         )
+
+    @property
+    def max_delay(self) -> int:
+        """Longest delay, in steps; 0 without delays."""
+        return steps(self.delay).longest if self.delay else 0
+
+    def push(self, spikes: Shaped[Any, " n_pre"], buffer: DelayBuffer, at: int = 0) -> DelayBuffer:
+        """The buffer with the synapses of this step's spikes added where they arrive.
+
+        A synapse with a delay of d steps is handed out d steps later than what `DelayBuffer.pop`
+        would hand out now.
+
+        Args:
+            spikes: `(n_pre,)`, bool, integer or float; zeros cost nothing.
+            buffer: of any number of neurons that holds this projection's.
+            at: the buffer's neuron that is post neuron 0 of this projection.
+
+        Raises:
+            ValueError: the projection has no delays, or the buffer does not hold its neurons or its
+                longest delay.
+        """
+        if self.delay is None:
+            raise ValueError("push needs delays: make the projection with delay=…, in steps")
+        n_pre, n_post = self._shape
+        x = inputs.events("spikes", spikes, ("n_pre",), (n_pre,))
+        buffer.check(n_post, self.max_delay, at)
+        dtype = buffer.sums.dtype
+        source = self._source(delay=True)
+        sums = ops.push(
+            buffer.sums,
+            x if x.dtype == bool else x.astype(dtype),
+            self.law.parameters(dtype)[None, None],
+            self.key[None, None],
+            jnp.full((1, 1), steps(self.delay).shortest, jnp.int32),
+            buffer.step,
+            self._tables(source),
+            blocks=ops.Blocks(n_pre, (0,), (n_pre,), (at,), (n_post,)),
+            source=source,
+            backend=self._backend,
+        )
+        return DelayBuffer(sums, buffer.step)
 
     def _count(self, transposed: bool) -> Int[Array, " n"]:
         everyone = jnp.ones((1, self._shape[transposed]), bool)
@@ -154,13 +220,22 @@ class Projection(Matrix):
         return jnp.eye(self._shape[0], dtype=bool) @ self
 
     def edges(self) -> Edges:
-        """All synapses, with their weights (not inside ``jax.jit``: their number must be known)."""
-        csr = self.tocsr()
+        """All synapses, with their weights and delays (not inside ``jax.jit``)."""
+        csr, drawn = self._stored(delay=True)
         pre = np.repeat(np.arange(self._shape[0], dtype=np.int32), np.diff(np.asarray(csr.indptr)))
-        return Edges(jnp.asarray(pre), csr.indices, csr.data)
+        delay = None
+        if self.delay is not None:
+            delay = (
+                jnp.broadcast_to(drawn, (csr.nnz,)) if drawn.size else jnp.zeros(csr.nnz, jnp.int32)
+            )
+            delay = delay + jnp.int32(steps(self.delay).shortest)
+        return Edges(jnp.asarray(pre), csr.indices, csr.data, delay)
 
     def tocsr(self) -> CSR:
         """The same synapses, stored (not inside ``jax.jit``: their number must be known)."""
+        return self._stored()[0]
+
+    def _stored(self, delay: bool = False) -> tuple[CSR, Array]:
         if isinstance(self.key, Tracer):
             raise TypeError("tocsr and edges need a known seed: call them outside jax.jit")
         degrees = np.asarray(self.out_degree()).astype(np.int64)
@@ -168,8 +243,8 @@ class Projection(Matrix):
         if total >= 2**31:
             raise ValueError(f"{total} synapses are more than a CSR holds: at most {2**31 - 1}")
         indptr = np.concatenate([[0], np.cumsum(degrees)]).astype(np.int32)
-        source = self._source()
-        post, z = ops.edges(
+        source = self._source(delay=delay)
+        post, z, drawn = ops.edges(
             self.key,
             self._tables(source),
             jnp.asarray(indptr),
@@ -183,9 +258,8 @@ class Projection(Matrix):
         weight = jnp.broadcast_to(parameters[0], (total,))
         if source.law == QUANTILES:
             weight = parameters[0] + parameters[1] * z.astype(accumulator)
-        return CSR(
-            weight.astype(self.dtype), post, indptr, shape=self._shape, backend=self._backend
-        )
+        csr = CSR(weight.astype(self.dtype), post, indptr, shape=self._shape, backend=self._backend)
+        return csr, drawn
 
 
 def _key(words):

@@ -298,7 +298,7 @@ def bind(x, weight, seed, rule: LfsrGaps, law, n_out, gather, repeat, backend) -
         x if x.dtype == bool else x.astype(weight.dtype),
         weight,
         jnp.stack([seed, jnp.zeros_like(seed)], 1),
-        (jnp.zeros(0, jnp.uint32), jnp.zeros(0, jnp.int32)),
+        (jnp.zeros((1, 0), jnp.uint32), jnp.zeros(0, jnp.int32)),
         source=Source(rule.scheme(), law, per_line),
         n_out=n_out,
         gather=bool(gather),

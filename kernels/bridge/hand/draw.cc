@@ -10,9 +10,9 @@ struct Arguments {
   const Array* arrays;
   template <class T>
   T* Data(int k) const { return static_cast<T*>(arrays[k].data); }
-  Tasks tasks() const {
+  Tasks tasks(Tasks::Reader reader) const {
     return {Data<uint32_t>(0), Data<uint32_t>(1), Data<uint32_t>(2), Data<uint32_t>(3), Data<uint32_t>(4),
-            Data<uint32_t>(5), arrays[5].size,    Data<uint32_t>(6), Data<uint32_t>(7)};
+            Data<uint32_t>(5), arrays[5].size,    Data<uint32_t>(6), Data<uint32_t>(7), reader};
   }
 };
 
@@ -29,7 +29,7 @@ class List {
   }
   void Focus(int64_t lane) { focus_ = Set(first_ + static_cast<uint32_t>(lane)); }
   bool Full(int64_t count) const { return at_ + count > capacity_; }
-  void Put(Lanes target, uint32_t hit) {
+  void Put(Lanes target, Lanes, uint32_t hit) {
     // always: a branch on what was drawn would cost more
     Store(target_ + at_, Squeeze(target, hit));
     StoreBytes(owner_ + at_, Squeeze(focus_, hit));
@@ -45,19 +45,19 @@ class List {
   Lanes focus_;
 };
 
+template <Tasks::Reader reader>
+void Draw(RuntimeContext* context) {
+  const Arguments c(context);
+  List list(c);
+  Read(c.tasks(reader), list);
+}
+
 }  // namespace
 
 extern "C" {
-void EVOPS_SYMBOL(draw_gaps)(RuntimeContext* context) {
-  const Arguments c(context);
-  List list(c);
-  ReadGaps(c.tasks(), list);
-}
-void EVOPS_SYMBOL(draw_dense)(RuntimeContext* context) {
-  const Arguments c(context);
-  List list(c);
-  ReadDense(c.tasks(), list);
-}
+void EVOPS_SYMBOL(draw_gaps)(RuntimeContext* context) { Draw<Tasks::kGaps>(context); }
+void EVOPS_SYMBOL(draw_dense)(RuntimeContext* context) { Draw<Tasks::kDense>(context); }
+void EVOPS_SYMBOL(draw_counted)(RuntimeContext* context) { Draw<Tasks::kCounted>(context); }
 }
 
 }  // namespace evops

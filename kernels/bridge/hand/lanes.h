@@ -222,7 +222,8 @@ inline Key Feistel(Lanes a, Lanes b, Lanes t0, Lanes t1) {
   return {a, b};
 }
 
-constexpr uint32_t kWeyl = 0x61C88647, kTie = 0x243F6A88, kWeight = 0x13198A2E, kLine = 0x7FFFFFFF;
+constexpr uint32_t kWeyl = 0x61C88647, kTie = 0x243F6A88, kWeight = 0x13198A2E, kDelay = 0x05A308D3,
+                   kLine = 0x7FFFFFFF, kSlots = 0x7FFFFFFD;
 
 // The word at the counter's value `x` = k0 + i kWeyl.
 inline Lanes Word(Lanes x, Lanes k1) {

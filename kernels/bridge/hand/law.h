@@ -1,19 +1,22 @@
-// Weight laws in lanes: keys of variates, and the look-up in a quantile table (evops.connectivity.sampler).
+// Weights and delays in lanes: keys of variates, and the look-up in a quantile table
+// (evops.connectivity.sampler).
 #pragma once
 #include "lanes.h"
 
 namespace evops {
 namespace {
 
-// The variates of kLanes lines; a line's post neurons lie at `origin` of what targets count.
+// The variates of kLanes lines, by counters that are `shift` too large.
 struct VariateKey {
   VariateKey() = default;
-  VariateKey(Lanes pre, Lanes origin, Lanes t0, Lanes t1) {
+  VariateKey(Lanes pre, Lanes shift, Lanes t0, Lanes t1) {
     const Key key = Feistel(pre, Set(kLine), t0, t1);
-    start = Subtract(Add(key.k0, Set(kWeight)), Multiply(origin, Set(kWeyl)));
+    start = Subtract(key.k0, Multiply(shift, Set(kWeyl)));
     second = key.k1;
   }
-  Lanes WordOf(Lanes target) const { return Word(Add(start, Multiply(target, Set(kWeyl))), second); }
+  Lanes WordOf(uint32_t role, Lanes counter) const {
+    return Word(Add(Add(start, Set(role)), Multiply(counter, Set(kWeyl))), second);
+  }
   Lanes start, second;
 };
 

@@ -5,8 +5,10 @@
 // Dense: a byte of every lane at once. No branch depends on a draw, but for the ends of blocks and the bytes
 // that need a second word.
 //
+// Counted: the synapses of one block side by side.
+//
 // A sink has Begin(group, first) for each group of tasks, Focus(lane) where one of them fills all lanes,
-// Full(count), and Put(targets, hit).
+// Full(count), and Put(targets, counters of the variates, hit).
 #pragma once
 #include <algorithm>
 
@@ -28,7 +30,7 @@ struct Entries<0> {
   const uint32_t* table;
 };
 
-// An alias table of 2**bits outcomes.
+// An alias table of 2**bits outcomes (bits > 0).
 template <int held>
 class AliasTable {
  public:
@@ -51,19 +53,22 @@ class AliasTable {
 struct Group {
   Group() = default;
   Group(const Tasks& tasks, int64_t first) {
-    const __m128i bits = _mm_cvtsi32_si128(static_cast<int>(tasks.scheme[2]));
+    const bool counted = tasks.reader == Tasks::kCounted;
+    const __m128i bits = _mm_cvtsi32_si128(counted ? 0 : static_cast<int>(tasks.scheme[2]));
     t0 = Load(tasks.t0 + first);
     t1 = Load(tasks.t1 + first);
     pre = Load(tasks.pre + first);
     origin = Load(tasks.origin + first);
     const Lanes block = Load(tasks.block + first), begin = Left(block, bits);
-    key = Feistel(pre, block, t0, t1);
+    key = Feistel(pre, counted ? Zero() : block, t0, t1);
     base = Add(origin, begin);
+    shift = counted ? Zero() : origin;
     size = Lesser(Left(Set(1), bits), Subtract(Load(tasks.n + first), begin));
     leave_out = tasks.scheme[1] ? Subtract(pre, begin) : Set(~uint32_t{0});
   }
   Key key;
   Lanes t0, t1, pre, origin, base, size, leave_out;  // leave_out: the autapse, counted from the block's begin
+  Lanes shift;  // between what variates count and the counters given to the sink
 };
 
 template <int held, bool kTwoDigits, bool kAutapses, class Sink>
@@ -97,7 +102,8 @@ void ReadGaps(const Tasks& tasks, const Group& g, Sink& sink) {
     // one past the synapse, or as far as nothing was found; a block that has ended stays there
     next = Lesser(Select(nothing, post, Add(post, one)), Set(uint32_t{1} << 23));
     next_gap();
-    sink.Put(Add(g.base, post), Bits(hit));
+    const Lanes target = Add(g.base, post);
+    sink.Put(target, target, Bits(hit));
   }
 }
 
@@ -131,8 +137,60 @@ void ReadDense(const Tasks& tasks, const Group& g, int64_t lanes, Sink& sink) {
       }
       if (size[l] - j < kBytes) hits &= (uint64_t{1} << (size[l] - j)) - 1;
       if (leave_out[l] - j < kBytes) hits &= ~(uint64_t{1} << (leave_out[l] - j));
-      for (uint32_t part = 0; part < kBytes; part += kLanes)
-        sink.Put(Add(Set(base[l] + j + part), Count()), hits >> part & kAllLanes);
+      for (uint32_t part = 0; part < kBytes; part += kLanes) {
+        const Lanes target = Add(Set(base[l] + j + part), Count());
+        sink.Put(target, target, hits >> part & kAllLanes);
+      }
+    }
+  }
+}
+
+// sampler.permuted
+inline Lanes Permuted(Lanes k0, Lanes k1, Lanes x, uint32_t bits) {
+  constexpr uint32_t kRounds[] = {0, 0x05A308D3, 0x13198A2E, 0x03707344, 0x24A0F3D1, 0x29B7C5E3};
+  const uint32_t right = bits >> 1, left = bits - right;
+  const __m128i by_right = _mm_cvtsi32_si128(static_cast<int>(right));
+  const __m128i keep[2] = {_mm_cvtsi32_si128(static_cast<int>(32 - left)), _mm_cvtsi32_si128(static_cast<int>(32 - right))};
+  Lanes half[2] = {Right(x, by_right), And(x, Set((uint32_t{1} << right) - 1))};
+  for (int r = 0; r < 6; ++r) {
+    const Lanes word = Word(Add(k0, Multiply(half[1 - r % 2], Set(kWeyl))), Add(k1, Set(kRounds[r])));
+    half[r % 2] = Xor(half[r % 2], Right(word, keep[r % 2]));
+  }
+  return Add(Left(half[0], by_right), half[1]);
+}
+
+// The synapses of counted lines. Targets are numbers below n, or slots of a permutation modulo n.
+template <class Sink>
+void ReadCounted(const Tasks& tasks, const Group& g, int64_t first, int64_t lanes, Sink& sink) {
+  const uint32_t k = tasks.scheme[2], bits = tasks.scheme[3], n = tasks.scheme[4];
+  alignas(64) uint32_t k0[kLanes], k1[kLanes], posts[kLanes];
+  Key key = g.key;
+  if (bits) key = Feistel(Zero(), Set(kSlots), g.t0, g.t1);
+  Store(k0, key.k0);
+  Store(k1, key.k1);
+  for (int64_t l = 0; l < lanes; ++l) {
+    if (tasks.n[first + l] == 0) continue;
+    sink.Focus(l);
+    const uint32_t start = tasks.table[tasks.pre[first + l]], end = tasks.table[tasks.pre[first + l] + 1];
+    const uint32_t begin = tasks.block[first + l] * kCountedBlock;
+    const uint32_t stop = begin + std::min<uint32_t>(kCountedBlock, end - start - begin);
+    const Lanes key0 = Set(k0[l]), key1 = Set(k1[l]), origin = Set(tasks.origin[first + l]);
+    for (uint32_t i = begin; i < stop && !sink.Full(kLanes); i += kLanes) {
+      const Lanes index = Add(Set(i), Count());
+      Lanes post;
+      if (bits == 0) {
+        post = High(Word(Add(key0, Multiply(index, Set(kWeyl))), key1), Set(n));
+      } else {
+        const Lanes size = Set(k * n);  // below 2**31: signed comparisons do
+        Lanes slot = Permuted(key0, key1, Lesser(Add(Set(start), index), Subtract(size, Set(1))), bits);
+        for (uint32_t out; (out = kAllLanes & ~Bits(Less(slot, size))) != 0;)
+          slot = Select(Less(slot, size), slot, Permuted(key0, key1, slot, bits));
+        Store(posts, slot);
+        for (uint32_t& p : posts) p %= n;
+        post = Load(posts);
+      }
+      const uint32_t left = stop - i;
+      sink.Put(Add(origin, post), index, left < kLanes ? (uint32_t{1} << left) - 1 : kAllLanes);
     }
   }
 }
@@ -149,14 +207,14 @@ void ForEachGroup(const Tasks& tasks, Sink& sink, Read read) {
     for (int64_t first = begin; first < end; first += kLanes) {
       const Group& group = groups[(first - begin) / kLanes];
       sink.Begin(group, first);
-      read(group, std::min(kLanes, tasks.count - first));
+      read(group, first, std::min(kLanes, tasks.count - first));
     }
   }
 }
 
 template <int held, bool kTwoDigits, bool kAutapses, class Sink>
 void ReadAllGaps(const Tasks& tasks, Sink& sink) {
-  ForEachGroup(tasks, sink, [&](const Group& group, int64_t) {
+  ForEachGroup(tasks, sink, [&](const Group& group, int64_t, int64_t) {
     ReadGaps<held, kTwoDigits, kAutapses>(tasks, group, sink);
   });
 }
@@ -175,7 +233,23 @@ void ReadGaps(const Tasks& tasks, Sink& sink) {
 
 template <class Sink>
 void ReadDense(const Tasks& tasks, Sink& sink) {
-  ForEachGroup(tasks, sink, [&](const Group& group, int64_t lanes) { ReadDense(tasks, group, lanes, sink); });
+  ForEachGroup(tasks, sink, [&](const Group& group, int64_t, int64_t lanes) { ReadDense(tasks, group, lanes, sink); });
+}
+
+template <class Sink>
+void ReadCounted(const Tasks& tasks, Sink& sink) {
+  ForEachGroup(tasks, sink, [&](const Group& group, int64_t first, int64_t lanes) {
+    ReadCounted(tasks, group, first, lanes, sink);
+  });
+}
+
+template <class Sink>
+void Read(const Tasks& tasks, Sink& sink) {
+  switch (tasks.reader) {
+    case Tasks::kGaps: return ReadGaps(tasks, sink);
+    case Tasks::kDense: return ReadDense(tasks, sink);
+    case Tasks::kCounted: return ReadCounted(tasks, sink);
+  }
 }
 
 }  // namespace

@@ -9,14 +9,15 @@
 namespace evops {
 namespace {
 
-template <class T, Addend addend>
+template <class T, Addend addend, bool kDelayed>
 class Sums {
  public:
-  Sums(const Tasks& tasks, const Summation<T>& s) : s_(s), count_(tasks.count) {}
+  Sums(const Tasks& tasks, const Summation<T>& s)
+      : s_(s), count_(tasks.count), delays_(s.delays.table, kDelayed ? s.delays.bits : 1) {}
   ~Sums() { AddUntil(at_); }
 
   void Begin(const Group& g, int64_t first) {
-    if constexpr (addend == Addend::kOne) return;
+    if constexpr (addend == Addend::kOne && !kDelayed) return;
     if constexpr (kWide) {
       AddUntil(at_);  // they read the values of the group before
       for (int64_t l = 0; l < kLanes; ++l) {
@@ -24,26 +25,34 @@ class Sums {
         b_of_[l] = addend == Addend::kVariate && first + l < count_ ? s_.b[first + l] : T(0);
       }
       owner_ = Count();
-    } else {
+    } else if constexpr (addend != Addend::kOne) {
       a_ = ValuesOf(s_.a, first);
       if constexpr (addend == Addend::kVariate) b_ = ValuesOf(s_.b, first);
     }
-    if constexpr (addend == Addend::kVariate) key_ = VariateKey(g.pre, g.origin, g.t0, g.t1);
-    all_ = {a_, b_, key_};
+    if constexpr (kDelayed) late_ = ValuesOf(s_.delays.late, first);
+    if constexpr (addend == Addend::kVariate || kDelayed) key_ = VariateKey(g.pre, g.shift, g.t0, g.t1);
+    all_ = {a_, b_, late_, key_};
   }
   void Focus(int64_t lane) {
     owner_ = Set(static_cast<uint32_t>(lane));
     a_ = Spread(all_.a, lane);
     b_ = Spread(all_.b, lane);
+    late_ = Spread(all_.late, lane);
     key_.start = Spread(all_.key.start, lane);
     key_.second = Spread(all_.key.second, lane);
   }
   static constexpr bool Full(int64_t) { return false; }
 
-  void Put(Lanes target, uint32_t hit) {
+  void Put(Lanes target, Lanes counter, uint32_t hit) {
+    if constexpr (kDelayed) {
+      const Lanes slots = Set(s_.delays.slots), last = Subtract(slots, Set(1));
+      const Lanes drawn = Lesser(delays_.Draw(key_.WordOf(kDelay, counter)), last);
+      const Lanes slot = Add(late_, drawn);  // below 2 slots
+      target = Add(target, Multiply(Lesser(slot, Subtract(slot, slots)), Set(s_.delays.width)));
+    }
     Store(target_ + at_, Squeeze(target, hit));
     if constexpr (addend == Addend::kVariate) {
-      const Lanes z = Floats(Variate(key_.WordOf(target), s_.quantiles));
+      const Lanes z = Floats(Variate(key_.WordOf(kWeight, counter), s_.quantiles));
       Store(value_ + at_, Squeeze(kWide ? z : AddFloats(a_, MultiplyFloats(b_, z)), hit));
     } else if constexpr (addend == Addend::kValue && !kWide) {
       Store(value_ + at_, Squeeze(a_, hit));
@@ -61,10 +70,11 @@ class Sums {
   static constexpr bool kWide = sizeof(T) > 4 && addend != Addend::kOne;  // T does not fit into a lane
   static constexpr int64_t kRoom = 1024;
 
-  Lanes ValuesOf(const T* values, int64_t first) const {
+  template <class Word>
+  Lanes ValuesOf(const Word* values, int64_t first) const {
     alignas(64) uint32_t bits[kLanes] = {};
-    if constexpr (sizeof(T) == 4)
-      __builtin_memcpy(bits, values + first, sizeof(T) * (count_ - first < kLanes ? count_ - first : kLanes));
+    static_assert(sizeof(Word) == 4);
+    __builtin_memcpy(bits, values + first, 4 * (count_ - first < kLanes ? count_ - first : kLanes));
     return Load(bits);
   }
   static Lanes Spread(Lanes x, int64_t lane) {
@@ -95,10 +105,11 @@ class Sums {
   const Summation<T> s_;
   const int64_t count_;
   int64_t at_ = 0, done_ = 0;
-  Lanes a_ = Zero(), b_ = Zero(), owner_ = Zero();
+  const AliasTable<0> delays_;
+  Lanes a_ = Zero(), b_ = Zero(), late_ = Zero(), owner_ = Zero();
   VariateKey key_{};
   struct {
-    Lanes a, b;
+    Lanes a, b, late;
     VariateKey key;
   } all_;
   T a_of_[kWide ? kLanes : 1], b_of_[kWide ? kLanes : 1];
@@ -107,16 +118,22 @@ class Sums {
 };
 
 template <class T, Addend addend>
-void Read(const Tasks& tasks, const Summation<T>& s) {
-  Sums<T, addend> sums(tasks, s);
-  s.dense ? ReadDense(tasks, sums) : ReadGaps(tasks, sums);
+void ReadInto(const Tasks& tasks, const Summation<T>& s) {
+  if (s.delays.table == nullptr) {
+    Sums<T, addend, false> sums(tasks, s);
+    return Read(tasks, sums);
+  }
+  if constexpr (addend != Addend::kOne) {
+    Sums<T, addend, true> sums(tasks, s);
+    Read(tasks, sums);
+  }
 }
 
 template <class T>
 void Sum(const Tasks& tasks, const Summation<T>& s) {
-  if (s.addend == Addend::kOne) return Read<T, Addend::kOne>(tasks, s);
-  if (s.addend == Addend::kValue) return Read<T, Addend::kValue>(tasks, s);
-  if constexpr (std::is_floating_point_v<T>) Read<T, Addend::kVariate>(tasks, s);
+  if (s.addend == Addend::kOne) return ReadInto<T, Addend::kOne>(tasks, s);
+  if (s.addend == Addend::kValue) return ReadInto<T, Addend::kValue>(tasks, s);
+  if constexpr (std::is_floating_point_v<T>) ReadInto<T, Addend::kVariate>(tasks, s);
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from evops.errors import check_numbers
+from evops.errors import check_numbers, check_real
 
 _SLOTS = 1024
 
@@ -26,6 +26,8 @@ _SLOTS = 1024
 @dataclass_transform(frozen_default=True)
 class Law:
     """Base of the weight laws; subclasses are dataclasses of their parameters (pytree leaves).
+
+    Fields with the metadata ``static`` are no leaves; they must be hashable.
 
     Attributes:
         unit_quantile: quantile function of the unit variate, on (0, 1) and with values within
@@ -37,14 +39,17 @@ class Law:
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         dataclasses.dataclass(frozen=True)(cls)
-        names = [f.name for f in dataclasses.fields(cls)]  # pyright: ignore[reportArgumentType]
+        fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
+        static = [f.name for f in fields if f.metadata.get("static")]
+        names = [f.name for f in fields if f.name not in static]
 
         def flatten(law):
-            return [(jax.tree_util.GetAttrKey(name), getattr(law, name)) for name in names], None
+            leaves = [(jax.tree_util.GetAttrKey(name), getattr(law, name)) for name in names]
+            return leaves, tuple(getattr(law, name) for name in static)
 
-        def unflatten(_, leaves):  # unchecked: jax puts cotangents, axes and markers in their place
+        def unflatten(rest, leaves):  # unchecked: jax puts cotangents and markers in their place
             law = object.__new__(cls)
-            for name, leaf in zip(names, leaves, strict=True):
+            for name, leaf in zip([*names, *static], [*leaves, *rest], strict=True):
                 object.__setattr__(law, name, leaf)
             return law
 
@@ -52,9 +57,9 @@ class Law:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
-            object.__setattr__(
-                self, field.name, check_numbers(field.name, getattr(self, field.name))
-            )
+            if not field.metadata.get("static"):
+                value = check_numbers(field.name, getattr(self, field.name))
+                object.__setattr__(self, field.name, value)
         self.check()
 
     def check(self) -> None:
@@ -64,28 +69,30 @@ class Law:
         """Location and scale of the weights, from the parameters."""
         raise NotImplementedError
 
-    @classmethod
-    def table(cls) -> tuple[np.ndarray, float]:
+    def quantile(self) -> Callable[[float], float] | None:
+        """Quantile function of z; the same object for laws that share it."""
+        return type(self).unit_quantile
+
+    def table(self) -> tuple[np.ndarray, float]:
         """The quantiles of z as whole numbers, int32, and the unit that they count."""
-        return _table(cls)
+        return _table(self.quantile(), type(self).__name__)
 
     def parameters(self, dtype) -> jax.Array:
         """What the primitive multiplies: ``(loc,)`` or ``(loc, scale * unit)``."""
         loc, scale = (jnp.asarray(v).astype(dtype) for v in self.loc_scale())
-        if self.unit_quantile is None:
+        if self.quantile() is None:
             return loc[None]
         unit = jnp.asarray(self.table()[1], dtype)
         return jnp.stack([loc, scale * unit])
 
 
-@functools.cache
-def _table(law: type[Law]) -> tuple[np.ndarray, float]:
+@functools.lru_cache(maxsize=256)
+def _table(quantile: Callable[[float], float] | None, name: str) -> tuple[np.ndarray, float]:
     """Knots at 0, 1/1024, … 1, then those that divide the first and the last slot (sampler.slot).
 
     Where the ends of the quantile function are infinite, the last knot is its value half a word
     (2**-33) from the end.
     """
-    quantile = law.unit_quantile
     if quantile is None:
         return np.zeros(0, np.int32), 1.0
     main = np.arange(_SLOTS + 1) / _SLOTS
@@ -94,13 +101,19 @@ def _table(law: type[Law]) -> tuple[np.ndarray, float]:
     largest = np.abs(knots).max()
     if not np.isfinite(knots).all() or largest > 60 or (np.diff(knots[: _SLOTS + 1]) < 0).any():
         raise ValueError(
-            f"unit_quantile of {law.__name__} must rise from 0 to 1 and stay within ±60, "
+            f"unit_quantile of {name} must rise from 0 to 1 and stay within ±60, "
             f"got {knots[0]} to {knots[_SLOTS]}"
         )
     steepest = max(np.diff(part).max() for part in np.split(knots, 3))
     # whole numbers below 2**24 (exact in float32), steps below 2**21 (sampler.between)
     bits = min(23 - math.ceil(math.log2(largest)), 20 - math.ceil(math.log2(steepest)), 20)
-    return np.round(knots * 2.0**bits).astype(np.int32), 2.0**-bits
+    scaled = np.round(knots * 2.0**bits)
+    span = getattr(quantile, "span", None)
+    if span is not None:  # one unit inside the bounds, which rounding then cannot cross
+        scaled = np.clip(
+            scaled, math.ceil(span[0] * 2.0**bits) + 1, math.floor(span[1] * 2.0**bits) - 1
+        )
+    return scaled.astype(np.int32), 2.0**-bits
 
 
 class Constant(Law):
@@ -146,31 +159,96 @@ class Uniform(Law):
         return self.low, jnp.subtract(self.high, self.low)
 
 
+def static_field():
+    """A field of a law that is known before compilation, None unless given."""
+    return dataclasses.field(default=None, metadata={"static": True})
+
+
 class Normal(Law):
-    """Weights normal with mean `mean` and standard deviation `std`.
+    """Weights normal with mean `mean` and standard deviation `std`, truncated where bounds are given.
 
     The quantiles are interpolated linearly between 3072 knots: the distribution function is exact
-    to 1e-5, the largest variate 6.2.
+    to 1e-5, the largest variate 6.2. With bounds, the distribution is that of drawing again until a
+    weight lies within them (``redraw`` in NEST): with ``low=0`` no weight is negative. Its spread
+    follows from the mean and deviation of construction; later changes of these (gradients) move and
+    scale the weights as they are.
 
     Args:
-        mean: mean, any unit; may be traced.
-        std: standard deviation, at least 0.
+        mean: mean before truncation, any unit; may be traced where there are no bounds.
+        std: standard deviation before truncation, at least 0.
+        low: lower bound, or None.
+        high: upper bound, or None.
 
     Raises:
-        ValueError: `std` is negative, or a parameter is not finite.
+        ValueError: `std` is negative, a parameter is not finite, or the bounds leave nothing.
+        TypeError: bounds with a mean or deviation that is traced or an array.
+
+    Example:
+        >>> import evops
+        >>> evops.Normal(0.15, 0.1, low=0.0).loc_scale()
+        (0.15, 0.1)
     """
 
     mean: Any
     std: Any
+    low: float | None = static_field()
+    high: float | None = static_field()
+    span: tuple[float, float] | None = dataclasses.field(
+        default=None, init=False, repr=False, metadata={"static": True}
+    )
     unit_quantile = staticmethod(NormalDist().inv_cdf)
 
     def check(self):
-        """The deviation is not negative."""
+        """The deviation is not negative; the bounds leave something."""
         check_order("std", self.std, "0", 0)
+        if self.low is None and self.high is None:
+            return
+        mean, std = check_real("mean (with bounds)", self.mean), check_real("std", self.std)
+        low = -math.inf if self.low is None else check_real("low", self.low)
+        high = math.inf if self.high is None else check_real("high", self.high)
+        if std == 0:
+            span, inside = (-1.0, 1.0), low <= mean <= high
+        else:
+            span = (low - mean) / std, (high - mean) / std
+            inside = low < high and _share(*span) > 2.0**-30
+        if not inside:
+            raise ValueError(
+                f"low={self.low} and high={self.high} leave nothing of a normal distribution with "
+                f"mean {mean} and std {std}: widen them"
+            )
+        object.__setattr__(self, "span", span)
+
+    def quantile(self):
+        """That of the normal distribution between the bounds."""
+        return type(self).unit_quantile if self.span is None else _truncated(*self.span)
 
     def loc_scale(self):
         """``(mean, std)``."""
         return self.mean, self.std
+
+
+def _share(a: float, b: float) -> float:
+    """Probability between a and b; exact in both tails."""
+    cdf = NormalDist().cdf
+    return cdf(-a) - cdf(-b) if a > 0 else cdf(b) - cdf(a)
+
+
+@functools.lru_cache(maxsize=256)
+def _truncated(a: float, b: float) -> Callable[[float], float]:
+    """Quantile function of the normal distribution between a and b."""
+    normal, share = NormalDist(), _share(a, b)
+
+    def quantile(u: float) -> float:
+        if a > 0:  # mirrored: small probabilities are exact
+            below = normal.cdf(-b) + (1 - u) * share
+            z = -normal.inv_cdf(min(max(below, 2.0**-60), 1 - 2.0**-53))
+        else:
+            below = normal.cdf(a) + u * share
+            z = normal.inv_cdf(min(max(below, 2.0**-33), 1 - 2.0**-33))
+        return min(max(z, a), b)
+
+    quantile.span = max(a, -60.0), min(b, 60.0)  # pyright: ignore[reportFunctionMemberAccess]
+    return quantile
 
 
 def check_order(name: str, value: Any, bound_name: str, bound: Any) -> None:

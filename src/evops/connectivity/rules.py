@@ -13,7 +13,7 @@ import numpy as np
 from evops.connectivity import sampler, tables
 from evops.errors import INT32_MAX, check_flag, check_integer, check_probability
 
-LFSR, GAPS, DENSE, SUBSET, DIAGONAL = range(5)
+LFSR, GAPS, DENSE, SUBSET, DIAGONAL, COUNTED = range(6)
 # Synapses of one block of a fixed out-degree.
 SUBSET_BLOCK = 1024
 # Smallest domain that targets are permuted in: on fewer bits six rounds are uneven.
@@ -31,6 +31,10 @@ class Rule(abc.ABC):
     def table(self) -> np.ndarray:
         """What the reader looks up, uint32."""
         return np.zeros(0, np.uint32)
+
+    def total(self, shape: tuple[int, int]) -> int | None:
+        """Number of synapses, where they are counted out among the pre neurons (COUNTED)."""
+        del shape
 
     @abc.abstractmethod
     def expected_synapses(self, shape: tuple[int, int]) -> float:
@@ -141,8 +145,7 @@ class FixedOutDegree(Rule):
     """Every pre neuron has exactly `k` synapses, onto targets drawn uniformly.
 
     Without multapses the k targets differ (uniform among all sets of k); with them they are drawn
-    with replacement, and all synapses between the same two neurons have the same weight. In the
-    words of others: ``fixed_outdegree`` (NEST), ``FixedNumberPostWithReplacement`` (GeNN),
+    with replacement, and every synapse has a weight of its own. In the words of others: ``fixed_outdegree`` (NEST), ``FixedNumberPostWithReplacement`` (GeNN),
     ``FixedNumberPostConnector`` (PyNN).
 
     Args:
@@ -171,6 +174,80 @@ class FixedOutDegree(Rule):
     def expected_synapses(self, shape):
         """``k`` per pre neuron."""
         return float(self.k * shape[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedTotalNumber(Rule):
+    """Exactly `k` synapses; each has its pre and its post neuron drawn uniformly, independently.
+
+    Two neurons may have several synapses (multapses), each with a weight and a delay of its own. The
+    numbers of synapses of the pre neurons are multinomial; they are drawn once, when a projection is
+    made, in time proportional to k (about 1 ns each, native) and kept: 4 bytes for each pre neuron.
+    In the words of others: ``fixed_total_number`` (NEST),
+    ``FixedNumberTotalWithReplacement`` (GeNN), ``FixedTotalNumberConnector`` (PyNN).
+
+    Args:
+        k: number of synapses, 0 to 2**31 - 1.
+
+    Raises:
+        ValueError: `k` outside its range.
+        TypeError: `k` is not an integer, or is traced.
+    """
+
+    k: int
+
+    def __post_init__(self):
+        object.__setattr__(self, "k", check_integer("k", self.k, 0))
+
+    def total(self, shape):
+        """``k``."""
+        del shape
+        return self.k
+
+    def scheme(self, shape):
+        """Counted; targets by number."""
+        return COUNTED, 0, 1, 0, shape[1]
+
+    def expected_synapses(self, shape):
+        """``k``."""
+        del shape
+        return float(self.k)
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedInDegree(Rule):
+    """Every post neuron has exactly `k` synapses, from pre neurons drawn uniformly.
+
+    Pre neurons are drawn with replacement: two neurons may have several synapses (multapses), each
+    with a weight and a delay of its own, and a neuron may connect to that of its own index. In the
+    words of others: ``fixed_indegree`` (NEST), ``FixedNumberPreWithReplacement`` (GeNN),
+    ``FixedNumberPreConnector(with_replacement=True)`` (PyNN). Cost and memory as `FixedTotalNumber`.
+
+    Args:
+        k: synapses onto a post neuron, at least 0; ``k * n_post`` is at most 2**31 - 1.
+
+    Raises:
+        ValueError: `k` is negative, or too large for the post neurons there are.
+        TypeError: `k` is not an integer, or is traced.
+    """
+
+    k: int
+
+    def __post_init__(self):
+        object.__setattr__(self, "k", check_integer("k", self.k, 0))
+
+    def total(self, shape):
+        """``k`` for every post neuron."""
+        return check_integer("k * n_post", self.k * shape[1], 0)
+
+    def scheme(self, shape):
+        """Counted; targets permuted in a domain of as many bits as there are synapses."""
+        bits = max(PERMUTED_BITS, (self.total(shape) - 1).bit_length())
+        return COUNTED, 0, max(self.k, 1), bits, shape[1]
+
+    def expected_synapses(self, shape):
+        """``k`` for every post neuron."""
+        return float(self.k * shape[1])
 
 
 @dataclasses.dataclass(frozen=True)

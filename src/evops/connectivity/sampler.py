@@ -26,10 +26,16 @@ block and more postsynaptic neurons keep the old synapses. Three ways to read a 
   of P.
 - *subset* (fixed out-degree k): the block is a line's whole list; its synapse i goes to
   `permuted` i (walking the cycle until a number below n comes), or to `below` n with multapses.
+- *counted* (fixed total number, fixed in-degree): K synapses of the projection choose their pre
+  neuron, number s by `below` n_pre of word(s) of the key (0, SOURCES). Those of a line, i = 0, 1, …,
+  go to `below` n of word(i) of the key (pre, 0); or, where every post neuron has the same number of
+  them, to ``t % n``, t being `permuted` s' under the key (0, SLOTS) (again walking the cycle), where
+  s' is i plus the number of synapses of all lines before.
 
 The weight of a synapse is read from word(WEIGHT + post) of the key (pre, LINE): it depends on seed,
-pre and post alone. A role is an offset of the counter's start; roles lie at least 2**29 steps
-apart.
+pre and post alone. Where two neurons may have several synapses, i stands in the place of post. The
+delay is read in the same way, with DELAY, from an alias table. A role is an offset of the counter's
+start; roles lie at least 2**29 steps apart.
 
 The published scheme
 --------------------
@@ -46,7 +52,7 @@ matrix must be independent::
         stop if position >= n, else visit position
 """
 
-SAMPLER_VERSION = 1
+SAMPLER_VERSION = 2
 
 # Roles: what is added to the first key word.
 TIE = 0x243F6A88
@@ -54,6 +60,9 @@ WEIGHT = 0x13198A2E
 DELAY = 0x05A308D3
 # The "block" whose key is that of a line's variates; no line has so many blocks.
 LINE = 0x7FFFFFFF
+# Those of the keys that choose the pre neurons of counted synapses, and permute their targets.
+SOURCES = 0x7FFFFFFE
+SLOTS = 0x7FFFFFFD
 
 
 def line_state(line_seed):

@@ -17,6 +17,7 @@ TARGETS = (
     "evops_push",
     "evops_pop",
     "evops_edges",
+    "evops_line_starts",
     "evops_stored_scatter",
     "evops_stored_gather",
 )

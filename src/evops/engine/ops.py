@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evops.engine import values
+from evops.engine import values, walk
 from evops.engine.compat import ShapedArray, ad, batching, ffi, zero_tangent
 from evops.engine.primitive import register
 from evops.engine.walk import Source
@@ -48,7 +48,7 @@ def product(
         x: (X, n), bool or of weight's dtype.
         weight: (K, 1), or (K, 2) where weights are ``weight[0] + weight[1] * z``.
         seed: (K, 2) uint32: key words of the projection, or seed and 0 in the published scheme.
-        tables: what the rule and the law look up, uint32 and int32.
+        tables: what the rule looks up, (1, m) or (K, m) uint32, and the law, int32.
         source: scheme and law.
         n_out: entries of a result.
         gather: direction.
@@ -63,7 +63,8 @@ def product(
 
 def _product_shape(x, weight, seed, table, quantiles, *, source, n_out, repeat, **_):
     assert x.ndim == 2 and weight.shape == (seed.shape[0], source.parameters)
-    assert seed.shape[1:] == (2,) and table.ndim == quantiles.ndim == 1
+    assert seed.shape[1:] == (2,) and table.ndim == 2 and quantiles.ndim == 1
+    assert table.shape[0] in (1, weight.shape[0])
     assert weight.shape[0] % (x.shape[0] * repeat) == 0
     return ShapedArray((weight.shape[0], n_out), weight.dtype)
 
@@ -120,19 +121,25 @@ def _product_transpose(ct, x, weight, *rest, n_out, gather, repeat, **statics):
 
 
 def _product_batch(operands, dims, *, repeat, **statics):
-    x, weight, seed, *tables = operands
-    assert dims[3] is None and dims[4] is None, "the tables of rules and laws are not batched"
+    x, weight, seed, table, quantiles = operands
+    assert dims[4] is None, "the tables of laws are not batched"
     size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
     weight, seed = (
         batching.bdim_at_front(o, d, size) for o, d in zip((weight, seed), dims[1:3], strict=True)
     )
     instances = weight.shape[1]
     weight, seed = weight.reshape(-1, weight.shape[2]), seed.reshape(-1, 2)
+    if dims[3] is not None:
+        table = jnp.moveaxis(table, dims[3], 0)
+        table = jnp.broadcast_to(table, (size, instances, table.shape[-1]))
+        table = table.reshape(-1, table.shape[-1])
+    elif table.shape[0] > 1:
+        table = jnp.tile(table, (size, 1))
     if dims[0] is not None:
         x = jnp.moveaxis(x, dims[0], 0)
         tile = instances // (x.shape[1] * repeat)
         x = jnp.broadcast_to(x[:, None], (size, tile, *x.shape[1:])).reshape(-1, x.shape[-1])
-    out = product_p.bind(x, weight, seed, *tables, repeat=repeat, **statics)
+    out = product_p.bind(x, weight, seed, table, quantiles, repeat=repeat, **statics)
     return out.reshape(size, instances, out.shape[-1]), 0
 
 
@@ -177,20 +184,34 @@ class Blocks:
         return self._per_neuron([np.arange(size, dtype=np.int32) for size in self.pre_size])
 
 
-def push(
-    ring, x, weight, seed, delay, step, table, *, blocks: Blocks, source: Source, backend
-) -> jax.Array:
-    """Bind `push`; ring (slots, n_post), x (n_pre,), weight (S, T), seed (S, T, 2), step scalar."""
-    return push_p.bind(
-        ring, x, weight, seed, delay, step, table, blocks=blocks, source=source, backend=backend
-    )
+def push(ring, x, weight, seed, delay, step, tables, *, blocks: Blocks, source: Source, backend):
+    """Bind `push`; the result is the ring.
+
+    Args:
+        ring: (slots, n_post).
+        x: (n_pre,), bool or of the ring's dtype.
+        weight: (S, T, 1 or 2), of the ring's dtype.
+        seed: (S, T, 2) uint32.
+        delay: int32 steps, (S, T), or (n_pre, C) with the columns of ``blocks.delay_column``.
+        step: current slot, int32 scalar.
+        tables: of the rule, (1, m) uint32, of the law, int32, and of the delays that are
+            drawn for every synapse and added to `delay`, uint32.
+        blocks: how pre and post neurons are cut.
+        source: scheme, law and bits of the delays' table.
+        backend: "native" or "jnp".
+    """
+    operands = ring, x, weight, seed, delay, step, *tables
+    return push_p.bind(*operands, blocks=blocks, source=source, backend=backend)
 
 
-def _push_shape(ring, x, weight, seed, delay, step, table, *, blocks, **_):
+def _push_shape(
+    ring, x, weight, seed, delay, step, table, quantiles, delays, *, blocks, source, **_
+):
     pair = (len(blocks.pre_offset), len(blocks.post_offset))
     assert ring.ndim == 2 and x.shape == (blocks.n_pre,) and step.shape == ()
-    assert weight.shape == pair and weight.dtype == ring.dtype
-    assert seed.shape == (*pair, 2) and table.ndim == 1
+    assert weight.shape == (*pair, source.parameters) and weight.dtype == ring.dtype
+    assert seed.shape == (*pair, 2) and table.ndim == 2 and quantiles.ndim == delays.ndim == 1
+    assert table.shape[0] == 1
     assert delay.ndim == 2 and delay.shape[0] == (x.shape[0] if blocks.delay_column else pair[0])
     return ShapedArray(ring.shape, ring.dtype)
 
@@ -200,6 +221,8 @@ def _push_native(*, blocks, source):
         name: np.array(getattr(blocks, name), np.int64)
         for name in ("pre_offset", "pre_size", "post_offset", "post_size", "delay_column")
     }
+    attributes["law"] = np.int64(source.law)
+    attributes["delay_bits"] = np.int64(source.delay_bits)
     return "evops_push", {**attributes, **_attributes(source)}
 
 
@@ -219,13 +242,13 @@ def _push_jvp(primals, tangents, **statics):
 def _push_transpose(ct, ring, x, weight, *rest, blocks, source, backend):
     del backend
     if isinstance(ct, ad.Zero):
-        return (None,) * 7
+        return (None,) * 9
     back = ct if ad.is_undefined_primal(ring) else None
     dx = dw = None
     if ad.is_undefined_primal(x) or ad.is_undefined_primal(weight):
         known_x, known_w = (None if ad.is_undefined_primal(o) else o for o in (x, weight))
         dx, dw = values.push_transpose(ct, known_x, known_w, *rest, blocks=blocks, source=source)
-    return back, dx, dw, None, None, None, None
+    return back, dx, dw, *(None,) * 6
 
 
 def _push_batch(operands, dims, **statics):
@@ -311,10 +334,11 @@ pop_p = register(
 
 
 def edges(key, tables, indptr, *, source: Source, n_post, synapses, backend):
-    """Post neuron and variate of every synapse; synapse s of line i stands at ``indptr[i] + s``.
+    """Post neuron, variate and drawn delay of every synapse.
 
-    `indptr` (n_pre + 1,) int32 says how many synapses each line has, `synapses` how many there are.
-    Returns int32 and float32 arrays; the latter is empty where the law has no variate.
+    Synapse s of line i stands at ``indptr[i] + s``; `indptr` (n_pre + 1,) int32 says how many
+    synapses each line has, `synapses` how many there are. Returns int32, float32 and int32 arrays;
+    the last two are empty where the law has no variate and where no delays are drawn.
     """
     if backend != "native":
         return values.edges(key, tables, indptr, source=source, n_post=n_post, synapses=synapses)
@@ -322,7 +346,24 @@ def edges(key, tables, indptr, *, source: Source, n_post, synapses, backend):
     out = (
         jax.ShapeDtypeStruct((synapses,), jnp.int32),
         jax.ShapeDtypeStruct((synapses if varied else 0,), jnp.float32),
+        jax.ShapeDtypeStruct((synapses if source.delay_bits else 0,), jnp.int32),
     )
-    attributes = _product_native(source=source, n_out=0, gather=False, repeat=1)[1]
     call = ffi.ffi_call("evops_edges", out)
-    return call(key, *tables, indptr, n_post=np.int64(n_post), **attributes)
+    return call(
+        key,
+        *tables,
+        indptr,
+        n_post=np.int64(n_post),
+        law=np.int64(source.law),
+        delay_bits=np.int64(source.delay_bits),
+        **_attributes(source),
+    )
+
+
+def line_starts(key, *, total: int, n_pre: int, backend) -> jax.Array:
+    """Where each line of a counted rule begins among its `total` synapses, (n_pre + 1,) uint32."""
+    if backend != "native":
+        return walk.line_starts(key, total, n_pre)
+    out = jax.ShapeDtypeStruct((n_pre + 1,), jnp.uint32)
+    call = ffi.ffi_call("evops_line_starts", out, vmap_method="sequential")
+    return call(key, total=np.int64(total))

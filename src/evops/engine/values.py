@@ -14,20 +14,20 @@ def _weight_of(weight, z, source: Source):
 
 
 def _scatter(out, source, tables, lines: Lines, base, value):
-    """``out[base + post] += value(z)`` for every synapse; `out` is flat."""
+    """``out[base(delay) + post] += value(z)`` for every synapse; `out` is flat."""
 
-    def visit(out, post, exists, z):
-        target = jnp.where(exists, base[..., None] + post, out.shape[0])
+    def visit(out, post, exists, z, delay):
+        target = jnp.where(exists, base(delay) + post, out.shape[0])
         return out.at[target].add(jnp.broadcast_to(value(z), target.shape), mode="drop")
 
     return walk(source, tables, lines, visit, out)
 
 
 def _gather(x, source, tables, lines: Lines, base, weight):
-    """Per line, the sum of ``x[base + post] * weight`` over synapses where x is not 0."""
+    """Per line, the sum of ``x[base(delay) + post] * weight`` over synapses where x is not 0."""
 
-    def visit(total, post, exists, z):
-        value = x.at[base[..., None] + post].get(mode="fill", fill_value=0)
+    def visit(total, post, exists, z, delay):
+        value = x.at[base(delay) + post].get(mode="fill", fill_value=0)
         if x.dtype == bool:
             hit, value = exists & value, jnp.ones((), total.dtype)
         else:
@@ -43,7 +43,7 @@ def _gather(x, source, tables, lines: Lines, base, weight):
 
 def product(x, weight, seed, table, quantiles, *, source: Source, n_out, gather, repeat):
     """The product primitive's value (see `evops.engine.ops`)."""
-    tables = table, quantiles
+    tables = table, quantiles, None
     rows, n_x = x.shape
     instances = weight.shape[0]
     # One weight for all is applied at the end, except where the published scheme rounds each time.
@@ -54,10 +54,11 @@ def product(x, weight, seed, table, quantiles, *, source: Source, n_out, gather,
         n = jnp.where((weight != 0).any(1, keepdims=True), jnp.uint32(n_x), jnp.uint32(0))
         line = jnp.arange(n_out, dtype=jnp.uint32)[None]
         t0, t1, line, n = (jnp.broadcast_to(o, shape) for o in (seed[:, :1], seed[:, 1:], line, n))
-        lines = Lines(t0, t1, line, n, longest=n_x)
-        base = jnp.broadcast_to(k // repeat % rows * n_x, shape)
+        row = k if table.shape[0] > 1 else 0
+        lines = Lines(t0, t1, line, n, longest=n_x, row=row)
+        base = jnp.broadcast_to(k // repeat % rows * n_x, shape)[..., None]
         each = None if late else weight[:, None]
-        sums = _gather(x.reshape(-1), source, tables, lines, base, each)
+        sums = _gather(x.reshape(-1), source, tables, lines, lambda _: base, each)
         return weight * sums.astype(weight.dtype) if late else sums
     tile = instances // (rows * repeat)
     offset = jnp.arange(tile)[:, None] * rows * repeat + jnp.arange(repeat)[None]
@@ -71,13 +72,14 @@ def product(x, weight, seed, table, quantiles, *, source: Source, n_out, gather,
         active = valid[:, None] & (weight[k] != 0).any(-1)
         n = jnp.where(active, jnp.uint32(n_out), jnp.uint32(0))
         line = jnp.broadcast_to(line.astype(jnp.uint32)[:, None], k.shape)
-        lines = Lines(seed[k, 0], seed[k, 1], line, n, longest=n_out)
+        at = k if table.shape[0] > 1 else 0
+        lines = Lines(seed[k, 0], seed[k, 1], line, n, longest=n_out, row=at)
         factor = flat[index][:, None, None].astype(out.dtype)
 
         def value(z):
             return factor if late else factor * _weight_of(weight[k][..., None, :], z, source)
 
-        return _scatter(out, source, tables, lines, k * n_out, value)
+        return _scatter(out, source, tables, lines, lambda _: (k * n_out)[..., None], value)
 
     out = jnp.zeros(instances * n_out, jnp.int32 if counted else weight.dtype)
     out = over_nonzero(flat, chunk_size(tile * repeat, source), body, out)
@@ -98,25 +100,32 @@ def _push_lines(ring_shape, weight, seed, delay, step, blocks):
             steps = delay[index][:, jnp.asarray(blocks.delay_column)]
         else:
             steps = delay[s]
-        base = (step + steps) % slots * n_post + post_offset
-        active = (valid & (s >= 0))[:, None] & (weight[s] != 0)
+        active = (valid & (s >= 0))[:, None] & (weight[s] != 0).any(-1)
         n = jnp.where(active, post_size, jnp.uint32(0))
         pre = jnp.broadcast_to(jnp.asarray(line)[index].astype(jnp.uint32)[:, None], n.shape)
         longest = max(blocks.post_size)
-        return s, Lines(seed[s, :, 0], seed[s, :, 1], pre, n, longest=longest), base
+        walked = Lines(seed[s, :, 0], seed[s, :, 1], pre, n, longest=longest)
+
+        def base(drawn):
+            return (step + steps[..., None] + drawn) % slots * n_post + post_offset[..., None]
+
+        return s, walked, base
 
     return lines
 
 
-def push(ring, x, weight, seed, delay, step, table, *, blocks, source: Source):
+def push(ring, x, weight, seed, delay, step, table, quantiles, delays, *, blocks, source: Source):
     """The push primitive's value (see `evops.engine.ops`)."""
     lines = _push_lines(ring.shape, weight, seed, delay, step, blocks)
-    tables = table, None
+    tables = table, quantiles, delays
 
     def body(out, index, valid):
         s, walked, base = lines(index, valid)
-        value = (weight[s] * x[index][:, None].astype(weight.dtype))[..., None]
-        return _scatter(out, source, tables, walked, base, lambda _: value)
+        factor = x[index][:, None, None].astype(weight.dtype)
+        each = weight[s][..., None, :]
+        return _scatter(
+            out, source, tables, walked, base, lambda z: factor * _weight_of(each, z, source)
+        )
 
     size = chunk_size(weight.shape[1], source)
     return over_nonzero(x, size, body, ring.reshape(-1)).reshape(ring.shape)
@@ -128,37 +137,44 @@ def pop(ring, step):
     return lax.dynamic_update_index_in_dim(ring, jnp.zeros_like(now), step, 0), now
 
 
-def push_transpose(ct, x, weight, seed, delay, step, table, *, blocks, source: Source):
+def push_transpose(
+    ct, x, weight, seed, delay, step, table, quantiles, delays, *, blocks, source: Source
+):
     """Cotangents of `x` and `weight` for one of the ring; the unknown of the two is None."""
-    known = jnp.ones(seed.shape[:2], ct.dtype) if weight is None else weight
+    pairs = (*seed.shape[:2], source.parameters)
+    known = jnp.ones(pairs, ct.dtype) if weight is None else weight
     lines = _push_lines(ct.shape, known, seed, delay, step, blocks)
-    flat = ct.reshape(-1)
+    flat, tables = ct.reshape(-1), (table, quantiles, delays)
     size = chunk_size(seed.shape[1], source)
 
-    def sums(index, valid):
-        s, walked, base = lines(index, valid)
-        return s, _gather(flat, source, (table, None), walked, base, None)
-
     if weight is None:
+        units = jnp.eye(source.parameters, dtype=ct.dtype)
 
         def add_weight(total, index, valid):
-            s, total_at = sums(index, valid)
-            return total.at[s].add(total_at * x[index][:, None].astype(ct.dtype), mode="drop")
+            s, walked, base = lines(index, valid)
+            columns = [
+                _gather(
+                    flat, source, tables, walked, base, jnp.broadcast_to(unit, (1, 1, len(unit)))
+                )
+                for unit in units
+            ]
+            factor = x[index][:, None, None].astype(ct.dtype)
+            return total.at[s].add(jnp.stack(columns, -1) * factor, mode="drop")
 
-        zero = jnp.zeros(seed.shape[:2], ct.dtype)
-        return None, over_nonzero(x, size, add_weight, zero)
+        return None, over_nonzero(x, size, add_weight, jnp.zeros(pairs, ct.dtype))
 
     def add_x(total, index, valid):
-        s, total_at = sums(index, valid)
+        s, walked, base = lines(index, valid)
+        sums = _gather(flat, source, tables, walked, base, weight[s])
         drop = jnp.where(valid, index, blocks.n_pre)
-        return total.at[drop].add((total_at * weight[s]).sum(1), mode="drop")
+        return total.at[drop].add(sums.sum(1), mode="drop")
 
     everyone = jnp.ones(blocks.n_pre, bool)
     return over_nonzero(everyone, size, add_x, jnp.zeros(blocks.n_pre, ct.dtype)), None
 
 
 def edges(key, tables, indptr, *, source: Source, n_post, synapses):
-    """Post neuron and variate of every synapse (see `evops.engine.ops`)."""
+    """Post neuron, variate and drawn delay of every synapse (see `evops.engine.ops`)."""
     n_pre = indptr.shape[0] - 1
     size = chunk_size(1, source)
     varied = source.law != CONSTANT
@@ -167,20 +183,27 @@ def edges(key, tables, indptr, *, source: Source, n_post, synapses):
         pre = first * size + jnp.arange(size, dtype=jnp.int32)
         n = jnp.where(pre < n_pre, jnp.uint32(n_post), jnp.uint32(0))
         t0, t1 = (jnp.broadcast_to(key[k], n.shape) for k in (0, 1))
-        lines = Lines(t0, t1, pre.astype(jnp.uint32), n, longest=n_post)
+        lines = Lines(t0, t1, jnp.minimum(pre, n_pre - 1).astype(jnp.uint32), n, longest=n_post)
 
-        def visit(carry, post, exists, z):
-            at, posts, zs = carry
+        def visit(carry, post, exists, z, delay):
+            at, *arrays = carry
             rank = at[:, None] + jnp.cumsum(exists, -1, dtype=jnp.int32) - 1
             place = jnp.where(exists, rank, synapses)
-            posts = posts.at[place].set(jnp.broadcast_to(post, place.shape), mode="drop")
-            if varied:
-                zs = zs.at[place].set(jnp.broadcast_to(z, place.shape), mode="drop")
-            return at + exists.sum(-1, dtype=jnp.int32), posts, zs
+            put = [
+                old.at[place].set(jnp.broadcast_to(new, place.shape), mode="drop")
+                if old.size
+                else old
+                for old, new in zip(arrays, (post, z, delay), strict=True)
+            ]
+            return at + exists.sum(-1, dtype=jnp.int32), *put
 
         start = indptr[jnp.minimum(pre, n_pre)]
         return walk(source, tables, lines, visit, (start, *carry))[1:]
 
-    empty = jnp.zeros(synapses, jnp.int32), jnp.zeros(synapses if varied else 0, jnp.float32)
+    empty = (
+        jnp.zeros(synapses, jnp.int32),
+        jnp.zeros(synapses if varied else 0, jnp.float32),
+        jnp.zeros(synapses if source.delay_bits else 0, jnp.int32),
+    )
     chunks = jnp.int32(-(-n_pre // size))
     return lax.fori_loop(jnp.int32(0), chunks, chunk, empty)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from evops.connectivity import sampler
-from evops.connectivity.rules import DENSE, DIAGONAL, GAPS, LFSR, SUBSET
+from evops.connectivity.rules import COUNTED, DENSE, DIAGONAL, GAPS, LFSR, SUBSET
 
 # Weight laws: one weight for all; from a quantile table; from the words of the published stream.
 CONSTANT, QUANTILES, LFSR_UNIFORM, LFSR_NORMAL = range(4)
@@ -31,16 +31,24 @@ class Source:
         scheme: what `Rule.scheme` gives.
         law: how weights are drawn.
         synapses_per_line: expected number, for the split over threads.
+        delay_bits: bits of the alias table that delays are drawn from, 0 where they are not drawn.
     """
 
     scheme: tuple[int, int, int, int, int]
     law: int = CONSTANT
     synapses_per_line: int = 0
+    delay_bits: int = 0
 
     @property
     def published(self) -> bool:
         """Whether lines are those of the published scheme."""
         return self.scheme[0] == LFSR
+
+    @property
+    def by_index(self) -> bool:
+        """Whether variates belong to the synapses of a line by number, not by post neuron."""
+        reader, _, _, bits, _ = self.scheme
+        return reader == COUNTED or (reader == SUBSET and bits == 0)
 
     @property
     def parameters(self) -> int:
@@ -52,7 +60,8 @@ class Source:
 class Lines:
     """Lines to walk: key words (or seed) and index of each, all uint32 arrays of one shape.
 
-    `n` counts the positions of each line, 0 for none; `longest` bounds it.
+    `n` counts the positions of each line, 0 for none; `longest` bounds it. `row` is each line's row
+    of the rule's tables, where there are several.
     """
 
     t0: jax.Array
@@ -60,36 +69,52 @@ class Lines:
     pre: jax.Array
     n: jax.Array
     longest: int
+    row: Any = 0
 
 
 def walk(source: Source, tables, lines: Lines, visit: Callable, carry: Any) -> Any:
-    """`carry` after ``carry = visit(carry, post, exists, z)`` for all synapses of all lines.
+    """`carry` after ``carry = visit(carry, post, exists, z, delay)`` for all synapses of all lines.
 
-    `post` (int32), `exists` and `z` have the shape of the lines and one more axis; `z` is 0 where
-    the law has no variate.
+    `post` (int32), `exists`, `z` and `delay` (int32) have the shape of the lines and one more axis;
+    `z` is 0 where the law has no variate, `delay` where none is drawn. `tables` are those of the
+    rule (rows of uint32), of the law and of the delays.
     """
-    table, quantiles = tables
+    table, quantiles, delays = tables
 
-    def see(carry, post, exists, z=None):
+    def see(carry, post, exists, z=None, index=None):
+        counter = index if source.by_index else post
         if source.law == QUANTILES:
-            z = _variate(quantiles, lines, post)
+            at, part = sampler.slot(_word(lines, sampler.WEIGHT, counter))
+            a, b = (quantiles[at + k].astype(jnp.uint32) for k in (jnp.uint32(0), jnp.uint32(1)))
+            z = sampler.between(a, b, part).astype(jnp.int32).astype(jnp.float32)
         elif z is None:
             z = jnp.zeros((), jnp.float32)
+        delay = jnp.zeros((), jnp.int32)
+        if source.delay_bits:
+            w, shift = _word(lines, sampler.DELAY, counter), 32 - source.delay_bits
+            delay = sampler.look_up(delays[w >> shift], w, shift).astype(jnp.int32)
         if source.scheme[1]:
             exists = exists & (post != lines.pre[..., None])
-        return visit(carry, post.astype(jnp.int32), exists & (post < lines.n[..., None]), z)
+        exists = exists & (post < lines.n[..., None])
+        return visit(carry, post.astype(jnp.int32), exists, z, delay)
 
-    reader = {LFSR: _lfsr, GAPS: _gaps, DENSE: _dense, SUBSET: _subset, DIAGONAL: _diagonal}
-    return reader[source.scheme[0]](source, table, lines, see, carry)
+    reader = {
+        LFSR: _lfsr,
+        GAPS: _gaps,
+        DENSE: _dense,
+        SUBSET: _subset,
+        DIAGONAL: _diagonal,
+        COUNTED: _counted,
+    }[source.scheme[0]]
+    if source.scheme[0] != COUNTED:
+        table = table[0]
+    return reader(source, table, lines, see, carry)
 
 
-def _variate(quantiles, lines: Lines, post):
-    """The variate of the synapse onto each `post`, a whole number as float32."""
-    key = sampler.variate_key(lines.pre, lines.t0, lines.t1)
-    k0, k1 = (k[..., None] for k in key)
-    at, part = sampler.slot(sampler.word(k0 + sampler.WEIGHT, k1, post))
-    a, b = (quantiles[at + k].astype(jnp.uint32) for k in (jnp.uint32(0), jnp.uint32(1)))
-    return sampler.between(a, b, part).astype(jnp.int32).astype(jnp.float32)
+def _word(lines: Lines, role: int, counter):
+    """Words behind the variates of each line."""
+    k0, k1 = (k[..., None] for k in sampler.variate_key(lines.pre, lines.t0, lines.t1))
+    return sampler.word(k0 + role, k1, counter)
 
 
 def _lfsr(source, table, lines, see, carry):
@@ -181,26 +206,68 @@ def _dense(source, table, lines, see, carry):
     return _by_block(bits, lines, block, carry)
 
 
+def _permuted(k0, k1, x, bits: int, size):
+    """`sampler.permuted` of x, again until it is below `size`."""
+    right = bits >> 1
+
+    def again(at):
+        return jnp.where(at < size, at, sampler.permuted(k0, k1, at, bits - right, right))
+
+    first = sampler.permuted(k0, k1, x, bits - right, right)
+    return lax.while_loop(lambda at: jnp.any(at >= size), again, first)
+
+
 def _subset(source, table, lines, see, carry):
     del table
     k, bits, n = source.scheme[2:]
     k0, k1 = sampler.feistel(lines.pre, jnp.uint32(0), lines.t0, lines.t1)
-    right = bits >> 1
 
     def body(i, carry):
         if bits == 0:
             post = sampler.below(sampler.word(k0, k1, i), jnp.uint32(n))
         else:
-
-            def again(post):
-                moved = sampler.permuted(k0, k1, post, bits - right, right)
-                return jnp.where(post < n, post, moved)
-
-            first = sampler.permuted(k0, k1, jnp.broadcast_to(i, k0.shape), bits - right, right)
-            post = lax.while_loop(lambda post: jnp.any(post >= n), again, first)
-        return see(carry, post[..., None], jnp.ones((), bool))
+            post = _permuted(k0, k1, jnp.broadcast_to(i, k0.shape), bits, n)
+        return see(carry, post[..., None], jnp.ones((), bool), index=i)
 
     return lax.fori_loop(jnp.uint32(0), jnp.uint32(k), body, carry)
+
+
+def _counted(source, table, lines, see, carry):
+    k, bits, n = source.scheme[2:]
+    start, end = (table[lines.row, lines.pre + jnp.uint32(j)] for j in (0, 1))
+    count = jnp.where(lines.n > 0, end - start, 0)
+    zero = jnp.zeros((), jnp.uint32)
+    if bits == 0:
+        k0, k1 = sampler.feistel(lines.pre, zero, lines.t0, lines.t1)
+    else:
+        k0, k1 = sampler.feistel(zero, zero + sampler.SLOTS, lines.t0, lines.t1)
+
+    def body(i, carry):
+        if bits == 0:
+            post = sampler.below(sampler.word(k0, k1, i), jnp.uint32(n))
+        else:
+            place = jnp.minimum(start + i, jnp.uint32(k * n - 1))
+            post = _permuted(k0, k1, place, bits, jnp.uint32(k * n)) % n
+        return see(carry, post[..., None], (i < count)[..., None], index=i)
+
+    return lax.fori_loop(jnp.uint32(0), jnp.max(count, initial=zero), body, carry)
+
+
+def line_starts(key, total: int, n_pre: int):
+    """Where each line of a counted rule begins among its `total` synapses, `(n_pre + 1,)` uint32."""
+    zero = key[0] * 0
+    k0, k1 = sampler.feistel(zero, zero + sampler.SOURCES, key[0], key[1])
+    size = 1 << 14
+    every = jnp.arange(size, dtype=jnp.uint32)
+
+    def chunk(c, counts):
+        s = c * size + every
+        source = sampler.below(sampler.word(k0, k1, s), jnp.uint32(n_pre))
+        return counts.at[jnp.where(s < total, source, n_pre)].add(1, mode="drop")
+
+    chunks = jnp.uint32(-(-total // size))
+    counts = lax.fori_loop(jnp.uint32(0), chunks, chunk, jnp.zeros(n_pre, jnp.uint32))
+    return jnp.concatenate([zero[None], jnp.cumsum(counts, dtype=jnp.uint32)])
 
 
 def _diagonal(source, table, lines, see, carry):

@@ -1,0 +1,182 @@
+"""Named populations inside one index range, and the projections between them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Shaped
+
+from evops import inputs
+from evops.csr import Edges
+from evops.delays import DelayBuffer
+from evops.errors import check_integer
+from evops.projection import Projection
+
+
+class Populations:
+    """Populations one after another in one range of neurons, without overlap or gap.
+
+    Args:
+        sizes: number of neurons of each, by name, in their order.
+
+    Attributes:
+        n: all neurons.
+        names: the populations, in their order.
+
+    Raises:
+        ValueError: no population, or a size outside 1 … 2**31 - 1.
+        TypeError: a size that is not an integer, a name that is not a string.
+
+    Example:
+        >>> import evops
+        >>> p = evops.Populations({"E": 3200, "I": 800})
+        >>> p.n, p.slice("I")
+        (4000, slice(3200, 4000, None))
+    """
+
+    def __init__(self, sizes: Mapping[str, int]):
+        if not isinstance(sizes, Mapping) or not sizes:
+            raise ValueError(f"sizes must map names to numbers of neurons, got {sizes!r}")
+        for name in sizes:
+            if not isinstance(name, str):
+                raise TypeError(f"names of populations must be strings, got {name!r}")
+        self._sizes = {k: check_integer(f"sizes[{k!r}]", v, 1) for k, v in sizes.items()}
+        ends = np.cumsum(list(self._sizes.values()))
+        self.n = check_integer("the sum of sizes", int(ends[-1]), 1)
+        self._offsets = dict(zip(self._sizes, [0, *ends[:-1].tolist()], strict=True))
+
+    @classmethod
+    def from_ranges(cls, ranges: Mapping[str, tuple[int, int]], n: int) -> "Populations":
+        """Populations ``name: (first, end)`` that cover neurons 0 … n - 1.
+
+        Raises:
+            ValueError: ranges that overlap, leave neurons out, or end before they begin.
+        """
+        at, before = 0, "the first neuron"
+        ordered = sorted(ranges.items(), key=lambda item: item[1])
+        for name, (first, end) in ordered:
+            check_integer(f"ranges[{name!r}][0]", first, 0)
+            check_integer(f"ranges[{name!r}][1]", end, first + 1)
+            if first != at:
+                what = "overlap" if first < at else "leave a gap"
+                raise ValueError(
+                    f"ranges {what}: {name!r} begins at {first}, {before} ends at {at}"
+                )
+            at, before = end, repr(name)
+        if at != n:
+            raise ValueError(f"ranges end at {at}, but there are {n} neurons")
+        return cls({name: end - first for name, (first, end) in ordered})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The populations, in their order."""
+        return tuple(self._sizes)
+
+    def size(self, name: str) -> int:
+        """Number of neurons."""
+        return self._sizes[self._known(name)]
+
+    def offset(self, name: str) -> int:
+        """Index of the first neuron."""
+        return self._offsets[self._known(name)]
+
+    def slice(self, name: str) -> slice:
+        """Indices of the population, to slice arrays of all neurons."""
+        return slice(self.offset(name), self.offset(name) + self.size(name))
+
+    def _known(self, name: str) -> str:
+        if name not in self._sizes:
+            raise ValueError(f"unknown population {name!r}; there are {', '.join(self._sizes)}")
+        return name
+
+    def __repr__(self) -> str:
+        """Sizes by name."""
+        return f"Populations({self._sizes})"
+
+    def __eq__(self, other: object) -> bool:
+        """Same names and sizes in the same order."""
+        return isinstance(other, Populations) and [*self._sizes.items()] == [*other._sizes.items()]
+
+    def __hash__(self) -> int:
+        """Of names and sizes."""
+        return hash(tuple(self._sizes.items()))
+
+
+@jax.tree_util.register_pytree_node_class
+class Circuit:
+    """Projections between named populations that share one `DelayBuffer`.
+
+    The synapses of a pair depend on its projection alone (rule, law, shape, seed, delays): the same
+    pairs pushed one by one with slices of the spikes, or held by several circuits, are the same
+    network.
+
+    Args:
+        populations: of all neurons.
+        projections: by (source, target), each with delays and the shape of its populations.
+
+    Raises:
+        ValueError: unknown populations, shapes that differ, projections without delays.
+
+    Example:
+        >>> import jax.numpy as jnp, evops
+        >>> p = evops.Populations({"E": 80, "I": 20})
+        >>> rule, weight = evops.FixedTotalNumber(400), evops.Normal(0.5, 0.1, low=0)
+        >>> c = evops.Circuit(p, {
+        ...     ("E", "I"): evops.Projection(rule, weight, (80, 20), seed=1, delay=15)})
+        >>> buffer = c.push(jnp.ones(100, bool), c.buffer())
+        >>> current, buffer = buffer.pop()
+    """
+
+    def __init__(self, populations: Populations, projections: Mapping[tuple[str, str], Projection]):
+        for (source, target), W in projections.items():
+            name, wanted = f"projections[{source!r}, {target!r}]", (source, target)
+            if not isinstance(W, Projection):
+                raise TypeError(f"{name} must be a Projection, got {W!r}")
+            shape = tuple(populations.size(k) for k in wanted)
+            if W.shape != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {W.shape}")
+            if W.delay is None:
+                raise ValueError(f"{name} has no delays: make it with delay=…, in steps")
+        self.populations = populations
+        self.projections = dict(projections)
+
+    def tree_flatten(self):
+        """The projections are children; names and populations are static."""
+        return tuple(self.projections.values()), (self.populations, tuple(self.projections))
+
+    @classmethod
+    def tree_unflatten(cls, static, projections) -> "Circuit":
+        """The circuit with other leaves."""
+        self = object.__new__(cls)
+        self.populations, names = static
+        self.projections = dict(zip(names, projections, strict=True))
+        return self
+
+    @property
+    def max_delay(self) -> int:
+        """Longest delay of all, in steps."""
+        return max((W.max_delay for W in self.projections.values()), default=0)
+
+    def buffer(self, dtype: Any = jnp.float32) -> DelayBuffer:
+        """An empty buffer for all neurons."""
+        return DelayBuffer.zeros(self.populations.n, self.max_delay, dtype)
+
+    def push(self, spikes: Shaped[Any, " n"], buffer: DelayBuffer) -> DelayBuffer:
+        """The buffer with what this step's spikes of all neurons, `(n,)`, cause, added."""
+        x = inputs.events("spikes", spikes, ("n",), (self.populations.n,))
+        for (source, target), W in self.projections.items():
+            part = x[self.populations.slice(source)]
+            buffer = W.push(part, buffer, at=self.populations.offset(target))
+        return buffer
+
+    def edges(self) -> Edges:
+        """All synapses, by the indices of all neurons, pair after pair (not inside ``jax.jit``)."""
+        parts = []
+        for (source, target), W in self.projections.items():
+            edges = W.edges()
+            pre = edges.pre + self.populations.offset(source)
+            post = edges.post + self.populations.offset(target)
+            parts.append(Edges(pre, post, edges.weight, edges.delay))
+        return Edges(*(jnp.concatenate(arrays) for arrays in zip(*parts, strict=True)))

@@ -1,0 +1,107 @@
+"""Delays in whole steps: laws turned into the alias table that every reader draws from."""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+from evops.connectivity import tables
+from evops.connectivity.laws import Constant, Law, Uniform
+from evops.errors import check_real
+
+MAX_BITS = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """Delays of ``shortest + k`` steps, k an outcome of the alias table `table` of 2**bits.
+
+    With one delay for all synapses there is no table and `bits` is 0.
+    """
+
+    shortest: int
+    longest: int
+    bits: int
+    table: np.ndarray
+
+
+def delay_law(delay: Any) -> Law:
+    """`delay` as a law of known numbers; a number stands for a constant."""
+    law = delay if isinstance(delay, Law) else Constant(delay)
+    known = {}
+    for field in dataclasses.fields(law):  # pyright: ignore[reportArgumentType]
+        value = getattr(law, field.name)
+        if field.init:
+            known[field.name] = None if value is None else check_real(f"delay: {field.name}", value)
+    law = type(law)(**known)
+    steps(law)
+    return law
+
+
+@functools.lru_cache(maxsize=256)
+def steps(law: Law) -> Steps:
+    """The delays of a law: its values rounded to whole steps; `Uniform` is uniform on whole steps.
+
+    Raises:
+        ValueError: delays below one step, or more than 4096 different ones.
+    """
+    if isinstance(law, Uniform):
+        first, last = math.ceil(law.low), math.floor(law.high)
+        if last < first:
+            raise ValueError(f"delay must contain a whole step, got {law}")
+        share = (
+            {d: 1 / (last - first + 1) for d in range(first, last + 1)}
+            if last - first < 1e5
+            else {}
+        )
+    else:
+        share = _rounded(law)
+        first, last = min(share), max(share)
+    if first < 1:
+        raise ValueError(
+            f"delay must be at least 1 step, got {law}, which gives {first} steps: with a normal law "
+            "set low=1"
+        )
+    if last - first >= 1 << MAX_BITS:
+        raise ValueError(
+            f"delay must have at most {1 << MAX_BITS} different values, got {first} to {last} steps"
+        )
+    mass = {d: round(share[d] * 2**24) << 8 for d in range(first, last + 1)}
+    mass = {d: m for d, m in mass.items() if m > 0}
+    first, last = min(mass), max(mass)
+    mass[max(mass, key=mass.__getitem__)] += (1 << 32) - sum(mass.values())
+    bits = (last - first).bit_length()
+    if bits == 0:
+        return Steps(first, last, 0, np.zeros(0, np.uint32))
+    return Steps(
+        first, last, bits, tables.alias([mass.get(first + k, 0) for k in range(1 << bits)], bits)
+    )
+
+
+def _rounded(law: Law) -> dict[int, float]:
+    """Probability of every whole step that values of the law are rounded to."""
+    loc, scale = (float(v) for v in law.loc_scale())
+    quantile = law.quantile()
+    if quantile is None or scale == 0:
+        whole = round(loc)
+        if quantile is None and abs(loc - whole) > 1e-6:
+            raise ValueError(f"delay must be a whole number of steps, got {law}")
+        return {whole: 1.0}
+
+    def value(u):
+        return loc + scale * quantile(min(max(u, 2.0**-33), 1 - 2.0**-33))
+
+    def below(x):
+        low, high = 0.0, 1.0
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if value(middle) <= x else (low, middle)
+        return low
+
+    first, last = math.floor(value(0.0) + 0.5), math.floor(value(1.0) + 0.5)
+    if last - first >= 1 << (MAX_BITS + 1):
+        return {first: 0.5, last: 0.5}  # refused by the caller, which names the range
+    edges = [0.0, *(below(d + 0.5) for d in range(first, last)), 1.0]
+    return {first + k: edges[k + 1] - edges[k] for k in range(last - first + 1)}
