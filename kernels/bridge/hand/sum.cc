@@ -59,16 +59,18 @@ class Sums {
     }
     if constexpr (kWide) Store(owner_at_ + at_, Squeeze(owner_, hit));
     at_ += __builtin_popcount(hit);
-    if (at_ - done_ >= 2 * kLanes) AddUntil(done_ + kLanes);
+    if constexpr (kDelayed)  // a ring is larger than the cache
+      for (const int64_t end = at_ - kLanes; asked_ < end; ++asked_) __builtin_prefetch(s_.out + target_[asked_], 1);
+    if (at_ - done_ >= kBehind + kLanes) AddUntil(done_ + kLanes);
     if (at_ >= kRoom) {
       AddUntil(at_);
-      at_ = done_ = 0;
+      at_ = done_ = asked_ = 0;
     }
   }
 
  private:
   static constexpr bool kWide = sizeof(T) > 4 && addend != Addend::kOne;  // T does not fit into a lane
-  static constexpr int64_t kRoom = 1024;
+  static constexpr int64_t kRoom = 1024, kBehind = kDelayed ? 128 : kLanes;
 
   template <class Word>
   Lanes ValuesOf(const Word* values, int64_t first) const {
@@ -104,7 +106,7 @@ class Sums {
 
   const Summation<T> s_;
   const int64_t count_;
-  int64_t at_ = 0, done_ = 0;
+  int64_t at_ = 0, done_ = 0, asked_ = 0;  // synapses written down, added, prefetched
   const AliasTable<0> delays_;
   Lanes a_ = Zero(), b_ = Zero(), late_ = Zero(), owner_ = Zero();
   VariateKey key_{};
