@@ -297,7 +297,7 @@ def delay():
 
 
 def sources():
-    """Kernel that counts the pre neurons of synapses first … first + count - 1 of a counted rule."""
+    """Kernel that counts the pre neurons of some synapses of a counted rule: first and number."""
 
     @ti.kernel
     def kernel(key: array(ti.u32), span: array(ti.u32), counts: array(ti.u32)):

@@ -125,7 +125,7 @@ def test_surface(kind, rng):
     np.testing.assert_array_equal(W.out_degree(), count.sum(1))
     np.testing.assert_array_equal(W.in_degree(), count.sum(0))
     assert W.in_degree().dtype == W.out_degree().dtype == np.int32
-    pre, post, weight = W.edges()
+    pre, post, weight, _ = W.edges()
     again = np.zeros(W.shape)
     np.add.at(again, (np.asarray(pre), np.asarray(post)), np.asarray(weight))
     np.testing.assert_array_equal(again, dense(W))

@@ -51,7 +51,7 @@ def case(request, kind, backend, rng):
     """A product, an x and a `data`, and the matrix as a function of `data`."""
     W = make(rng, kind, backend=backend)
     x = rng.integers(-1, 2, W.shape[1 if request.param else 0]).astype(np.float32)
-    pre, post, _ = W.edges()
+    pre, post, *_ = W.edges()
     transposed = request.param
 
     def matrix(data):

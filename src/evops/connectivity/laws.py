@@ -165,7 +165,7 @@ def static_field():
 
 
 class Normal(Law):
-    """Weights normal with mean `mean` and standard deviation `std`, truncated where bounds are given.
+    """Weights normal with mean `mean` and standard deviation `std`, truncated at bounds if given.
 
     The quantiles are interpolated linearly between 3072 knots: the distribution function is exact
     to 1e-5, the largest variate 6.2. With bounds, the distribution is that of drawing again until a

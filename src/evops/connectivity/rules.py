@@ -145,7 +145,8 @@ class FixedOutDegree(Rule):
     """Every pre neuron has exactly `k` synapses, onto targets drawn uniformly.
 
     Without multapses the k targets differ (uniform among all sets of k); with them they are drawn
-    with replacement, and every synapse has a weight of its own. In the words of others: ``fixed_outdegree`` (NEST), ``FixedNumberPostWithReplacement`` (GeNN),
+    with replacement, and every synapse has a weight of its own. In the words of others:
+    ``fixed_outdegree`` (NEST), ``FixedNumberPostWithReplacement`` (GeNN),
     ``FixedNumberPostConnector`` (PyNN).
 
     Args:
@@ -178,13 +179,13 @@ class FixedOutDegree(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class FixedTotalNumber(Rule):
-    """Exactly `k` synapses; each has its pre and its post neuron drawn uniformly, independently.
+    """Exactly `k` synapses; pre and post neuron of each are drawn uniformly and independently.
 
-    Two neurons may have several synapses (multapses), each with a weight and a delay of its own. The
-    numbers of synapses of the pre neurons are multinomial; they are drawn once, when a projection is
-    made, in time proportional to k (about 1 ns each, native) and kept: 4 bytes for each pre neuron.
-    In the words of others: ``fixed_total_number`` (NEST),
-    ``FixedNumberTotalWithReplacement`` (GeNN), ``FixedTotalNumberConnector`` (PyNN).
+    Two neurons may have several synapses (multapses), each with a weight and a delay of its own.
+    The numbers of synapses of the pre neurons are multinomial; they are drawn once, when a
+    projection is made, in time proportional to k, and kept: 4 bytes for each pre neuron. In the
+    words of others: ``fixed_total_number`` (NEST), ``FixedNumberTotalWithReplacement`` (GeNN),
+    ``FixedTotalNumberConnector`` (PyNN).
 
     Args:
         k: number of synapses, 0 to 2**31 - 1.
@@ -221,7 +222,8 @@ class FixedInDegree(Rule):
     Pre neurons are drawn with replacement: two neurons may have several synapses (multapses), each
     with a weight and a delay of its own, and a neuron may connect to that of its own index. In the
     words of others: ``fixed_indegree`` (NEST), ``FixedNumberPreWithReplacement`` (GeNN),
-    ``FixedNumberPreConnector(with_replacement=True)`` (PyNN). Cost and memory as `FixedTotalNumber`.
+    ``FixedNumberPreConnector(with_replacement=True)`` (PyNN). Cost and memory are those of
+    `FixedTotalNumber`.
 
     Args:
         k: synapses onto a post neuron, at least 0; ``k * n_post`` is at most 2**31 - 1.

@@ -27,10 +27,10 @@ block and more postsynaptic neurons keep the old synapses. Three ways to read a 
 - *subset* (fixed out-degree k): the block is a line's whole list; its synapse i goes to
   `permuted` i (walking the cycle until a number below n comes), or to `below` n with multapses.
 - *counted* (fixed total number, fixed in-degree): K synapses of the projection choose their pre
-  neuron, number s by `below` n_pre of word(s) of the key (0, SOURCES). Those of a line, i = 0, 1, …,
-  go to `below` n of word(i) of the key (pre, 0); or, where every post neuron has the same number of
-  them, to ``t % n``, t being `permuted` s' under the key (0, SLOTS) (again walking the cycle), where
-  s' is i plus the number of synapses of all lines before.
+  neuron, number s by `below` n_pre of word(s) of the key (0, SOURCES). Those of a line, i = 0, 1,
+  …, go to `below` n of word(i) of the key (pre, 0); or, where every post neuron has the same number
+  of them, to ``t % n``, t being `permuted` s' under the key (0, SLOTS) (again walking the cycle),
+  where s' is i plus the number of synapses of all lines before.
 
 The weight of a synapse is read from word(WEIGHT + post) of the key (pre, LINE): it depends on seed,
 pre and post alone. Where two neurons may have several synapses, i stands in the place of post. The

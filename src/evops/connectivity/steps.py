@@ -51,18 +51,15 @@ def steps(law: Law) -> Steps:
         first, last = math.ceil(law.low), math.floor(law.high)
         if last < first:
             raise ValueError(f"delay must contain a whole step, got {law}")
-        share = (
-            {d: 1 / (last - first + 1) for d in range(first, last + 1)}
-            if last - first < 1e5
-            else {}
-        )
+        last = min(last, first + (1 << MAX_BITS))  # refused below
+        share = {d: 1 / (last - first + 1) for d in range(first, last + 1)}
     else:
         share = _rounded(law)
         first, last = min(share), max(share)
     if first < 1:
         raise ValueError(
-            f"delay must be at least 1 step, got {law}, which gives {first} steps: with a normal law "
-            "set low=1"
+            f"delay must be at least 1 step, got {law}, which gives {first} steps: with a normal "
+            "law set low=1"
         )
     if last - first >= 1 << MAX_BITS:
         raise ValueError(
@@ -75,9 +72,8 @@ def steps(law: Law) -> Steps:
     bits = (last - first).bit_length()
     if bits == 0:
         return Steps(first, last, 0, np.zeros(0, np.uint32))
-    return Steps(
-        first, last, bits, tables.alias([mass.get(first + k, 0) for k in range(1 << bits)], bits)
-    )
+    masses = [mass.get(first + k, 0) for k in range(1 << bits)]
+    return Steps(first, last, bits, tables.alias(masses, bits))
 
 
 def _rounded(law: Law) -> dict[int, float]:

@@ -221,9 +221,8 @@ def _push_native(*, blocks, source):
         name: np.array(getattr(blocks, name), np.int64)
         for name in ("pre_offset", "pre_size", "post_offset", "post_size", "delay_column")
     }
-    attributes["law"] = np.int64(source.law)
-    attributes["delay_bits"] = np.int64(source.delay_bits)
-    return "evops_push", {**attributes, **_attributes(source)}
+    drawn = {"law": np.int64(source.law), "delay_bits": np.int64(source.delay_bits)}
+    return "evops_push", {**attributes, **drawn, **_attributes(source)}
 
 
 def _push_jvp(primals, tangents, **statics):

@@ -254,7 +254,7 @@ def _counted(source, table, lines, see, carry):
 
 
 def line_starts(key, total: int, n_pre: int):
-    """Where each line of a counted rule begins among its `total` synapses, `(n_pre + 1,)` uint32."""
+    """Where each line of a counted rule begins among all its synapses, `(n_pre + 1,)` uint32."""
     zero = key[0] * 0
     k0, k1 = sampler.feistel(zero, zero + sampler.SOURCES, key[0], key[1])
     size = 1 << 14

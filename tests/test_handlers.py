@@ -1,0 +1,387 @@
+"""Handlers called by hand with wrong buffers return errors, and write nowhere else."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import evops
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registered():
+    """Handlers called by hand are registered when the library is first asked for."""
+    assert evops.backends()["native"].available
+
+
+F32, U32, I32 = np.float32, np.uint32, np.int32
+LFSR, GAPS, DENSE, SUBSET, DIAGONAL, COUNTED = range(6)
+NONE = ((0,), U32)
+SCHEME = [LFSR, 0, 19, 2**32 // 19, 0]
+UNIT = ((0,), I32)  # the quantiles of a law that has none
+QUANTILES = ((3 * 1025,), I32)
+
+
+def words(*scheme):
+    return np.array(scheme, np.int64)
+
+
+def product(
+    target="evops_scatter",
+    x=((1, 8), bool),
+    w=((2, 1), F32),
+    s=((2, 2), U32),
+    table=((1, 0), U32),
+    quantiles=UNIT,
+    y=((2, 5), F32),
+    **attributes,
+):
+    attributes = {"repeat": 2, "law": 0, "synapses_per_line": 1, "scheme": SCHEME, **attributes}
+    attributes = {k: np.array(v, np.int64)[()] for k, v in attributes.items()}
+    fn = jax.ffi.ffi_call(target, jax.ShapeDtypeStruct(*y))
+    return fn(*(jnp.ones(*operand) for operand in (x, w, s, table, quantiles)), **attributes)
+
+
+def reader(reader, autapses, *three, table=0, **other):
+    """A change of the scheme: x and y are 8 and 5 neurons, the table has so many entries."""
+    return {"scheme": [reader, autapses, *three], "table": ((1, table), U32), **other}
+
+
+def gather(**changes):
+    """The same from the 5 pre neurons' side: x has the 8 post neurons."""
+    return product("evops_gather", **{"x": ((1, 8), F32), **changes})
+
+
+def push(
+    ring=((4, 6), F32),
+    x=((5,), bool),
+    w=((1, 1, 1), F32),
+    s=((1, 1, 2), U32),
+    d=((1, 1), I32),
+    t=((), I32),
+    table=((1, 0), U32),
+    quantiles=UNIT,
+    delays=NONE,
+    **a,
+):
+    a = {
+        "pre_offset": [0], "pre_size": [5], "post_offset": [0], "post_size": [6], "delay_column": [],
+        "law": 0, "delay_bits": 0, "scheme": SCHEME, **a,
+    }  # fmt: skip
+    a = {k: np.array(v, np.int64)[()] for k, v in a.items()}
+    fn = jax.ffi.ffi_call("evops_push", jax.ShapeDtypeStruct(*ring))
+    scale = a.pop("delay_value", 1)
+    operands = [jnp.ones(*o) for o in (ring, x, w, s, d, t, table, quantiles, delays)]
+    operands[4] = operands[4] * int(scale)
+    return fn(*operands, **a)
+
+
+def edges(
+    indptr=(0, 3, 6),
+    key=((2,), U32),
+    table=((1, 0), U32),
+    quantiles=UNIT,
+    delays=NONE,
+    post=((6,), I32),
+    z=((0,), F32),
+    drawn=((0,), I32),
+    indptr_type=I32,
+    **attributes,
+):
+    """Three synapses of each of two neurons."""
+    attributes = {"n_post": 5, "law": 0, "delay_bits": 0, **attributes}
+    attributes = {"scheme": [SUBSET, 0, 3, 8, 5], **attributes}
+    attributes = {k: np.array(v, np.int64)[()] for k, v in attributes.items()}
+    fn = jax.ffi.ffi_call("evops_edges", [jax.ShapeDtypeStruct(*o) for o in (post, z, drawn)])
+    operands = (jnp.ones(*operand) for operand in (key, table, quantiles, delays))
+    return fn(*operands, jnp.asarray(indptr, indptr_type), **attributes)
+
+
+def pop(ring=((4, 6), F32), t=((), I32), out=((4, 6), F32), now=((6,), F32), step=1):
+    fn = jax.ffi.ffi_call("evops_pop", [jax.ShapeDtypeStruct(*out), jax.ShapeDtypeStruct(*now)])
+    return fn(jnp.ones(*ring), jnp.full(*t[:1], step, t[1]))
+
+
+def line_starts(key=((2,), U32), out=((6,), U32), total=9):
+    fn = jax.ffi.ffi_call("evops_line_starts", jax.ShapeDtypeStruct(*out))
+    return fn(jnp.ones(*key), total=np.int64(total))
+
+
+DELAYED = {"delays": ((4,), U32), "delay_bits": 2, "scheme": [DENSE, 0, 12, 9, 9]}
+HANDLERS = [
+    (product, {"x": ((8,), bool)}, "expected rank 2"),
+    (product, {"y": ((5,), F32)}, "expected rank 2"),
+    (product, {"x": ((1, 8), I32)}, r"x is int32\[1,8\], expected bool or float32"),
+    (product, {"w": ((3, 1), F32)}, r"weight is float32\[3,1\], expected float32\[2,1\]"),
+    (product, {"w": ((2,), F32)}, r"weight is float32\[2\], expected float32\[2,1\]"),
+    (product, {"w": ((2, 2), F32)}, r"weight is float32\[2,2\], expected float32\[2,1\]"),
+    (product, {"w": ((2, 1), I32)}, r"weight is int32\[2,1\], expected float32\[2,1\]"),
+    (product, {"s": ((2, 2), I32)}, r"seed is int32\[2,2\], expected uint32\[2,2\]"),
+    (product, {"s": ((2,), U32)}, r"seed is uint32\[2\], expected uint32\[2,2\]"),
+    (product, {"y": ((2, 5), np.float16), "w": ((2, 1), np.float16)}, "expected int32, float32 or"),
+    (product, {"repeat": 0}, "with repeat 0"),
+    (product, {"repeat": 3}, "2 instances for 1 rows of x with repeat 3"),
+    (product, {"repeat": 2**62, "x": ((4, 8), bool)}, "2 instances for 4 rows of x with repeat"),
+    (product, {"repeat": 2**62, "x": ((2, 8), bool)}, "2 instances for 2 rows of x with repeat"),
+    (product, {"x": ((0, 8), bool)}, "2 instances for 0 rows"),
+    (product, {"law": -1, "w": ((2, 2), F32)}, "law is -1, expected 0 to 3"),
+    (product, {"law": 4, "w": ((2, 2), F32)}, "law is 4, expected 0 to 3"),
+    (product, {"law": 1}, r"weight is float32\[2,1\], expected float32\[2,2\]"),
+    (product, {"law": 1, "w": ((2, 2), F32)}, r"quantiles is int32\[0\], expected int32\[3075\]"),
+    (
+        product,
+        {"law": 1, "w": ((2, 2), F32), "quantiles": ((3074,), I32)},
+        r"quantiles is int32\[3074\], expected int32\[3075\]",
+    ),
+    (
+        product,
+        {"law": 1, "w": ((2, 2), F32), "quantiles": ((3075,), F32)},
+        r"quantiles is float32\[3075\], expected int32\[3075\]",
+    ),
+    (product, {"quantiles": QUANTILES}, r"quantiles is int32\[3075\], expected int32\[0\]"),
+    *(
+        (product, {**reader(DENSE, 0, 12, 9, 9), "law": law, "w": ((2, 2), F32)}, "law is [23]")
+        for law in (2, 3)
+    ),
+    (gather, {"x": ((1, 8), bool)}, r"x is bool\[1,8\], expected float32"),
+    (gather, {"x": ((1, 8), I32)}, r"x is int32\[1,8\], expected float32"),
+    (gather, {**reader(DENSE, 0, 12, 9, 9), "x": ((1, 8), I32)}, "expected bool or float32"),
+    (gather, reader(SUBSET, 0, 3, 8, 5), "scheme is not"),  # its targets are the 8 neurons of x
+    (push, {"ring": ((4, 6, 1), F32)}, "expected ranks 2, 1 and 2"),
+    (push, {"w": ((1, 2, 1), F32)}, r"weight is float32\[1,2,1\], expected float32\[1,1,1\]"),
+    (push, {"w": ((1, 1), F32)}, r"weight is float32\[1,1\], expected float32\[1,1,1\]"),
+    (push, {"law": 1}, r"weight is float32\[1,1,1\], expected float32\[1,1,2\]"),
+    (push, {"law": 1, "w": ((1, 1, 2), F32)}, "expected int32.3075."),
+    (push, {**DELAYED, "scheme": SCHEME}, "the published scheme has neither"),
+    (push, {**DELAYED, "delay_bits": 3}, r"delays is uint32\[4\], expected uint32\[8\]"),
+    (push, {**DELAYED, "delay_bits": 13}, "delay_bits is 13, expected 0 to 12"),
+    (push, {**DELAYED, "delay_bits": -1}, "delay_bits is -1, expected 0 to 12"),
+    (push, {"delays": ((4,), U32)}, r"delays is uint32\[4\], expected uint32\[0\]"),
+    (push, {**reader(COUNTED, 0, 1, 0, 6, table=5)}, r"expected uint32\[1,6\]"),
+    (
+        push,
+        {
+            **reader(COUNTED, 0, 1, 0, 6, table=6),
+            "w": ((2, 1, 1), F32),
+            "s": ((2, 1, 2), U32),
+            "d": ((2, 1), I32),
+            "pre_offset": [0, 0],
+            "pre_size": [5, 5],
+        },
+        "one pair at a time",
+    ),
+    (push, {"s": ((1, 1, 2), I32)}, "seed is int32"),
+    (push, {"s": ((1, 1), U32)}, r"seed is uint32\[1,1\], expected uint32\[1,1,2\]"),
+    (push, {"scheme": SCHEME[:3]}, "scheme is not"),
+    (push, {"table": ((1,), U32)}, r"table is uint32\[1\], expected uint32\[1,0\]"),
+    (push, {"scheme": [GAPS, 0, 12, 7, 0]}, r"table is uint32\[1,0\], expected uint32\[1,128\]"),
+    (push, {"scheme": [SUBSET, 0, 7, 8, 6]}, "scheme is not"),
+    (push, {"scheme": [SUBSET, 0, 4, 8, 6], "post_size": [5]}, "scheme is not"),
+    (push, {"d": ((2, 1), I32)}, r"delay is int32\[2,1\], expected int32\[1,1\]"),
+    (push, {"t": ((1,), I32)}, "step is int32"),
+    (push, {"x": ((5,), I32)}, r"x is int32\[5\], expected bool or float32"),
+    (push, {"pre_size": [6]}, "blocks reach outside"),
+    (push, {"pre_offset": [-1]}, "blocks reach outside"),
+    (push, {"post_offset": [2**62]}, "blocks reach outside"),
+    (push, {"post_size": [7]}, "blocks reach outside"),
+    (push, {"post_size": [3, 3]}, "blocks reach outside"),
+    (push, {"delay_column": [1], "d": ((5, 1), I32)}, "delay_column does not name"),
+    (push, {"delay_column": [0, 0], "d": ((5, 1), I32)}, "delay_column does not name"),
+    (push, {"delay_value": 4}, "delay of 4 steps of presynaptic neuron 4, expected 0 to 3"),
+    (push, {"delay_value": -1}, "delay of -1 steps"),
+    (edges, {"indptr": (0, 3, 2)}, "indptr does not rise from 0 to 6"),
+    (edges, {"indptr": (0, 7, 6)}, "indptr does not rise from 0 to 6"),
+    (edges, {"indptr": (1, 3, 6)}, "indptr does not rise from 0 to 6"),
+    (edges, {"indptr": (-3, 0, 6)}, "indptr does not rise from 0 to 6"),
+    (edges, {"indptr": (0, 3, 5)}, "indptr does not rise from 0 to 6"),
+    (edges, {"indptr": (0,)}, "indptr does not rise from 0 to 6"),
+    (edges, {"indptr": ()}, "expected int32"),
+    (edges, {"indptr": ((0, 3), (3, 6))}, "expected int32"),
+    (edges, {"indptr_type": U32}, r"indptr is uint32\[3\], expected int32\[3\]"),
+    (edges, {"indptr": (0, 2, 6)}, "more or fewer synapses than indptr says"),
+    (edges, {"indptr": (0, 4, 6)}, "more or fewer synapses than indptr says"),
+    (edges, {"indptr": (0, 3, 7), "post": ((7,), I32)}, "more or fewer synapses"),
+    (edges, {"post": ((6, 1), I32)}, r"post is int32\[6,1\], expected int32\[6\]"),
+    (edges, {"post": ((6,), U32)}, r"post is uint32\[6\], expected int32\[6\]"),
+    (edges, {"z": ((6,), F32)}, r"z is float32\[6\], expected float32\[0\]"),
+    (edges, {"law": 1, "quantiles": QUANTILES}, r"z is float32\[0\], expected float32\[6\]"),
+    (edges, {"law": 1, "z": ((6,), F32)}, r"quantiles is int32\[0\], expected int32\[3075\]"),
+    (edges, {"law": 2, "z": ((6,), F32)}, "law is 2"),
+    (edges, {"key": ((1, 2), U32)}, r"key is uint32\[1,2\], expected uint32\[2\]"),
+    (edges, {"table": ((2,), U32)}, r"table is uint32\[2\], expected uint32\[1,0\]"),
+    (edges, {"delay_bits": 1}, r"delays is uint32\[0\], expected uint32\[2\]"),
+    (edges, {"delay_bits": 1, "delays": ((2,), U32)}, r"drawn is int32\[0\], expected int32\[6\]"),
+    (edges, {"drawn": ((6,), I32)}, r"drawn is int32\[6\], expected int32\[0\]"),
+    (
+        edges,
+        reader(COUNTED, 0, 1, 0, 5, table=2),
+        r"table is uint32\[1,2\], expected uint32\[1,3\]",
+    ),
+    (line_starts, {"key": ((1, 2), U32)}, r"key is uint32\[1,2\], expected uint32\[2\]"),
+    (line_starts, {"out": ((1,), U32)}, "expected uint32.n_pre . 1."),
+    (line_starts, {"out": ((6,), I32)}, r"starts is int32\[6\], expected uint32\[6\]"),
+    (line_starts, {"total": -1}, "total is -1"),
+    (line_starts, {"total": 2**31}, "total is 2147483648"),
+    (edges, {"n_post": 0}, "n_post is 0"),
+    (edges, {"n_post": 2**31}, "n_post is 2147483648"),
+    (edges, {"n_post": 6}, "scheme is not"),
+    (edges, {"scheme": SCHEME}, "more or fewer synapses"),
+    (pop, {"ring": ((4,), F32)}, "expected rank 2"),
+    (pop, {"out": ((4, 7), F32)}, r"result is float32\[4,7\], expected float32\[4,6\]"),
+    (pop, {"now": ((5,), F32)}, r"now is float32\[5\], expected float32\[6\]"),
+    (pop, {"t": ((2,), I32)}, "step is int32"),
+    (pop, {"step": 4}, "step is 4, expected 0 to 3"),
+    (pop, {"step": -1}, "step is -1, expected 0 to 3"),
+]
+
+
+# What a scheme may say; x and y of `product` are 8 and 5 neurons.
+GOOD_SCHEMES = {
+    "clen 19": reader(*SCHEME),
+    "clen 1": reader(LFSR, 0, 1, 2**32 - 1, 1),
+    "gaps": reader(GAPS, 1, 12, 6, 0, table=64),
+    "gaps of two digits": reader(GAPS, 0, 22, 12, 10, table=4096 + 1024),
+    "dense": reader(DENSE, 1, 12, 255, 2**32 - 1),
+    "dense, all": reader(DENSE, 0, 12, 256, 0),
+    "dense, none": reader(DENSE, 0, 22, 0, 0),
+    "subset": reader(SUBSET, 0, 5, 8, 5),
+    "multapses": reader(SUBSET, 0, 50, 0, 5),
+    "diagonal": reader(DIAGONAL, 0, 0, 0, 0),
+    "a total": reader(COUNTED, 0, 1, 0, 5, table=9),
+    "in-degrees": reader(COUNTED, 0, 3, 8, 5, table=9),
+}
+BAD_SCHEMES = {
+    "no words": {"scheme": []},
+    "three words": {"scheme": SCHEME[:3]},
+    "six words": {"scheme": [*SCHEME, 0]},
+    "clen 0": reader(LFSR, 0, 0, 0, 0),
+    "clen 2**31": reader(LFSR, 0, 2**31, 2, 0),
+    "wrong multiplier": reader(LFSR, 0, 19, 5, 0),
+    "hashed 2": reader(LFSR, 0, 19, 2**32 // 19, 2),
+    "autapses of the published scheme": reader(LFSR, 1, *SCHEME[2:]),
+    "unknown reader": reader(6, 0, 0, 0, 0),
+    "negative reader": reader(-1, 0, 0, 0, 0),
+    "reader of 33 bits": reader(2**32, 0, 19, 2**32 // 19, 0),
+    "autapses 2": reader(DENSE, 2, 12, 9, 9),
+    "negative autapses": reader(DENSE, -1, 12, 9, 9),
+    "block of 2**11": reader(GAPS, 0, 11, 7, 0, table=128),
+    "block of 2**23": reader(GAPS, 0, 23, 7, 0, table=128),
+    "table of 2**5": reader(GAPS, 0, 12, 5, 0, table=32),
+    "table of 2**13": reader(GAPS, 0, 12, 13, 0, table=8192),
+    "low digit of 9 bits": reader(GAPS, 0, 12, 7, 9, table=128 + 512),
+    "negative low digit": reader(GAPS, 0, 12, 7, -10, table=128),
+    "dense block of 2**13": reader(DENSE, 0, 13, 9, 9),
+    "dense block of 2**23": reader(DENSE, 0, 23, 0, 0),
+    "whole 257": reader(DENSE, 0, 12, 257, 0),
+    "rest of 33 bits": reader(DENSE, 0, 12, 9, 2**32),
+    "more targets than neurons": reader(SUBSET, 0, 6, 8, 5),
+    "a subset of others": reader(SUBSET, 0, 3, 8, 6),
+    "multapses of others": reader(SUBSET, 0, 3, 0, 6),
+    "domain too small": reader(SUBSET, 0, 3, 7, 5),
+    "domain too large": reader(SUBSET, 0, 3, 31, 5),
+    "domain larger than needed": reader(SUBSET, 0, 3, 9, 5),
+    "domain of 2**32": reader(SUBSET, 0, 3, 32, 5),
+    "autapses of a subset": reader(SUBSET, 1, 3, 8, 5),
+    "diagonal of something": reader(DIAGONAL, 0, 1, 0, 0),
+    "autapses of a total": reader(COUNTED, 1, 1, 0, 5, table=9),
+    "a total of others": reader(COUNTED, 0, 1, 0, 6, table=9),
+    "no in-degree": reader(COUNTED, 0, 0, 8, 5, table=9),
+    "in-degrees beyond 2**31": reader(COUNTED, 0, 2**30, 31, 5, table=9),
+    "in-degrees in a small domain": reader(COUNTED, 0, 60, 8, 5, table=9),
+    "in-degrees in a large domain": reader(COUNTED, 0, 3, 9, 5, table=9),
+}
+BAD_TABLES = {
+    "no table of gaps": reader(GAPS, 0, 12, 7, 0),
+    "half a table": reader(GAPS, 0, 12, 7, 0, table=64),
+    "no second table": reader(GAPS, 0, 22, 12, 10, table=4096),
+    "a table too many": reader(GAPS, 0, 22, 12, 0, table=4096 + 1024),
+    "a dense table": reader(DENSE, 0, 12, 9, 9, table=1),
+    "a published table": reader(*SCHEME, table=1),
+    "a table of int32": {**reader(GAPS, 0, 12, 7, 0), "table": ((1, 128), I32)},
+    "a table of one axis": {**reader(GAPS, 0, 12, 7, 0), "table": ((128,), U32)},
+    "a table too few": {**reader(GAPS, 0, 12, 7, 0), "table": ((3, 128), U32)},
+    "starts of fewer lines": reader(COUNTED, 0, 1, 0, 5, table=8),
+}
+
+
+@pytest.mark.parametrize("scheme", GOOD_SCHEMES.values(), ids=GOOD_SCHEMES)
+def test_schemes_in_range_pass(scheme):
+    """Even where the table holds nonsense: all ones is a gap of 0 with p near 1."""
+    assert np.isfinite(product(**scheme)).all()
+
+
+@pytest.mark.parametrize("scheme", BAD_SCHEMES.values(), ids=BAD_SCHEMES)
+def test_schemes_out_of_range_are_refused(scheme):
+    with pytest.raises(Exception, match="evops_scatter: scheme is not"):
+        jax.block_until_ready(product(**scheme))
+
+
+@pytest.mark.parametrize("scheme", BAD_TABLES.values(), ids=BAD_TABLES)
+def test_tables_of_wrong_size_are_refused(scheme):
+    with pytest.raises(Exception, match="evops_scatter: table is .*, expected uint32"):
+        jax.block_until_ready(product(**scheme))
+
+
+@pytest.mark.parametrize("fill", [0, 1, 2**32 - 1, 0x0F0F0F0F])
+@pytest.mark.parametrize("low", [0, 10])
+def test_wrong_tables_write_nowhere_else(fill, low, rng):
+    """Entries are data: whatever they say, targets stay inside the result."""
+    size = (1 << 12) + (1 << low if low else 0)
+    noise = rng.integers(0, 2**32, size, np.uint32)
+    for table in (np.full(size, fill, np.uint32), noise):
+        out = jax.ShapeDtypeStruct((1, 5000), np.int32)
+        y = jax.ffi.ffi_call("evops_scatter", out)(
+            np.ones((1, 40), bool), np.ones((1, 1), I32), np.ones((1, 2), U32), table[None],
+            np.zeros(0, I32), repeat=np.int64(1), law=np.int64(0),
+            synapses_per_line=np.int64(1), scheme=words(GAPS, 0, 22, 12, low),
+        )  # fmt: skip
+        assert 0 <= int(np.asarray(y).min()) and int(np.asarray(y).max()) <= 40
+
+
+@pytest.mark.parametrize("bits", [0, 9])
+def test_wrong_starts_write_nowhere_else(bits, rng):
+    """Nor do starts of lines that fall, or reach beyond the synapses there are."""
+    for starts in (rng.integers(0, 2**32, 41, np.uint32), np.arange(41, dtype=U32)[::-1] * 99):
+        out = jax.ShapeDtypeStruct((1, 100), F32)
+        y = jax.ffi.ffi_call("evops_scatter", out)(
+            np.arange(40)[None] < 3, np.ones((1, 1), F32), np.ones((1, 2), U32),
+            np.minimum(starts, 10**5)[None], np.zeros(0, I32), repeat=np.int64(1), law=np.int64(0),
+            synapses_per_line=np.int64(1), scheme=words(COUNTED, 0, 3, bits, 100),
+        )  # fmt: skip
+        assert np.isfinite(y).all() and float(np.asarray(y).min()) >= 0
+
+
+@pytest.mark.parametrize("fill", [0, 2**32 - 1, 0x0F0F0F0F])
+def test_wrong_delays_stay_in_the_ring(fill):
+    ring = push(**{**DELAYED, "delays": ((4,), U32)})
+    assert float(np.asarray(ring).sum()) >= 24  # the table of ones
+    fn = jax.ffi.ffi_call("evops_push", jax.ShapeDtypeStruct((3, 6), F32))
+    one = {"pre_offset": [0], "pre_size": [5], "post_offset": [0], "post_size": [6]}
+    attributes = {
+        **one,
+        "delay_column": [],
+        "law": 0,
+        "delay_bits": 12,
+        "scheme": [DENSE, 0, 12, 256, 0],
+    }
+    ring = fn(
+        np.zeros((3, 6), F32), np.ones(5, bool), np.ones((1, 1, 1), F32), np.ones((1, 1, 2), U32),
+        np.ones((1, 1), I32), np.int32(2), np.zeros((1, 0), U32), np.zeros(0, I32),
+        np.full(4096, fill, U32), **{k: np.array(v, np.int64)[()] for k, v in attributes.items()},
+    )  # fmt: skip
+    assert float(np.asarray(ring).sum()) == 30
+
+
+@pytest.mark.parametrize(("handler", "change", "message"), HANDLERS)
+def test_handlers_refuse_wrong_buffers(handler, change, message):
+    assert evops.backends()["native"].available
+    jax.block_until_ready(handler())
+    with pytest.raises(Exception, match=message):
+        jax.block_until_ready(handler(**change))
+
+
+def test_handler_with_wrong_number_of_buffers_is_an_error():
+    assert evops.backends()["native"].available
+    fn = jax.ffi.ffi_call("evops_pop", jax.ShapeDtypeStruct((4, 6), F32))
+    with pytest.raises(Exception, match="Wrong number of|wrong number of|Unexpected|arguments"):
+        jax.block_until_ready(fn(jnp.ones((4, 6))))
