@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 M32 = 2**32 - 1
-ROLES = {"connect": 0, "tie": 0x243F6A88, "weight": 0x13198A2E}
+ROLES = {"connect": 0, "tie": 0x243F6A88, "weight": 0x13198A2E, "delay": 0x05A308D3}
 ROUNDS = (0x243F6A88, 0x05A308D3, 0x13198A2E, 0x03707344)
 
 
@@ -146,12 +146,17 @@ def fixed_out_degree(seed, pre, n, k, multapses):
     key = feistel(pre, 0, *seed_key(seed))
     if multapses:
         return [word(*key, i) * n // 2**32 for i in range(k)]
+    return [permute(key, i, n) for i in range(k)]
+
+
+def permute(key, x, n):
+    """Place of x in a keyed permutation of 0 … n - 1."""
     bits = max(8, (n - 1).bit_length())
     right = bits // 2
     left = bits - right
     steps = (0, 0x05A308D3, 0x13198A2E, 0x03707344, 0x24A0F3D1, 0x29B7C5E3)
 
-    def permute(x):
+    while True:
         a, b = x >> right, x & (2**right - 1)
         for r, c in enumerate(steps):
             k1 = (key[1] + c) & M32
@@ -159,19 +164,41 @@ def fixed_out_degree(seed, pre, n, k, multapses):
                 a ^= word(key[0], k1, b) >> (32 - left)
             else:
                 b ^= word(key[0], k1, a) >> (32 - right)
-        return a << right | b
+        x = a << right | b
+        if x < n:
+            return x
 
-    out = []
-    for i in range(k):
-        x = permute(i)
-        while x >= n:
-            x = permute(x)
-        out.append(x)
+
+def counted(seed, n_pre, n_post, total, in_degree):
+    """Targets of every neuron under a fixed total, or an in-degree (0 for none)."""
+    sources = feistel(0, 2**31 - 2, *seed_key(seed))
+    slots = feistel(0, 2**31 - 3, *seed_key(seed))
+    degree = [0] * n_pre
+    for s in range(total):
+        degree[word(*sources, s) * n_pre // 2**32] += 1
+    out, before = [], 0
+    for pre, count in enumerate(degree):
+        key = feistel(pre, 0, *seed_key(seed))
+        if in_degree:
+            places = range(before, before + count)
+            out.append([permute(slots, s, total) % n_post for s in places])
+        else:
+            out.append([word(*key, i) * n_post // 2**32 for i in range(count)])
+        before += count
     return out
 
 
+def delay(columns, bits, seed, pre, post):
+    """What a synapse draws from the alias columns of its delays."""
+    w = word(*feistel(pre, 2**31 - 1, *seed_key(seed)), post, "delay")
+    return draw(columns, bits, w)
+
+
 def variate(quantiles, seed, pre, post):
-    """The variate of a synapse, for a law's table of 3 x 1025 whole numbers."""
+    """The variate of a synapse, for a law's table of 3 x 1025 whole numbers.
+
+    `post` is its number among those of the neuron where two neurons may have several.
+    """
     w = word(*feistel(pre, 2**31 - 1, *seed_key(seed)), post, "weight")
     slot, rest = divmod(w, 2**22)
     if slot in (0, 1023):
@@ -193,6 +220,10 @@ def lines(rule, seed, n_pre, n_post):
         return out
     if name == "out_degree":
         return [fixed_out_degree(seed, i, n_post, *parameters) for i in range(n_pre)]
+    if name == "total":
+        return counted(seed, n_pre, n_post, parameters[0], 0)
+    if name == "in_degree":
+        return counted(seed, n_pre, n_post, parameters[0] * n_post, parameters[0])
     assert name == "one_to_one"
     return [[i] if i < n_post else [] for i in range(n_pre)]
 

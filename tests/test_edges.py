@@ -11,6 +11,7 @@ import pytest
 
 import evops
 from evops.connectivity import sampler
+from evops.connectivity.steps import steps
 
 SEED = 0x1_2345_6789
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "edges.json").read_text())
@@ -31,6 +32,10 @@ RULES = {
     "k=1100": (evops.FixedOutDegree(1100), ("out_degree", 1100, False)),
     "k=9, multapses": (evops.FixedOutDegree(9, multapses=True), ("out_degree", 9, True)),
     "k=0": (evops.FixedOutDegree(0), ("out_degree", 0, False)),
+    "total": (evops.FixedTotalNumber(3000), ("total", 3000)),
+    "total of 60 blocks": (evops.FixedTotalNumber(50_000), ("total", 50_000)),
+    "in-degree": (evops.FixedInDegree(3), ("in_degree", 3)),
+    "no synapse": (evops.FixedTotalNumber(0), ("total", 0)),
 }
 SHAPE = (23, 4231)  # a block of 4096 and a piece of the next
 
@@ -92,15 +97,28 @@ def test_autapses_are_all_that_their_flag_removes(backend):
 
 
 @pytest.mark.parametrize("law", [evops.Uniform(-1.0, 2.0), evops.Normal(0.5, 0.25)])
-@pytest.mark.parametrize("name", ["p=0.3", "p=0.02, no autapses", "k=7"])
-def test_weights_are_those_of_the_oracle(law, name, backend):
+@pytest.mark.parametrize(
+    "name", ["p=0.3", "p=0.02, no autapses", "k=7", "k=9, multapses", "total", "in-degree"]
+)
+def test_weights_and_delays_are_those_of_the_oracle(law, name, backend):
     rule, spelled = RULES[name]
-    edges = project(rule, backend, law=law).edges()
+    delay = evops.Normal(15, 7.5, low=1)
+    edges = evops.Projection(rule, law, SHAPE, seed=SEED, delay=delay, backend=backend).edges()
     quantiles, unit = law.table()
     pairs = list(zip(edges.pre.tolist(), edges.post.tolist(), strict=True))
     wanted = oracle_exact.lines(spelled, SEED, *SHAPE)
     assert sorted(pairs) == sorted((i, j) for i, line in enumerate(wanted) for j in line)
-    z = np.array([oracle_exact.variate(quantiles, SEED, i, j) for i, j in pairs])
+    counters = [j for _, j in pairs]
+    if name in ("k=9, multapses", "total", "in-degree"):  # their synapses come in order
+        assert pairs == [(i, j) for i, line in enumerate(wanted) for j in line]
+        counters = [c for line in wanted for c in range(len(line))]
+    own = [(i, c) for (i, _), c in zip(pairs, counters, strict=True)]
+    table = steps(delay)
+    size = 2 ** (32 - table.bits)
+    columns = [(int(t) % size, int(t) // size) for t in table.table]
+    drawn = [oracle_exact.delay(columns, table.bits, SEED, *c) for c in own]
+    assert edges.delay.tolist() == [table.shortest + d for d in drawn]
+    z = np.array([oracle_exact.variate(quantiles, SEED, *c) for c in own])
     loc, scale = (np.float32(v) for v in law.loc_scale())
     want = loc + (scale * np.float32(unit)) * z.astype(np.float32)
     np.testing.assert_allclose(edges.weight, want, rtol=1e-6, atol=1e-6)
@@ -139,11 +157,12 @@ def test_golden_edges(golden, backend):
     rule = getattr(evops, golden["rule"])(*golden["arguments"])
     W = evops.Projection(
         rule, evops.Normal(0.0, 1.0), (golden["pre"] + 1, golden["n_post"]),
-        seed=golden["seed"], backend=backend,
+        seed=golden["seed"], delay=evops.Normal(15, 7.5, low=1), backend=backend,
     )  # fmt: skip
     edges = W.edges()
     mine = np.asarray(edges.pre) == golden["pre"]
     post = np.asarray(edges.post)[mine][: len(golden["post"])]
     weight = np.asarray(edges.weight)[mine][: len(golden["post"])]
     assert post.tolist() == golden["post"]
+    assert np.asarray(edges.delay)[mine][: len(post)].tolist() == golden["delay"]
     np.testing.assert_allclose(weight, np.float32(golden["weight"]), rtol=1e-6, atol=1e-6)

@@ -1,0 +1,330 @@
+"""Delays of projections: what is pushed, when it arrives, under every transform, and what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import evops
+from evops.connectivity.steps import steps
+
+RULES = {
+    "gaps": evops.FixedProbability(0.05),
+    "dense": evops.FixedProbability(0.4, autapses=False),
+    "subset": evops.FixedOutDegree(9),
+    "total": evops.FixedTotalNumber(700),
+    "in-degree": evops.FixedInDegree(6),
+}
+LAWS = {"one": evops.Constant(0.5), "each": evops.Normal(1.0, 0.3, low=0.0)}
+DELAYS = {"drawn": evops.Normal(6, 3, low=1), "fixed": 3, "uniform": evops.Uniform(1, 8)}
+SHAPE, AT, N = (60, 90), 7, 100
+
+
+def project(rule="gaps", law="each", delay="drawn", seed=5, backend=None, shape=SHAPE):
+    return evops.Projection(
+        RULES[rule], LAWS[law], shape, seed=seed, delay=DELAYS[delay], backend=backend
+    )
+
+
+def dense(W, n=N, at=AT):
+    """(max_delay + 1, n_pre, n) weights by delay."""
+    pre, post, weight, delay = (np.asarray(a) for a in W.edges())
+    out = np.zeros((W.max_delay + 1, W.shape[0], n))
+    np.add.at(out, (delay, pre, post + at), weight)
+    return out
+
+
+def run(W, spikes, steps_after=0, buffer=None, at=AT):
+    """Sums that arrive at every step."""
+    buffer = evops.DelayBuffer.zeros(N, W.max_delay + 2) if buffer is None else buffer
+
+    def step(buffer, x):
+        now, buffer = W.push(x, buffer, at=at).pop(W._backend)
+        return buffer, now
+
+    silence = jnp.zeros((steps_after, *spikes.shape[1:]), spikes.dtype)
+    return jax.lax.scan(step, buffer, jnp.concatenate([spikes, silence]))[1]
+
+
+@pytest.fixture
+def spikes(rng):
+    return jnp.asarray(rng.random((13, SHAPE[0])) < 0.2)
+
+
+def expected(W, spikes, total):
+    by_delay = dense(W)
+    out = np.zeros((total, N))
+    for t, x in enumerate(np.asarray(spikes, float)):
+        for d in range(by_delay.shape[0]):
+            if t + d < total:
+                out[t + d] += x @ by_delay[d]
+    return out
+
+
+@pytest.mark.parametrize("delay", DELAYS)
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("rule", RULES)
+def test_spikes_arrive_when_their_synapses_say(rule, law, delay, backend, spikes):
+    W = project(rule, law, delay, backend=backend)
+    got = jax.jit(lambda W, s: run(W, s, 20))(W, spikes)
+    want = expected(W, spikes, 33)
+    assert want.any()
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.int32, jnp.float64])
+def test_graded_spikes_and_other_types(dtype, backend, spikes):
+    with jax.enable_x64(dtype == jnp.float64):
+        law = evops.Constant(jnp.asarray(3, dtype))
+        W = evops.Projection(
+            RULES["gaps"], law, SHAPE, seed=5, delay=DELAYS["drawn"], backend=backend
+        )
+        x = spikes.astype(dtype) * jnp.asarray(2, dtype)
+        got = run(W, x, 20, evops.DelayBuffer.zeros(N, W.max_delay, dtype))
+        assert got.dtype == dtype
+        np.testing.assert_allclose(got, expected(W, x, 33), rtol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["gaps", "total"])
+def test_batches_of_spikes_weights_and_seeds(rule, backend, rng):
+    x = jnp.asarray(rng.random((3, 2, SHAPE[0])) < 0.3)
+    W = project(rule, backend=backend)
+    got = jax.vmap(lambda s: run(W, s, 6))(x)
+    for k in range(3):
+        np.testing.assert_allclose(got[k], run(W, x[k], 6), rtol=1e-5, atol=1e-5)
+
+    def seeded(seed, mean):
+        law = evops.Normal(mean, 0.3)
+        W = evops.Projection(
+            RULES[rule], law, SHAPE, seed=seed, delay=DELAYS["drawn"], backend=backend
+        )
+        return run(W, x[0], 6)
+
+    seeds, means = jnp.arange(4, 7), jnp.array([1.0, 2.0, 3.0])
+    got = jax.jit(jax.vmap(seeded))(seeds, means)
+    for k in range(3):
+        want = seeded(int(seeds[k]), float(means[k]))
+        np.testing.assert_allclose(got[k], want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["gaps", "subset", "total", "in-degree"])
+def test_gradients_through_the_buffer(rule, backend, spikes, rng):
+    cotangent = jnp.asarray(rng.normal(size=(17, N)), jnp.float32)
+    x = spikes.astype(jnp.float32)
+
+    def loss(mean, std, x):
+        law = evops.Normal(mean, std)
+        W = evops.Projection(
+            RULES[rule], law, SHAPE, seed=5, delay=DELAYS["drawn"], backend=backend
+        )
+        return (run(W, x, 4) * cotangent).sum()
+
+    got = jax.jit(jax.grad(loss, (0, 1, 2)))(1.0, 0.3, x)
+
+    def by_hand(mean, std):
+        law = evops.Normal(mean, std)
+        W = evops.Projection(RULES[rule], law, SHAPE, seed=5, delay=DELAYS["drawn"])
+        return dense(W)
+
+    ct = np.asarray(cotangent, np.float64)
+    units = [by_hand(1.0, 0.0), by_hand(0.0, 1.0), by_hand(1.0, 0.3)]
+    for g, unit in zip(got[:2], units, strict=False):
+        want = sum(
+            np.asarray(x, float)[t] @ unit[d] @ ct[t + d]
+            for t in range(13) for d in range(unit.shape[0]) if t + d < 17
+        )  # fmt: skip
+        np.testing.assert_allclose(g, want, rtol=1e-4)
+    want = np.zeros(x.shape)
+    for t in range(13):
+        for d in range(units[2].shape[0]):
+            if t + d < 17:
+                want[t] += units[2][d] @ ct[t + d]
+    np.testing.assert_allclose(got[2], want, rtol=1e-4, atol=1e-4)
+
+
+def test_tangents_equal_differences(backend, spikes):
+    def f(mean):
+        W = evops.Projection(
+            RULES["total"], evops.Normal(mean, 0.3), SHAPE, seed=5, delay=DELAYS["drawn"],
+            backend=backend,
+        )  # fmt: skip
+        return run(W, spikes, 4)
+
+    _, tangent = jax.jvp(f, (1.0,), (1.0,))
+    np.testing.assert_allclose(tangent, (f(1.5) - f(0.5)), rtol=1e-4, atol=1e-4)
+
+
+def test_projections_share_a_buffer(backend, spikes):
+    a, b = project("gaps", backend=backend), project("total", delay="uniform", backend=backend)
+    buffer = evops.DelayBuffer.zeros(N, max(a.max_delay, b.max_delay))
+    both = b.push(spikes[0], a.push(spikes[0], buffer, at=AT), at=3)
+    apart = a.push(spikes[0], buffer, at=AT).sums + b.push(spikes[0], buffer, at=3).sums
+    np.testing.assert_allclose(both.sums, apart, rtol=1e-6, atol=1e-6)
+
+
+def test_delays_are_those_of_their_law():
+    def drawn(delay):
+        rule = evops.FixedTotalNumber(200_000)
+        W = evops.Projection(rule, 1.0, (50, 70), seed=3, delay=delay)
+        return np.asarray(W.edges().delay)
+
+    d = drawn(evops.Uniform(3, 12))
+    assert d.min() == 3 and d.max() == 12
+    counts = np.bincount(d)[3:]
+    assert ((counts - 20_000) ** 2 / 20_000).sum() < 50  # chi square of 9: 1e-7
+    d = drawn(evops.Normal(15, 7.5, low=1))
+    from statistics import NormalDist
+
+    law = NormalDist(15, 7.5)
+    left = 1 - law.cdf(1)
+    edges = np.arange(1, 46)
+    want = [(law.cdf(k + 0.5) - law.cdf(max(k - 0.5, 1))) / left * len(d) for k in edges]
+    chi = sum((np.sum(d == k) - w) ** 2 / w for k, w in zip(edges, want, strict=True))
+    assert d.min() == 1 and chi < 120  # chi square of about 44: 1e-8
+    assert set(drawn(4).tolist()) == {4} and steps(evops.Constant(4)).bits == 0
+
+
+def test_weights_with_bounds_stay_inside():
+    def drawn(law):
+        return np.asarray(
+            evops.Projection(evops.FixedProbability(0.5), law, (300, 1000), seed=3).edges().weight
+        )
+
+    w = drawn(evops.Normal(0.1, 0.1, low=0.0))
+    assert 0 < w.min() < 1e-5 and abs(w.mean() - (0.1 + 0.1 * 0.24197 / 0.84134)) < 1e-3
+    w = drawn(evops.Normal(-2.0, 1.0, low=-3.0, high=-1.5))
+    assert -3.0 <= w.min() < -2.999 and -1.501 < w.max() <= -1.5
+    w = drawn(evops.Normal(0.0, 1.0, low=5.0, high=5.5))  # far out
+    assert 5.0 <= w.min() < 5.01 and 5.4 < w.max() <= 5.5
+    assert evops.Normal(1.0, 0.0, low=0.5).span == (-1.0, 1.0)
+
+
+def circuit(backend=None):
+    populations = evops.Populations({"E": 40, "I": 15, "L": 25})
+    projections = {}
+    for s, source in enumerate(populations.names):
+        for t, target in enumerate(populations.names):
+            shape = populations.size(source), populations.size(target)
+            projections[source, target] = evops.Projection(
+                evops.FixedTotalNumber(300), LAWS["each"], shape, seed=10 * s + t,
+                delay=DELAYS["drawn"], backend=backend,
+            )  # fmt: skip
+    return evops.Circuit(populations, projections)
+
+
+def test_one_population_with_ranges_is_the_network_of_many_projections(backend, rng):
+    """Same seeds and rules: equal edges and equal input, whichever way it is held."""
+    whole = circuit(backend)
+    p = whole.populations
+    edges = whole.edges()
+    assert len(edges.pre) == 9 * 300
+    at = 0
+    for (source, target), W in circuit(backend).projections.items():
+        alone = W.edges()
+        part = slice(at, at + len(alone.pre))
+        np.testing.assert_array_equal(edges.pre[part] - p.offset(source), alone.pre)
+        np.testing.assert_array_equal(edges.post[part] - p.offset(target), alone.post)
+        np.testing.assert_array_equal(edges.weight[part], alone.weight)
+        np.testing.assert_array_equal(edges.delay[part], alone.delay)
+        at += len(alone.pre)
+    spikes = jnp.asarray(rng.random((9, p.n)) < 0.2)
+
+    def of_circuit(buffer, x):
+        now, buffer = whole.push(x, buffer).pop(backend)
+        return buffer, now
+
+    def pair_by_pair(buffers, x):
+        nows = {}
+        for target in p.names:
+            for source in p.names:
+                W = whole.projections[source, target]
+                buffers = {**buffers, target: W.push(x[p.slice(source)], buffers[target])}
+            nows[target], buffers[target] = buffers[target].pop(backend)
+        return buffers, jnp.concatenate([nows[k] for k in p.names])
+
+    one = jax.lax.scan(of_circuit, whole.buffer(), spikes)[1]
+    own = {k: evops.DelayBuffer.zeros(p.size(k), whole.max_delay) for k in p.names}
+    many = jax.lax.scan(pair_by_pair, own, spikes)[1]
+    assert np.asarray(one).any()
+    np.testing.assert_allclose(one, many, rtol=1e-5, atol=1e-6)
+    again = evops.Populations.from_ranges({"L": (55, 80), "E": (0, 40), "I": (40, 55)}, 80)
+    assert again == p and hash(again) == hash(p) and "E" in repr(p)
+
+
+def test_circuits_are_pytrees():
+    c = circuit()
+    doubled = jax.tree.map(lambda leaf: leaf * 2 if leaf.dtype == jnp.float32 else leaf, c)
+    assert jax.tree.structure(doubled) == jax.tree.structure(c)
+    x = jnp.ones(80, bool)
+    push = jax.jit(lambda c, x: c.push(x, c.buffer()).sums)
+    np.testing.assert_allclose(push(c, x), c.push(x, c.buffer()).sums, rtol=1e-6)
+
+
+P = evops.Populations({"E": 4, "I": 2})
+BAD = [
+    (lambda: project(shape=(5, 5)).push(jnp.ones(4), evops.DelayBuffer.zeros(9, 40)), "spikes must"),
+    (lambda: project().push(jnp.ones(60), evops.DelayBuffer.zeros(89, 40)), "n=90 or more"),
+    (lambda: project().push(jnp.ones(60), evops.DelayBuffer.zeros(90, 40), at=1), "n=91 or more"),
+    (lambda: project().push(jnp.ones(60), evops.DelayBuffer.zeros(90, 3)), "make it with max_delay="),
+    (lambda: project().push(jnp.ones(60), evops.DelayBuffer.zeros(90, 40), at=-1), "at must be"),
+    (
+        lambda: evops.Projection(RULES["gaps"], 1.0, SHAPE, seed=1).push(
+            jnp.ones(60), evops.DelayBuffer.zeros(90, 3)
+        ),
+        "push needs delays: make the projection with delay",
+    ),
+    *(
+        (lambda delay=delay: evops.Projection(RULES["gaps"], 1.0, SHAPE, seed=1, delay=delay), message)
+        for delay, message in [
+            (0, "delay must be at least 1 step"),
+            (-3, "delay must be at least 1 step"),
+            (1.5, "delay must be a whole number of steps"),
+            (float("nan"), "must be finite"),
+            ("3", "must be a real number"),
+            (evops.Normal(15, 7.5), "set low=1"),
+            (evops.Normal(15, 7.5, low=0), "set low=1"),
+            (evops.Uniform(0, 9), "at least 1 step"),
+            (evops.Uniform(1.2, 1.8), "whole step"),
+            (evops.Uniform(1, 9000), "at most 4096 different values"),
+            (evops.Normal(50_000, 9_000, low=1), "at most 4096 different values"),
+            (evops.Normal(jnp.ones(2), 1.0), "must be a real number"),
+        ]
+    ),
+    (lambda: evops.FixedTotalNumber(-1), "k must be an integer from 0"),
+    (lambda: evops.FixedTotalNumber(2**31), "k must be an integer from 0 to 2147483647"),
+    (lambda: evops.FixedTotalNumber(1.5), "k must be an integer"),
+    (lambda: evops.FixedInDegree(-1), "k must be an integer from 0"),
+    (lambda: evops.Projection(evops.FixedInDegree(2**20), 1.0, (9, 2**12), seed=1), "k . n_post must"),
+    (lambda: evops.Normal(1.0, 0.1, low=3.0), "leave nothing of a normal distribution"),
+    (lambda: evops.Normal(1.0, 0.1, low=2.0, high=0.0), "leave nothing of a normal distribution"),
+    (lambda: evops.Normal(1.0, 0.0, high=0.5), "leave nothing of a normal distribution"),
+    (lambda: evops.Normal(1.0, 0.1, low=float("nan")), "low must be a finite number"),
+    (lambda: evops.Normal(float("nan"), 0.1), "mean must be finite"),
+    (lambda: evops.Normal(jnp.ones(3), 0.1, low=0), "mean .with bounds. must be a real number"),
+    (lambda: jax.jit(lambda m: evops.Normal(m, 0.1, low=0))(1.0), "mean .with bounds. must be known"),
+    (lambda: evops.Populations({}), "sizes must map names"),
+    (lambda: evops.Populations([4, 2]), "sizes must map names"),
+    (lambda: evops.Populations({"E": 0}), r"sizes\['E'\] must be an integer from 1"),
+    (lambda: evops.Populations({3: 4}), "names of populations must be strings"),
+    (lambda: evops.Populations({"E": 2**31 - 1, "I": 1}), "the sum of sizes must be"),
+    (lambda: P.slice("X"), "unknown population 'X'; there are E, I"),
+    (lambda: evops.Populations.from_ranges({"E": (0, 4), "I": (3, 6)}, 6), "ranges overlap: 'I'"),
+    (lambda: evops.Populations.from_ranges({"E": (0, 4), "I": (5, 6)}, 6), "leave a gap: 'I'"),
+    (lambda: evops.Populations.from_ranges({"E": (0, 4)}, 6), "end at 4, but there are 6"),
+    (lambda: evops.Populations.from_ranges({"E": (4, 4)}, 6), "must be an integer from 5"),
+    (lambda: evops.Circuit(P, {("E", "I"): project()}), r"must have shape \(4, 2\), got \(60, 90\)"),
+    (lambda: evops.Circuit(P, {("E", "X"): project()}), "unknown population"),
+    (lambda: evops.Circuit(P, {("E", "I"): 3}), "must be a Projection"),
+    (
+        lambda: evops.Circuit(
+            P, {("E", "I"): evops.Projection(RULES["gaps"], 1.0, (4, 2), seed=1)}
+        ),
+        "has no delays: make it with delay",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "message"), BAD)
+def test_bad_input_names_what_to_change(make, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        make()
