@@ -253,7 +253,7 @@ def test_one_population_with_ranges_is_the_network_of_many_projections(backend, 
 
 def test_circuits_are_pytrees():
     c = circuit()
-    doubled = jax.tree.map(lambda leaf: leaf * 2 if leaf.dtype == jnp.float32 else leaf, c)
+    doubled = jax.tree.map(lambda leaf: leaf * 2 if isinstance(leaf, float) else leaf, c)
     assert jax.tree.structure(doubled) == jax.tree.structure(c)
     x = jnp.ones(80, bool)
     push = jax.jit(lambda c, x: c.push(x, c.buffer()).sums)

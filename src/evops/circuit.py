@@ -165,7 +165,7 @@ class Circuit:
 
     def push(self, spikes: Shaped[Any, " n"], buffer: DelayBuffer) -> DelayBuffer:
         """The buffer with what this step's spikes of all neurons, `(n,)`, cause, added."""
-        x = inputs.events("spikes", spikes, ("n",), (self.populations.n,))
+        x = inputs.shaped("spikes", spikes, ("n",), (self.populations.n,))
         for (source, target), W in self.projections.items():
             part = x[self.populations.slice(source)]
             buffer = W.push(part, buffer, at=self.populations.offset(target))

@@ -185,7 +185,7 @@ class Projection(Matrix):
         if self.delay is None:
             raise ValueError("push needs delays: make the projection with delay=…, in steps")
         n_pre, n_post = self._shape
-        x = inputs.events("spikes", spikes, ("n_pre",), (n_pre,))
+        x = inputs.shaped("spikes", spikes, ("n_pre",), (n_pre,))
         buffer.check(n_post, self.max_delay, at)
         dtype = buffer.sums.dtype
         source = self._source(delay=True)
