@@ -1,7 +1,6 @@
 """The command ``evops joglekar2018``."""
 
 import argparse
-import contextlib
 import math
 import sys
 from functools import partial
@@ -11,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from evops.engine import bridge
-from evops.errors import EvopsError, check_real
-from evops.networks import joglekar2018, joglekar2018_notebook, macaque, measure, report
+from evops.errors import check_real
+from evops.networks import console, joglekar2018, joglekar2018_notebook, macaque, measure, report
 from evops.networks.joglekar2018 import DEFAULT_DURATION_MS, REGIMES, SCHEMES, Model
 from evops.networks.simulate import Run, Simulator, peak_memory_mb
 
@@ -85,7 +84,7 @@ def add_joglekar2018(commands) -> None:
 def joglekar2018_command(options) -> int:
     """Run the model as asked and print the report."""
     model, n_steps = _model(options)
-    out = None if options.out is None else _writable(options.out)
+    out = None if options.out is None else console.writable(options.out)
     network = joglekar2018_notebook if options.as_published else joglekar2018
     seeds = _seeds(options)
     what = "BrainPy's notebook" if options.as_published else "default model"
@@ -102,7 +101,7 @@ def joglekar2018_command(options) -> int:
     for trial, (seed, network_seed) in enumerate(seeds):
         if trial > 0:
             parameters, state = network.setup(model, seed, network_seed)
-        with _progress(n_steps, f"trial {trial + 1}/{len(seeds)}" if len(seeds) > 1 else "") as bar:
+        with console.progress(n_steps, f"trial {trial + 1}/{len(seeds)}" if len(seeds) > 1 else "") as bar:
             run = simulator.run(parameters, state, n_steps, bar)
         results.append((run, measure.rates(model, run)))
     run = results[-1][0]
@@ -150,9 +149,8 @@ def _model(options) -> tuple[Model, int]:
         if not 1 <= getattr(options, name) <= 10_000:
             raise ValueError(f"{name} must be from 1 to 10000, got {getattr(options, name)}")
     for name in ("seed", "network_seed"):
-        value = getattr(options, name)
-        if value is not None and not 0 <= value < 2**63:
-            raise ValueError(f"{name.replace('_', '-')} must be from 0 to 2**63 - 1, got {value}")
+        if (value := getattr(options, name)) is not None:
+            console.check_seed(name.replace("_", "-"), value)
     bridge.choose(options.backend)
     return model, int(model.steps(duration))
 
@@ -168,33 +166,6 @@ def _synapses(model: Model) -> int:
     sizes = np.array([model.n_exc, model.n_inh])
     pairs = sizes[None, :, None, None] * sizes
     return round(float(((model.weights() != 0) * pairs).sum()) * model.conn_prob)
-
-
-def _writable(folder: str) -> Path:
-    path = Path(folder)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".evops-writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise EvopsError(f"out: cannot write into {folder!r}: {error.strerror}") from error
-    return path
-
-
-@contextlib.contextmanager
-def _progress(n_steps: int, label: str):
-    """A progress bar on a terminal; its updates are rare enough not to slow the run."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        yield None
-        return
-    with tqdm(
-        total=n_steps, desc=label or None, unit=" steps", file=sys.stderr, mininterval=0.2,
-        leave=False, disable=None,
-    ) as bar:  # fmt: skip
-        yield bar.update
 
 
 def _trial(model: Model, seed: int, network_seed: int, rates: measure.Rates) -> dict[str, Any]:

@@ -1,0 +1,106 @@
+"""The microcircuit in evops and in NEST, side by side: activity, time and memory, each run in a process of its own.
+
+    python bench/microcircuit2014.py [--nest-python PYTHON] [--case SCALE:DRIVE ...] [--settle MS] [--duration MS]
+
+Runs ``evops microcircuit2014`` and, where PYTHON can ``import nest``, the same model in NEST for every case (default 0.1:dc 0.3:dc
+0.1:poisson 0.3:poisson; 1:poisson is the full model, which takes NEST 15 GB and minutes), and writes
+results/microcircuit2014.json: rates, CV of intervals and synchrony per population, seconds to build and per biological second,
+peak memory. Both get the same numbers of synapses, weights and compensating currents.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import common
+import numpy as np
+
+from evops.networks.microcircuit2014 import Model
+from evops.networks.microcircuit2014_measure import activity
+
+NEST = Path(__file__).with_name("microcircuit2014_nest.py")
+
+
+def rounded(values):
+    return [None if np.isnan(v) else round(float(v), 3) for v in values]
+
+
+def evops(case, options, folder):
+    command = [sys.executable, "-m", "evops", "microcircuit2014", "--no-plot", "--out", folder]
+    command += ["--scale", str(case.scale), "--drive", case.drive, "--seed", str(options.seed)]
+    command += ["--settle", str(options.settle), "--duration", str(options.duration)]
+    subprocess.run(command, check=True, capture_output=True)
+    content = json.loads((Path(folder) / "microcircuit2014.json").read_text())
+    keys = ("rate_hz", "cv", "synchrony", "setup_seconds", "compile_seconds")
+    return {k: content[k] for k in (*keys, "seconds_per_biological_second", "peak_memory_mb")}
+
+
+def nest(case, options, folder):
+    b = case.base
+    poisson = case.background_in_degree * b["background"]["rate_hz"]
+    parameters = {
+        **{k: b[k] for k in ("neuron", "dt_ms", "weight_relative_std", "delay_relative_std")},
+        **{k: b[k] for k in ("v_initial_mean_mv", "v_initial_std_mv")},
+        "delay_ms": [b["delay_exc_ms"], b["delay_inh_ms"]],
+        "neurons": case.neurons.tolist(),
+        "synapses": case.synapses.tolist(),
+        "weights": case.weights.tolist(),
+        "constant_current": case.constant_current.tolist(),
+        "poisson_rate_hz": poisson.tolist() if case.drive == "poisson" else None,
+        "background_weight": case.psc / case.scale**0.5,
+        "settle_ms": options.settle,
+        "duration_ms": options.duration,
+        "threads": options.threads,
+        "seed": options.seed,
+    }
+    source, spikes = Path(folder) / "parameters.json", Path(folder) / "spikes.npz"
+    source.write_text(json.dumps(parameters))
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    environment["OMP_WAIT_POLICY"] = "PASSIVE"
+    command = [options.nest_python, str(NEST), str(source), str(spikes)]
+    result = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    with np.load(spikes) as found:
+        start, stop = (case.steps(t) for t in (options.settle, options.settle + options.duration))
+        a = activity(found["steps"], found["neurons"], case.neurons, case.dt, start, stop)
+    measured = {k: rounded(getattr(a, k)) for k in ("rate_hz", "cv", "synchrony")}
+    return {**measured, **json.loads(result.stdout.splitlines()[-1])}
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--nest-python", default=None, help="a Python that can import nest")
+    parser.add_argument("--only-nest", action="store_true", help="print NEST's rows, write nothing")
+    parser.add_argument("--case", nargs="+", default=["0.1:dc", "0.3:dc", "0.1:poisson", "0.3:poisson"])  # fmt: skip
+    parser.add_argument("--settle", type=float, default=200.0)
+    parser.add_argument("--duration", type=float, default=1000.0)
+    parser.add_argument("--threads", type=int, default=2, help="of NEST")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    rows = []
+    for text in options.case:
+        scale, drive = text.split(":")
+        case = Model(scale=float(scale), drive=drive)
+        for simulator, run in (("evops", evops), ("NEST", nest)):
+            if simulator == ("evops" if options.only_nest else None):
+                continue
+            if simulator == "NEST" and options.nest_python is None:
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                row = {"simulator": simulator, "scale": case.scale, "drive": drive}
+                row |= {"neurons": int(case.neurons.sum()), "synapses": int(case.synapses.sum())}
+                rows.append(row | run(case, options, folder))
+            print(json.dumps(rows[-1]), flush=True)
+    if not options.only_nest:
+        window = {"settle_ms": options.settle, "duration_ms": options.duration}
+        names = {"populations": Model().names}
+        print(common.write("microcircuit2014", common.machine() | window | names | {"rows": rows}))
+
+
+if __name__ == "__main__":
+    main()

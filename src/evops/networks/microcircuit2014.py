@@ -1,0 +1,357 @@
+"""The cortical microcircuit of Potjans & Diesmann (2014): four layers below 1 mm² of cortex.
+
+Source: T. C. Potjans, M. Diesmann (2014), "The cell-type specific cortical microcircuit: relating
+structure and activity in a full-scale spiking network model", Cereb. Cortex 24:785-806,
+doi:10.1093/cercor/bhs358. 77,169 leaky integrate-and-fire neurons with exponential synaptic
+currents in eight populations, 298.9 million synapses.
+
+Scaled models follow S. J. van Albada, M. Helias, M. Diesmann (2015), "Scalability of asynchronous
+networks is limited by one-to-one mapping between effective connectivity and correlations", PLoS
+Comput. Biol. 11:e1004490, doi:10.1371/journal.pcbi.1004490: in-degrees times `scale`, weights
+divided by its root, and a constant current that restores the mean input.
+
+One step of 0.1 ms is exact between spikes and in NEST's order: potentials move on by the current
+at the start of the step; neurons at threshold spike, are reset and stay there for 2 ms; currents
+decay and take up what arrives at the end of the step. A spike with a delay of d steps arrives at
+the end of the d-th step after its own.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+from importlib import resources
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import evops
+from evops.delays import DelayBuffer
+from evops.errors import check_real
+from evops.networks.neurons import noise_key, poisson, poisson_thresholds, words
+
+DRIVES = ("poisson", "dc")
+VARIANTS = ("potjans2014", "shimoura2018")
+# Fewer neurons than this factor leaves are no network: the smallest population would have 10.
+LEAST_SCALE = 0.01
+# Populations begin at multiples of this: XLA's loops on CPUs use vectors for whole ones only. The
+# places between them hold no neurons.
+ALIGNED = 64
+
+
+@functools.cache
+def published() -> dict[str, Any]:
+    """Parameters and reference rates (package data ``microcircuit2014.json``)."""
+    path = resources.files("evops.networks") / "data" / "microcircuit2014.json"
+    return json.loads(path.read_text())
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """Parameters of one run. Currents and weights in pA, potentials in mV, times in ms.
+
+    Args:
+        scale: factor of the neurons and of the in-degrees, from 0.01 to 1.
+        drive: background input, ``"poisson"`` or ``"dc"``, a constant current of the same mean.
+        variant: ``"potjans2014"``, or the parameters of ``"shimoura2018"``.
+        thalamus_ms: onset of a pulse from 902 thalamic neurons, or None.
+        backend: "native", "jnp" or None for the fastest there is.
+    """
+
+    scale: float = 1.0
+    drive: str = "poisson"
+    variant: str = "potjans2014"
+    thalamus_ms: float | None = None
+    backend: str | None = None
+
+    def __post_init__(self):
+        scale = check_real("scale", self.scale)
+        if not LEAST_SCALE <= scale <= 1:
+            raise ValueError(f"scale must be from {LEAST_SCALE} to 1, got {scale}")
+        for name, allowed in (("drive", DRIVES), ("variant", VARIANTS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}"
+                )
+        if self.thalamus_ms is not None and check_real("thalamus", self.thalamus_ms) < 0:
+            raise ValueError(f"thalamus must be at least 0 ms, got {self.thalamus_ms}")
+
+    @functools.cached_property
+    def base(self) -> dict[str, Any]:
+        """Parameters of the variant."""
+        return {**published(), **published()["variants"][self.variant]}
+
+    @property
+    def names(self) -> list[str]:
+        """The populations, L23E to L6I; every second one is inhibitory."""
+        return self.base["populations"]
+
+    @property
+    def dt(self) -> float:
+        """Time step in ms."""
+        return self.base["dt_ms"]
+
+    def steps(self, ms: float) -> int:
+        """A time in ms as a whole number of steps, rounded."""
+        return math.floor(ms / self.dt + 0.5)
+
+    @functools.cached_property
+    def neurons(self) -> np.ndarray:
+        """`(8,)` neurons per population."""
+        return np.round(np.array(self.base["neurons"]) * self.scale).astype(int)
+
+    @functools.cached_property
+    def populations(self) -> evops.Populations:
+        """The populations, and the gaps between them that hold no neurons ("after L23E" …)."""
+        sizes = {}
+        for name, n in zip(self.names, map(int, self.neurons), strict=True):
+            sizes[name] = n
+            if n % ALIGNED:
+                sizes[f"after {name}"] = ALIGNED - n % ALIGNED
+        return evops.Populations(sizes)
+
+    @functools.cached_property
+    def places(self) -> list[int]:
+        """Places of each population: its neurons and the gap after them."""
+        return [-(-int(n) // ALIGNED) * ALIGNED for n in self.neurons]
+
+    def neuron_of(self, place: np.ndarray) -> np.ndarray:
+        """Index of a neuron among neurons alone, for its place among neurons and gaps."""
+        gaps = np.array(self.places) - self.neurons
+        before = np.concatenate([[0], np.cumsum(gaps)])
+        population = np.searchsorted(np.cumsum(self.places), place, side="right")
+        return (place - before[population]).astype(np.int32)
+
+    def _full_synapses(self, probability, n_pre, n_post) -> np.ndarray:
+        """Synapses of the full model that give every pair of neurons one with `probability`."""
+        p = np.array(probability)
+        if decimals := self.base.get("connection_probability_decimals"):
+            p = p.round(decimals)
+        return np.log1p(-p) / np.log1p(-1.0 / (np.asarray(n_pre) * np.asarray(n_post)))
+
+    @functools.cached_property
+    def full_synapses(self) -> np.ndarray:
+        """`(8, 8)` synapses of the full model, target and source; not rounded."""
+        n = np.array(self.base["neurons"], float)
+        return self._full_synapses(self.base["connection_probability"], n[None, :], n[:, None])
+
+    @functools.cached_property
+    def synapses(self) -> np.ndarray:
+        """`(8, 8)` synapses, target and source."""
+        return np.round(self.full_synapses * self.scale**2).astype(np.int64)
+
+    @functools.cached_property
+    def thalamic_in_degree(self) -> np.ndarray:
+        """`(8,)` mean thalamic synapses per neuron of the full model."""
+        thalamus, n = self.base["thalamus"], np.array(self.base["neurons"], float)
+        count = self._full_synapses(thalamus["connection_probability"], thalamus["neurons"], n)
+        return count / n
+
+    @functools.cached_property
+    def psc(self) -> float:
+        """Current in pA that has a potential of 0.15 mV at its peak."""
+        if "psc_pa" in self.base:
+            return self.base["psc_pa"]
+        n = self.base["neuron"]
+        tau_m, tau_s = n["tau_m_ms"], n["tau_syn_ms"]
+        ratio, power = tau_m / tau_s, 1 / (tau_s - tau_m)
+        peak = tau_m * tau_s / n["c_m_pf"] * power
+        peak *= ratio ** (power * tau_m) - ratio ** (power * tau_s)
+        return self.base["psp_mv"] / peak
+
+    @functools.cached_property
+    def full_weights(self) -> np.ndarray:
+        """`(8, 8)` mean weights of the full model in pA, target and source."""
+        w = np.tile([self.psc, self.base["g"] * self.psc], (8, 4))
+        w[0, 2] *= self.base["l4e_to_l23e_factor"]
+        return w
+
+    @property
+    def weights(self) -> np.ndarray:
+        """`(8, 8)` mean weights in pA, target and source."""
+        return self.full_weights / math.sqrt(self.scale)
+
+    @functools.cached_property
+    def background_in_degree(self) -> np.ndarray:
+        """`(8,)` background synapses per neuron."""
+        return np.round(np.array(self.base["background"]["indegree"]) * self.scale).astype(int)
+
+    def _mean_current(self, in_degree, weight, rate_hz):
+        """Mean current in pA of synapses that are active at `rate_hz`."""
+        tau = self.base["neuron"]["tau_syn_ms"]
+        return np.asarray(in_degree) * weight * rate_hz * tau * 1e-3
+
+    @functools.cached_property
+    def constant_current(self) -> np.ndarray:
+        """`(8,)` in pA: the drive where it is constant, and what scaling takes from the mean.
+
+        The recurrent mean is that of the full model at its ``mean_rates_hz``.
+        """
+        background = self.base["background"]
+        drive = self._mean_current(background["indegree"], self.psc, background["rate_hz"])
+        in_degree = self.full_synapses / np.array(self.base["neurons"])[:, None]
+        recurrent = self._mean_current(in_degree, self.full_weights, self.base["mean_rates_hz"])
+        missing = 1 - math.sqrt(self.scale)
+        if self.drive == "dc":
+            return drive + missing * recurrent.sum(axis=1)
+        return missing * (drive + recurrent.sum(axis=1))
+
+    def delay_law(self, inhibitory: bool) -> evops.Normal:
+        """Delays in steps: normal, redrawn where they would round to no step."""
+        mean = self.base["delay_inh_ms" if inhibitory else "delay_exc_ms"] / self.dt
+        return evops.Normal(mean, self.base["delay_relative_std"] * mean, low=0.5)
+
+    def projections(self, seed: int) -> dict[tuple[str, str], evops.Projection]:
+        """The synapses from each population to each, for a connectivity seed."""
+        return {
+            (pre, post): self._projection(
+                self.synapses[i, j],
+                self.weights[i, j],
+                (self.neurons[j], self.neurons[i]),
+                bool(j % 2),
+                [seed, 3, i, j],
+            )
+            for i, post in enumerate(self.names)
+            for j, pre in enumerate(self.names)
+            if self.synapses[i, j]
+        }
+
+    def thalamic(self, seed: int) -> dict[str, evops.Projection]:
+        """The synapses from the thalamus to each population that has them."""
+        count = np.round(self.thalamic_in_degree * self.neurons * self.scale).astype(int)
+        weight = self.psc / math.sqrt(self.scale)
+        n = self.base["thalamus"]["neurons"]
+        return {
+            post: self._projection(
+                count[i], weight, (n, self.neurons[i]), False, [seed, 3, i, len(self.names)]
+            )
+            for i, post in enumerate(self.names)
+            if count[i]
+        }
+
+    def _projection(self, count, mean, shape, inhibitory, words) -> evops.Projection:
+        # A variate is at most 6.2 deviations from its mean: with 10 % no weight changes its sign.
+        std = self.base["weight_relative_std"] * abs(mean)
+        return evops.Projection(
+            evops.FixedTotalNumber(int(count)),
+            evops.Normal(np.float32(mean), np.float32(std)),
+            shape=(int(shape[0]), int(shape[1])),
+            seed=int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]),
+            delay=self.delay_law(inhibitory),
+            backend=self.backend,
+        )
+
+    def initial_v(self, seed: int) -> list[np.ndarray]:
+        """Initial potentials of each population in mV, relative to rest; 0 in gaps."""
+        rng = np.random.default_rng([seed, 2])
+        rest = self.base["neuron"]["v_rest_mv"]
+        mean, std = self.base["v_initial_mean_mv"], self.base["v_initial_std_mv"]
+        drawn = [mean[i] - rest + std[i] * rng.standard_normal(n) for i, n in enumerate(self.neurons)]
+        return [
+            np.pad(v, (0, places - v.size)).astype(np.float32)
+            for v, places in zip(drawn, self.places, strict=True)
+        ]
+
+
+class State(NamedTuple):
+    """Potentials, synaptic currents and steps left to rest, by population; input under way."""
+
+    v: tuple[jax.Array, ...]
+    current: tuple[jax.Array, ...]
+    resting: tuple[jax.Array, ...]
+    buffer: DelayBuffer
+
+
+class Parameters(NamedTuple):
+    """What differs between trials, without compiling again."""
+
+    circuit: evops.Circuit
+    thalamic: dict[str, evops.Projection]
+    noise: jax.Array
+    pulse: jax.Array
+
+
+def setup(model: Model, seed: int, network_seed: int) -> tuple[Parameters, State]:
+    """Parameters and initial state of one trial."""
+    projections = model.projections(network_seed)
+    thalamic = {} if model.thalamus_ms is None else model.thalamic(network_seed)
+    circuit = evops.Circuit(model.populations, projections)
+    longest = max(w.max_delay for w in (*projections.values(), *thalamic.values()))
+    noise, pulse = (jnp.asarray(noise_key(key)) for key in _keys(seed))
+    v = tuple(jnp.asarray(v) for v in model.initial_v(seed))
+    nothing = tuple(jnp.zeros_like(v) for v in v)
+    # gaps rest forever
+    ready = tuple(
+        jnp.where(jnp.arange(places, dtype=jnp.int32) < n, 0, 2**30)
+        for n, places in zip(map(int, model.neurons), model.places, strict=True)
+    )
+    buffer = DelayBuffer.zeros(model.populations.n, longest)
+    return Parameters(circuit, thalamic, noise, pulse), State(v, nothing, ready, buffer)
+
+
+def _keys(seed: int) -> list[int]:
+    return [int(k) for k in np.random.SeedSequence([seed, 1]).generate_state(2, np.uint64)]
+
+
+def step(model: Model, parameters: Parameters, state: State, n) -> tuple[State, jax.Array]:
+    """One time step; returns the state and the spikes `(places,)`, bool."""
+    f, p = np.float32, model.base["neuron"]
+    tau_m, tau_s, c_m = p["tau_m_ms"], p["tau_syn_ms"], p["c_m_pf"]
+    leak, decay = math.exp(-model.dt / tau_m), math.exp(-model.dt / tau_s)
+    to_v = tau_m * tau_s / (tau_m - tau_s) / c_m * (leak - decay)
+    constant = model.constant_current * (tau_m / c_m * (1 - leak))
+    threshold, reset = (f(p[k] - p["v_rest_mv"]) for k in ("v_threshold_mv", "v_reset_mv"))
+    rest_steps = model.steps(p["tau_ref_ms"])
+
+    pulse, on = _pulse(model, n)
+    v, resting, fired = [], [], []
+    for i, (v_i, current, left) in enumerate(
+        zip(state.v, state.current, state.resting, strict=True)
+    ):
+        moved = f(leak) * v_i + f(to_v) * current + f(constant[i])
+        if on is not None:
+            moved = moved + pulse[i]
+        moved = jnp.where(left == 0, moved, v_i)
+        spikes = moved >= threshold
+        v.append(jnp.where(spikes, reset, moved))
+        resting.append(jnp.where(spikes, rest_steps, jnp.maximum(left - 1, 0)))
+        fired.append(spikes)
+    spikes = jnp.concatenate(fired)
+
+    buffer = parameters.circuit.push(spikes, state.buffer)
+    if on is not None:
+        thalamus = model.base["thalamus"]
+        chance = f(thalamus["rate_hz"] * model.dt * 1e-3 * 2.0**32)
+        drawn = words(parameters.pulse, n, (thalamus["neurons"],)) < chance.astype(np.uint32)
+        for name, w in parameters.thalamic.items():
+            buffer = w.push(drawn & on, buffer, at=model.populations.offset(name))
+    arriving, buffer = buffer.pop()
+
+    background = model.base["background"]
+    current, first = [], 0
+    for i, size in enumerate(model.places):
+        new = f(decay) * state.current[i] + arriving[first : first + size]
+        if model.drive == "poisson":
+            mean = model.background_in_degree[i] * background["rate_hz"] * model.dt * 1e-3
+            drawn = words(parameters.noise, n, (size,), first)
+            counts = poisson(drawn, poisson_thresholds(mean)).astype(jnp.float32)
+            new = new + f(model.psc / math.sqrt(model.scale)) * counts
+        current.append(new)
+        first += size
+    return State(tuple(v), tuple(current), tuple(resting), buffer), spikes
+
+
+def _pulse(model: Model, n):
+    """Change of the potentials that scaling takes from the mean of the pulse; whether it is on."""
+    if model.thalamus_ms is None:
+        return None, None
+    thalamus, p = model.base["thalamus"], model.base["neuron"]
+    start, length = model.steps(model.thalamus_ms), model.steps(thalamus["pulse_ms"])
+    lag = model.steps(model.base["delay_exc_ms"])
+    mean = model._mean_current(model.thalamic_in_degree, model.psc, thalamus["rate_hz"])
+    per_step = p["tau_m_ms"] / p["c_m_pf"] * (1 - math.exp(-model.dt / p["tau_m_ms"]))
+    missing = ((1 - math.sqrt(model.scale)) * per_step * mean).astype(np.float32)
+    here = (n >= start + lag) & (n < start + lag + length)
+    return [jnp.where(here, m, np.float32(0)) for m in missing], (n >= start) & (n < start + length)

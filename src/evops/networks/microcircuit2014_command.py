@@ -1,0 +1,150 @@
+"""The command ``evops microcircuit2014``."""
+
+import argparse
+import dataclasses
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from evops.engine import bridge
+from evops.errors import check_real
+from evops.networks import console, microcircuit2014, report
+from evops.networks import microcircuit2014_report as own_report
+from evops.networks.microcircuit2014 import DRIVES, VARIANTS, Model
+from evops.networks.microcircuit2014_measure import activity
+from evops.networks.simulate import Simulator, peak_memory_mb
+
+NAME = "microcircuit2014"
+
+
+def add(commands) -> None:
+    """Add the subcommand to an argparse collection of subcommands."""
+    parser = commands.add_parser(
+        NAME,
+        help="the cortical microcircuit of Potjans & Diesmann (2014)",
+        description="The cortical microcircuit of Potjans & Diesmann (2014), Cereb. Cortex "
+        "24:785-806: 77,169 neurons, 298.9 million synapses.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--scale", type=float, default=1.0, help="factor of neurons and in-degrees; weights and "
+        "a constant current compensate")  # fmt: skip
+    add("--drive", choices=DRIVES, default="poisson", help="background: spikes, or their mean")
+    add("--variant", choices=VARIANTS, default="potjans2014", help="whose parameters")
+    add("--thalamus", type=float, nargs="?", const=True, default=None, metavar="MS",
+        help="a thalamic pulse of 10 ms, MS after settling; in the middle if no MS is given")  # fmt: skip
+    add("--duration", type=float, default=1000.0, metavar="MS", help="time that is measured")
+    add("--settle", type=float, default=200.0, metavar="MS", help="simulated before it")
+    add("--seed", type=int, default=1, help="background, pulse and initial potentials")
+    add("--network-seed", type=int, default=None, help="synapses and delays; --seed if not given")
+    add("--backend", choices=bridge.BACKENDS, default=None, help="the fastest if not given")
+    add("--out", metavar="DIR", default=None, help=f"write {NAME}.json and {NAME}.png there")
+    add("--no-plot", action="store_true", help="no picture")
+    parser.set_defaults(run=run)
+
+
+def run(options) -> int:
+    """Run the model as asked and print the report."""
+    model, settle, duration = _model(options)
+    start, stop = model.steps(settle), model.steps(settle + duration)
+    network_seed = options.seed if options.network_seed is None else options.network_seed
+    seed = console.check_seed("seed", options.seed)
+    console.check_seed("network-seed", network_seed)
+    out = None if options.out is None else console.writable(options.out)
+    backend = bridge.choose(options.backend)
+    print(
+        f"{model.variant}, scale {model.scale:g}, {model.drive} drive: "
+        f"{model.neurons.sum():,} neurons, {model.synapses.sum():,} synapses, {stop} steps of "
+        f"{model.dt:g} ms, backend {backend}",
+        flush=True,
+    )
+    _warn(model)
+    begin = time.perf_counter()
+    parameters, state = jax.block_until_ready(microcircuit2014.setup(model, seed, network_seed))
+    setup_seconds = time.perf_counter() - begin
+    step = partial(microcircuit2014.step, model)
+    simulator = Simulator.compile(step, parameters, state)
+    print(f"set up in {setup_seconds:.2f} s, compiled in {simulator.compile_seconds:.2f} s",
+          flush=True)  # fmt: skip
+    with console.progress(stop) as bar:
+        spikes = simulator.run(parameters, state, stop, bar)
+    spikes = dataclasses.replace(spikes, neurons=model.neuron_of(spikes.neurons))
+    found = activity(spikes.steps, spikes.neurons, model.neurons, model.dt, start, stop)
+    cost = spikes.run_seconds / (stop * model.dt) * 1e3
+    print(own_report.table(model, found))
+    print(f"{stop / spikes.run_seconds:.0f} steps per second: {cost:.2f} s for a biological second"
+          f"\npeak memory {peak_memory_mb():.0f} MB")  # fmt: skip
+    if out is None:
+        return 0
+    measured = {
+        "thalamus_ms": None if model.thalamus_ms is None else model.thalamus_ms - settle,
+        "settle_ms": settle,
+        "duration_ms": duration,
+        "seed": seed,
+        "network_seed": network_seed,
+        "backend": backend,
+        "setup_seconds": round(setup_seconds, 3),
+        "compile_seconds": round(simulator.compile_seconds, 3),
+        "steps_per_second": round(stop / spikes.run_seconds, 1),
+        "seconds_per_biological_second": round(cost, 3),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
+        "spikes": len(spikes.steps),
+    }
+    path = out / f"{NAME}.json"
+    report.write_json(path, own_report.summary(model, found, **measured))
+    print(f"wrote {path}")
+    if not options.no_plot:
+        _draw(out / f"{NAME}.png", model, spikes, found, settle)
+    return 0
+
+
+def _model(options) -> tuple[Model, float, float]:
+    duration, settle = (check_real(k, getattr(options, k)) for k in ("duration", "settle"))
+    if not Model().dt <= duration <= 1e6:
+        raise ValueError(f"duration must be from one step ({Model().dt} ms) to 1e6 ms, "
+                         f"got {duration}")  # fmt: skip
+    if not 0 <= settle <= 1e6:
+        raise ValueError(f"settle must be from 0 to 1e6 ms, got {settle}")
+    onset = options.thalamus
+    if onset is not None:
+        last = duration - microcircuit2014.published()["thalamus"]["pulse_ms"]
+        onset = max(last, 0) / 2 if onset is True else check_real("thalamus", onset)
+        if not 0 <= onset <= last:
+            raise ValueError(
+                f"thalamus must be from 0 ms to the end of the duration less 10 ms, {last:g} ms, "
+                f"got {onset:g}"
+            )
+        onset += settle
+    model = Model(
+        scale=options.scale,
+        drive=options.drive,
+        variant=options.variant,
+        thalamus_ms=onset,
+        backend=options.backend,
+    )
+    return model, settle, duration
+
+
+def _warn(model: Model) -> None:
+    """Say where a constant drive alone is below threshold (NEST warns likewise)."""
+    p = model.base["neuron"]
+    needed = p["c_m_pf"] / p["tau_m_ms"] * (p["v_threshold_mv"] - p["v_rest_mv"])
+    quiet = np.array(model.names)[model.constant_current < needed]
+    if model.drive == "dc" and len(quiet):
+        print(f"below threshold with a constant drive at this scale, and may fall silent: "
+              f"{', '.join(quiet)}", flush=True)  # fmt: skip
+
+
+def _draw(path: Path, model: Model, spikes, found, settle: float) -> None:
+    try:
+        own_report.draw(path, model, spikes, found, settle)
+    except ImportError:
+        print(
+            "no picture: matplotlib is missing (pip install 'jax-evops[networks]')", file=sys.stderr
+        )
+        return
+    print(f"wrote {path}")

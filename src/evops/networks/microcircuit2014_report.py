@@ -1,0 +1,119 @@
+"""Tables, files and pictures of a run of the microcircuit."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evops.networks.microcircuit2014 import Model, published
+from evops.networks.microcircuit2014_measure import Activity
+from evops.networks.report import versions
+from evops.networks.simulate import Run
+
+# Neurons in the raster: this many, of all populations in proportion.
+SHOWN = 2000
+
+
+def table(model: Model, activity: Activity) -> str:
+    """Rate, irregularity and synchrony of each population beside the reference rates, as text."""
+    lines = [f"{'population':<11}{'neurons':>8}{'rate Hz':>9}{'reference':>11}{'CV':>7}{'synchrony':>11}"]
+    for i, name in enumerate(model.names):
+        lines.append(
+            f"{name:<11}{model.neurons[i]:>8}{activity.rate_hz[i]:9.3f}"
+            f"{published()['mean_rates_hz'][i]:11.3f}{_number(activity.cv[i], 7)}"
+            f"{_number(activity.synchrony[i], 11)}"
+        )
+    lines.append(
+        "reference: the full model in NEST with constant drive; CV of intervals; synchrony: variance\n"
+        "over mean of spike counts in 3 ms"
+    )
+    return "\n".join(lines)
+
+
+def _number(value: float, width: int) -> str:
+    return f"{'-':>{width}}" if np.isnan(value) else f"{value:{width}.2f}"
+
+
+def summary(model: Model, activity: Activity, **measured: Any) -> dict[str, Any]:
+    """What ``microcircuit2014.json`` holds."""
+    return {
+        "network": "microcircuit2014",
+        "source": published()["source"],
+        "variant": model.variant,
+        "scale": model.scale,
+        "drive": model.drive,
+        "dt_ms": model.dt,
+        **measured,
+        "populations": model.names,
+        "neurons": model.neurons.tolist(),
+        "synapses": int(model.synapses.sum()),
+        "constant_current_pa": _rounded(model.constant_current),
+        "rate_hz": _rounded(activity.rate_hz),
+        "reference_rate_hz": published()["mean_rates_hz"],
+        "cv": _rounded(activity.cv),
+        "synchrony": _rounded(activity.synchrony),
+        "versions": versions(),
+    }
+
+
+def _rounded(values) -> list[float | None]:
+    return [None if np.isnan(v) else round(float(v), 3) for v in values]
+
+
+def draw(path: Path, model: Model, run: Run, activity: Activity, settle_ms: float) -> None:
+    """Raster beside the rates and the irregularity of the populations, as a PNG file.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 7), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(2, 2, width_ratios=(1.8, 1))
+    raster = figure.add_subplot(grid[:, 0])
+    rate, cv = figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, 1])
+    colors = ("tab:blue", "tab:red")
+    every = max(1, round(model.neurons.sum() / SHOWN))
+    offsets = np.concatenate([[0], np.cumsum(model.neurons)])
+    chosen = run.neurons % every == 0
+    steps, neurons = run.steps[chosen], run.neurons[chosen]
+    for i in range(len(model.names)):
+        inside = (neurons >= offsets[i]) & (neurons < offsets[i + 1])
+        raster.plot(
+            steps[inside] * model.dt - settle_ms, neurons[inside] / every,
+            linestyle="none", marker=".", markersize=2, markeredgewidth=0, color=colors[i % 2],
+        )  # fmt: skip
+    end = run.n_steps * model.dt - settle_ms
+    if settle_ms > 0:
+        raster.axvspan(-settle_ms, 0, color="0.9", lw=0)
+    if model.thalamus_ms is not None:
+        onset = model.thalamus_ms - settle_ms
+        length = model.base["thalamus"]["pulse_ms"]
+        raster.axvspan(onset, onset + length, color="tab:orange", alpha=0.3, lw=0)
+    raster.set(
+        xlim=(-settle_ms, end), ylim=(offsets[-1] / every, 0), xlabel="time (ms)",
+        title=f"spikes of every {every}th neuron" if every > 1 else "spikes of all neurons",
+    )  # fmt: skip
+    raster.set_yticks((offsets[:-1] + offsets[1:]) / 2 / every, model.names)
+    place = np.arange(len(model.names))
+    bars = [colors[i % 2] for i in place]
+    rate.bar(place, activity.rate_hz, color=bars)
+    rate.plot(
+        place, published()["mean_rates_hz"], linestyle="none", marker="_", markersize=22,
+        markeredgewidth=2, color="black", label="full model in NEST, constant drive",
+    )  # fmt: skip
+    rate.set(ylabel="rate (Hz)")
+    rate.legend(frameon=False)
+    cv.bar(place, np.nan_to_num(activity.cv), color=bars)
+    cv.axhline(1, color="0.5", lw=0.8, ls=":")
+    cv.set(ylabel="CV of intervals", ylim=(0, 1.2))
+    for axes in (rate, cv):
+        axes.set_xticks(place, model.names)
+    figure.suptitle(
+        f"cortical microcircuit, {model.variant}, scale {model.scale:g}, "
+        f"{'Poisson' if model.drive == 'poisson' else 'constant'} drive: "
+        f"{model.neurons.sum():,} neurons, {model.synapses.sum():,} synapses"
+    )
+    figure.savefig(path, dpi=120)
