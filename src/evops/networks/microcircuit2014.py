@@ -27,10 +27,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import evops
+from evops.circuit import Circuit, Populations
+from evops.connectivity.laws import Normal
+from evops.connectivity.rules import FixedTotalNumber
 from evops.delays import DelayBuffer
 from evops.errors import check_real
 from evops.networks.neurons import noise_key, poisson, poisson_thresholds, words
+from evops.projection import Projection
 
 DRIVES = ("poisson", "dc")
 VARIANTS = ("potjans2014", "shimoura2018")
@@ -103,14 +106,14 @@ class Model:
         return np.round(np.array(self.base["neurons"]) * self.scale).astype(int)
 
     @functools.cached_property
-    def populations(self) -> evops.Populations:
+    def populations(self) -> Populations:
         """The populations, and the gaps between them that hold no neurons ("after L23E" …)."""
         sizes = {}
         for name, n in zip(self.names, map(int, self.neurons), strict=True):
             sizes[name] = n
             if n % ALIGNED:
                 sizes[f"after {name}"] = ALIGNED - n % ALIGNED
-        return evops.Populations(sizes)
+        return Populations(sizes)
 
     @functools.cached_property
     def places(self) -> list[int]:
@@ -198,12 +201,12 @@ class Model:
             return drive + missing * recurrent.sum(axis=1)
         return missing * (drive + recurrent.sum(axis=1))
 
-    def delay_law(self, inhibitory: bool) -> evops.Normal:
+    def delay_law(self, inhibitory: bool) -> Normal:
         """Delays in steps: normal, redrawn where they would round to no step."""
         mean = self.base["delay_inh_ms" if inhibitory else "delay_exc_ms"] / self.dt
-        return evops.Normal(mean, self.base["delay_relative_std"] * mean, low=0.5)
+        return Normal(mean, self.base["delay_relative_std"] * mean, low=0.5)
 
-    def projections(self, seed: int) -> dict[tuple[str, str], evops.Projection]:
+    def projections(self, seed: int) -> dict[tuple[str, str], Projection]:
         """The synapses from each population to each, for a connectivity seed."""
         return {
             (pre, post): self._projection(
@@ -218,7 +221,7 @@ class Model:
             if self.synapses[i, j]
         }
 
-    def thalamic(self, seed: int) -> dict[str, evops.Projection]:
+    def thalamic(self, seed: int) -> dict[str, Projection]:
         """The synapses from the thalamus to each population that has them."""
         count = np.round(self.thalamic_in_degree * self.neurons * self.scale).astype(int)
         weight = self.psc / math.sqrt(self.scale)
@@ -231,12 +234,12 @@ class Model:
             if count[i]
         }
 
-    def _projection(self, count, mean, shape, inhibitory, words) -> evops.Projection:
+    def _projection(self, count, mean, shape, inhibitory, words) -> Projection:
         # A variate is at most 6.2 deviations from its mean: with 10 % no weight changes its sign.
         std = self.base["weight_relative_std"] * abs(mean)
-        return evops.Projection(
-            evops.FixedTotalNumber(int(count)),
-            evops.Normal(np.float32(mean), np.float32(std)),
+        return Projection(
+            FixedTotalNumber(int(count)),
+            Normal(np.float32(mean), np.float32(std)),
             shape=(int(shape[0]), int(shape[1])),
             seed=int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]),
             delay=self.delay_law(inhibitory),
@@ -267,8 +270,8 @@ class State(NamedTuple):
 class Parameters(NamedTuple):
     """What differs between trials, without compiling again."""
 
-    circuit: evops.Circuit
-    thalamic: dict[str, evops.Projection]
+    circuit: Circuit
+    thalamic: dict[str, Projection]
     noise: jax.Array
     pulse: jax.Array
 
@@ -277,7 +280,7 @@ def setup(model: Model, seed: int, network_seed: int) -> tuple[Parameters, State
     """Parameters and initial state of one trial."""
     projections = model.projections(network_seed)
     thalamic = {} if model.thalamus_ms is None else model.thalamic(network_seed)
-    circuit = evops.Circuit(model.populations, projections)
+    circuit = Circuit(model.populations, projections)
     longest = max(w.max_delay for w in (*projections.values(), *thalamic.values()))
     noise, pulse = (jnp.asarray(noise_key(key)) for key in _keys(seed))
     v = tuple(jnp.asarray(v) for v in model.initial_v(seed))
