@@ -101,7 +101,9 @@ def joglekar2018_command(options) -> int:
     for trial, (seed, network_seed) in enumerate(seeds):
         if trial > 0:
             parameters, state = network.setup(model, seed, network_seed)
-        with console.progress(n_steps, f"trial {trial + 1}/{len(seeds)}" if len(seeds) > 1 else "") as bar:
+        with console.progress(
+            n_steps, f"trial {trial + 1}/{len(seeds)}" if len(seeds) > 1 else ""
+        ) as bar:
             run = simulator.run(parameters, state, n_steps, bar)
         results.append((run, measure.rates(model, run)))
     run = results[-1][0]

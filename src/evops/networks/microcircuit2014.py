@@ -39,9 +39,12 @@ DRIVES = ("poisson", "dc")
 VARIANTS = ("potjans2014", "shimoura2018")
 # Fewer neurons than this factor leaves are no network: the smallest population would have 10.
 LEAST_SCALE = 0.01
-# Populations begin at multiples of this: XLA's loops on CPUs use vectors for whole ones only. The
-# places between them hold no neurons.
+# Neurons are laid out in rows of this many places, of one population each: XLA's loops on CPUs use
+# vectors for whole ones only. The places left in a population's last row are gaps.
 ALIGNED = 64
+# A potential so low counts the steps of rest after a spike: REST, REST + 1, …, then the reset. One
+# array in place of two halves the traffic. FOREVER + 1 rounds to FOREVER.
+REST, FOREVER = np.float32(-(2**20)), np.float32(-(2**30))
 
 
 @functools.cache
@@ -246,24 +249,28 @@ class Model:
             backend=self.backend,
         )
 
-    def initial_v(self, seed: int) -> list[np.ndarray]:
-        """Initial potentials of each population in mV, relative to rest; 0 in gaps."""
+    def per_row(self, values, dtype=np.float32) -> np.ndarray:
+        """`(rows, 1)`: a value for each population as one for each row of places."""
+        rows = np.array(self.places) // ALIGNED
+        return np.repeat(np.asarray(values, dtype), rows)[:, None]
+
+    def initial_v(self, seed: int) -> np.ndarray:
+        """`(rows, 64)` initial potentials in mV, relative to rest; gaps rest forever."""
         rng = np.random.default_rng([seed, 2])
         rest = self.base["neuron"]["v_rest_mv"]
         mean, std = self.base["v_initial_mean_mv"], self.base["v_initial_std_mv"]
-        drawn = [mean[i] - rest + std[i] * rng.standard_normal(n) for i, n in enumerate(self.neurons)]
-        return [
-            np.pad(v, (0, places - v.size)).astype(np.float32)
-            for v, places in zip(drawn, self.places, strict=True)
-        ]
+        v = np.full(sum(self.places), FOREVER)
+        for i, name in enumerate(self.names):
+            drawn = rng.standard_normal(self.neurons[i])
+            v[self.populations.slice(name)] = mean[i] - rest + std[i] * drawn
+        return v.reshape(-1, ALIGNED)
 
 
 class State(NamedTuple):
-    """Potentials, synaptic currents and steps left to rest, by population; input under way."""
+    """Potentials (or steps of rest) and synaptic currents, `(rows, 64)`; input under way."""
 
-    v: tuple[jax.Array, ...]
-    current: tuple[jax.Array, ...]
-    resting: tuple[jax.Array, ...]
+    v: jax.Array
+    current: jax.Array
     buffer: DelayBuffer
 
 
@@ -282,20 +289,11 @@ def setup(model: Model, seed: int, network_seed: int) -> tuple[Parameters, State
     thalamic = {} if model.thalamus_ms is None else model.thalamic(network_seed)
     circuit = Circuit(model.populations, projections)
     longest = max(w.max_delay for w in (*projections.values(), *thalamic.values()))
-    noise, pulse = (jnp.asarray(noise_key(key)) for key in _keys(seed))
-    v = tuple(jnp.asarray(v) for v in model.initial_v(seed))
-    nothing = tuple(jnp.zeros_like(v) for v in v)
-    # gaps rest forever
-    ready = tuple(
-        jnp.where(jnp.arange(places, dtype=jnp.int32) < n, 0, 2**30)
-        for n, places in zip(map(int, model.neurons), model.places, strict=True)
-    )
-    buffer = DelayBuffer.zeros(model.populations.n, longest)
-    return Parameters(circuit, thalamic, noise, pulse), State(v, nothing, ready, buffer)
-
-
-def _keys(seed: int) -> list[int]:
-    return [int(k) for k in np.random.SeedSequence([seed, 1]).generate_state(2, np.uint64)]
+    keys = np.random.SeedSequence([seed, 1]).generate_state(2, np.uint64)
+    noise, pulse = (jnp.asarray(noise_key(int(key))) for key in keys)
+    v = jnp.asarray(model.initial_v(seed))
+    state = State(v, jnp.zeros_like(v), DelayBuffer.zeros(model.populations.n, longest))
+    return Parameters(circuit, thalamic, noise, pulse), state
 
 
 def step(model: Model, parameters: Parameters, state: State, n) -> tuple[State, jax.Array]:
@@ -304,57 +302,52 @@ def step(model: Model, parameters: Parameters, state: State, n) -> tuple[State, 
     tau_m, tau_s, c_m = p["tau_m_ms"], p["tau_syn_ms"], p["c_m_pf"]
     leak, decay = math.exp(-model.dt / tau_m), math.exp(-model.dt / tau_s)
     to_v = tau_m * tau_s / (tau_m - tau_s) / c_m * (leak - decay)
-    constant = model.constant_current * (tau_m / c_m * (1 - leak))
     threshold, reset = (f(p[k] - p["v_rest_mv"]) for k in ("v_threshold_mv", "v_reset_mv"))
-    rest_steps = model.steps(p["tau_ref_ms"])
 
-    pulse, on = _pulse(model, n)
-    v, resting, fired = [], [], []
-    for i, (v_i, current, left) in enumerate(
-        zip(state.v, state.current, state.resting, strict=True)
-    ):
-        moved = f(leak) * v_i + f(to_v) * current + f(constant[i])
-        if on is not None:
-            moved = moved + pulse[i]
-        moved = jnp.where(left == 0, moved, v_i)
-        spikes = moved >= threshold
-        v.append(jnp.where(spikes, reset, moved))
-        resting.append(jnp.where(spikes, rest_steps, jnp.maximum(left - 1, 0)))
-        fired.append(spikes)
-    spikes = jnp.concatenate(fired)
+    constant = model.constant_current * (tau_m / c_m * (1 - leak))
+    moved = f(leak) * state.v + f(to_v) * state.current + model.per_row(constant)
+    if model.thalamus_ms is not None:
+        moved = moved + _pulse_current(model, n) * f(tau_m / c_m * (1 - leak))
+    rested = state.v + 1
+    rested = jnp.where(rested >= REST + f(model.steps(p["tau_ref_ms"])), reset, rested)
+    v = jnp.where(state.v < REST / 2, rested, moved)
+    v = jnp.where(v >= threshold, REST, v)
+    spikes = (v == REST).reshape(-1)
 
     buffer = parameters.circuit.push(spikes, state.buffer)
-    if on is not None:
-        thalamus = model.base["thalamus"]
-        chance = f(thalamus["rate_hz"] * model.dt * 1e-3 * 2.0**32)
-        drawn = words(parameters.pulse, n, (thalamus["neurons"],)) < chance.astype(np.uint32)
-        for name, w in parameters.thalamic.items():
-            buffer = w.push(drawn & on, buffer, at=model.populations.offset(name))
+    for name, w in parameters.thalamic.items():
+        thalamic = _thalamic_spikes(model, parameters.pulse, n)
+        buffer = w.push(thalamic, buffer, at=model.populations.offset(name))
     arriving, buffer = buffer.pop()
 
-    background = model.base["background"]
-    current, first = [], 0
-    for i, size in enumerate(model.places):
-        new = f(decay) * state.current[i] + arriving[first : first + size]
-        if model.drive == "poisson":
-            mean = model.background_in_degree[i] * background["rate_hz"] * model.dt * 1e-3
-            drawn = words(parameters.noise, n, (size,), first)
-            counts = poisson(drawn, poisson_thresholds(mean)).astype(jnp.float32)
-            new = new + f(model.psc / math.sqrt(model.scale)) * counts
-        current.append(new)
-        first += size
-    return State(tuple(v), tuple(current), tuple(resting), buffer), spikes
+    current = f(decay) * state.current + arriving.reshape(v.shape)
+    if model.drive == "poisson":
+        counts = poisson(words(parameters.noise, n, v.shape), thresholds(model))
+        current = current + f(model.psc / math.sqrt(model.scale)) * counts.astype(jnp.float32)
+    return State(v, current, buffer), spikes
 
 
-def _pulse(model: Model, n):
-    """Change of the potentials that scaling takes from the mean of the pulse; whether it is on."""
-    if model.thalamus_ms is None:
-        return None, None
-    thalamus, p = model.base["thalamus"], model.base["neuron"]
-    start, length = model.steps(model.thalamus_ms), model.steps(thalamus["pulse_ms"])
-    lag = model.steps(model.base["delay_exc_ms"])
+def thresholds(model: Model) -> list[np.ndarray]:
+    """What the words of a step are compared with for its background counts, each `(rows, 1)`."""
+    rate = model.base["background"]["rate_hz"]
+    mean = model.background_in_degree * (rate * model.dt * 1e-3)
+    return [model.per_row(t, np.int32) for t in poisson_thresholds(mean)]
+
+
+def _thalamic_spikes(model: Model, key, n) -> jax.Array:
+    """`(902,)` spikes of the thalamic neurons at step `n`: one with the chance of its rate."""
+    thalamus = model.base["thalamus"]
+    start, length = model.steps(model.thalamus_ms or 0), model.steps(thalamus["pulse_ms"])
+    chance = np.uint32(thalamus["rate_hz"] * model.dt * 1e-3 * 2.0**32)
+    drawn = words(key, n, (thalamus["neurons"],)) < chance
+    return drawn & (n >= start) & (n < start + length)
+
+
+def _pulse_current(model: Model, n) -> jax.Array:
+    """`(rows, 1)` current in pA that scaling takes from the mean of the pulse as it arrives."""
+    thalamus = model.base["thalamus"]
+    start = model.steps((model.thalamus_ms or 0) + model.base["delay_exc_ms"])
+    on = (n >= start) & (n < start + model.steps(thalamus["pulse_ms"]))
     mean = model._mean_current(model.thalamic_in_degree, model.psc, thalamus["rate_hz"])
-    per_step = p["tau_m_ms"] / p["c_m_pf"] * (1 - math.exp(-model.dt / p["tau_m_ms"]))
-    missing = ((1 - math.sqrt(model.scale)) * per_step * mean).astype(np.float32)
-    here = (n >= start + lag) & (n < start + lag + length)
-    return [jnp.where(here, m, np.float32(0)) for m in missing], (n >= start) & (n < start + length)
+    missing = model.per_row((1 - math.sqrt(model.scale)) * mean)
+    return jnp.where(on, missing, jnp.zeros_like(missing))

@@ -36,7 +36,7 @@ def add(commands) -> None:
     add("--drive", choices=DRIVES, default="poisson", help="background: spikes, or their mean")
     add("--variant", choices=VARIANTS, default="potjans2014", help="whose parameters")
     add("--thalamus", type=float, nargs="?", const=True, default=None, metavar="MS",
-        help="a thalamic pulse of 10 ms, MS after settling; in the middle if no MS is given")  # fmt: skip
+        help="a thalamic pulse, MS after settling; in the middle if no MS is given")  # fmt: skip
     add("--duration", type=float, default=1000.0, metavar="MS", help="time that is measured")
     add("--settle", type=float, default=200.0, metavar="MS", help="simulated before it")
     add("--seed", type=int, default=1, help="background, pulse and initial potentials")

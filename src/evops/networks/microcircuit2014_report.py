@@ -16,7 +16,9 @@ SHOWN = 2000
 
 def table(model: Model, activity: Activity) -> str:
     """Rate, irregularity and synchrony of each population beside the reference rates, as text."""
-    lines = [f"{'population':<11}{'neurons':>8}{'rate Hz':>9}{'reference':>11}{'CV':>7}{'synchrony':>11}"]
+    lines = [
+        f"{'population':<11}{'neurons':>8}{'rate Hz':>9}{'reference':>11}{'CV':>7}{'synchrony':>11}"
+    ]
     for i, name in enumerate(model.names):
         lines.append(
             f"{name:<11}{model.neurons[i]:>8}{activity.rate_hz[i]:9.3f}"
@@ -24,8 +26,8 @@ def table(model: Model, activity: Activity) -> str:
             f"{_number(activity.synchrony[i], 11)}"
         )
     lines.append(
-        "reference: the full model in NEST with constant drive; CV of intervals; synchrony: variance\n"
-        "over mean of spike counts in 3 ms"
+        "reference: the full model in NEST with constant drive; CV of intervals; synchrony:\n"
+        "variance over mean of spike counts in 3 ms"
     )
     return "\n".join(lines)
 

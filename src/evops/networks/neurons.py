@@ -1,6 +1,6 @@
 """Random numbers that the networks share: noise and Poisson input, by counters."""
 
-import math
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -42,39 +42,40 @@ def normal(
 
 
 def words(
-    key: UInt32[Array, "2"], step: Int[Array, ""], shape: tuple[int, ...], first: int = 0
+    key: UInt32[Array, "2"], step: Int[Array, ""], shape: tuple[int, ...]
 ) -> UInt32[Array, "*shape"]:
-    """Random words of one time step, for positions `first` on: each hashes its position."""
+    """Random words of one time step, each a hash of its position."""
     k0, k1 = _step_key(key, step.astype(jnp.uint32))
-    position = lax.iota(jnp.uint32, int(np.prod(shape))).reshape(shape) + np.uint32(first)
+    position = lax.iota(jnp.uint32, int(np.prod(shape))).reshape(shape)
     x = k0 + position * 0x61C88647
     x = (x ^ (x >> 16)) * 0x21F0AAAD ^ k1
     x = (x ^ (x >> 15)) * 0x735A2D97
     return x ^ (x >> 15)
 
 
-def poisson_thresholds(mean: float) -> np.ndarray:
-    """What `poisson` compares with: ``P(count <= k)`` for k = 0, 1 … in units of 2**-32.
+def poisson_thresholds(means: np.ndarray) -> np.ndarray:
+    """`(thresholds, means)`, what `poisson` compares with: ``P(count <= k)`` for k from 0.
 
-    They are shifted to signed words; tails below 2**-33 are left out.
+    In units of 2**-32, shifted to signed words. Tails below 2**-33 are left out.
 
     Raises:
-        ValueError: `mean` is not from 0 to 20.
+        ValueError: a mean is not from 0 to 20.
     """
-    if not 0 <= mean <= 20:
-        raise ValueError(f"mean must be from 0 to 20 events per step, got {mean}")
-    mass = total = math.exp(-mean)
-    thresholds = []
-    while 1 - total > 2.0**-33 and len(thresholds) < 200:
+    means = np.asarray(means, float)
+    if not ((means >= 0) & (means <= 20)).all():
+        raise ValueError(f"means must be from 0 to 20 events per step, got {means}")
+    mass = np.exp(-means)
+    total, thresholds = mass, []
+    while (1 - total).max(initial=0) > 2.0**-33:
         thresholds.append(total)
-        mass *= mean / len(thresholds)
-        total += mass
-    scaled = np.floor(np.array(thresholds) * 2.0**32 + 0.5)
+        mass = mass * means / len(thresholds)
+        total = total + mass
+    scaled = np.floor(np.reshape(thresholds, (-1, *means.shape)) * 2.0**32 + 0.5)
     return (np.minimum(scaled, 2.0**32 - 1) - 2.0**31).astype(np.int32)
 
 
 def poisson(
-    random: UInt32[Array, "*shape"], thresholds: np.ndarray
+    random: UInt32[Array, "*shape"], thresholds: Sequence[Int[np.ndarray, "..."]]
 ) -> Int[Array, "*shape"]:
     """Poisson counts for random words: how many `poisson_thresholds` they reach.
 
