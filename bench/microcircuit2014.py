@@ -1,9 +1,9 @@
 """The microcircuit in evops and in NEST, side by side: activity, time and memory, each run in a process of its own.
 
-    python bench/microcircuit2014.py [--nest-python PYTHON] [--case SCALE:DRIVE ...] [--settle MS] [--duration MS]
+    python bench/microcircuit2014.py [--nest-python PYTHON] [--case SCALE:DRIVE ...] [--seeds N]
 
 Runs ``evops microcircuit2014`` and, where PYTHON can ``import nest``, the same model in NEST for every case (default 0.1:dc 0.3:dc
-0.1:poisson 0.3:poisson; 1:poisson is the full model, which takes NEST 15 GB and minutes), and writes
+0.1:poisson 0.3:poisson 1:poisson; the last is the full model, which takes NEST 15 GB and minutes: --largest-nest 1), and writes
 results/microcircuit2014.json: rates, CV of intervals and synchrony per population, seconds to build and per biological second,
 peak memory. Both get the same numbers of synapses, weights and compensating currents.
 """
@@ -29,9 +29,9 @@ def rounded(values):
     return [None if np.isnan(v) else round(float(v), 3) for v in values]
 
 
-def evops(case, options, folder):
+def evops(case, options, seed, folder):
     command = [sys.executable, "-m", "evops", "microcircuit2014", "--no-plot", "--out", folder]
-    command += ["--scale", str(case.scale), "--drive", case.drive, "--seed", str(options.seed)]
+    command += ["--scale", str(case.scale), "--drive", case.drive, "--seed", str(seed)]
     command += ["--settle", str(options.settle), "--duration", str(options.duration)]
     subprocess.run(command, check=True, capture_output=True)
     content = json.loads((Path(folder) / "microcircuit2014.json").read_text())
@@ -39,7 +39,7 @@ def evops(case, options, folder):
     return {k: content[k] for k in (*keys, "seconds_per_biological_second", "peak_memory_mb")}
 
 
-def nest(case, options, folder):
+def nest(case, options, seed, folder):
     b = case.base
     poisson = case.background_in_degree * b["background"]["rate_hz"]
     parameters = {
@@ -55,7 +55,7 @@ def nest(case, options, folder):
         "settle_ms": options.settle,
         "duration_ms": options.duration,
         "threads": options.threads,
-        "seed": options.seed,
+        "seed": seed,
     }
     source, spikes = Path(folder) / "parameters.json", Path(folder) / "spikes.npz"
     source.write_text(json.dumps(parameters))
@@ -75,31 +75,34 @@ def main():
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--nest-python", default=None, help="a Python that can import nest")
-    parser.add_argument("--only-nest", action="store_true", help="print NEST's rows, write nothing")
-    parser.add_argument("--case", nargs="+", default=["0.1:dc", "0.3:dc", "0.1:poisson", "0.3:poisson"])  # fmt: skip
+    parser.add_argument("--case", nargs="+", default=["0.1:dc", "0.3:dc", "0.1:poisson", "0.3:poisson", "1:poisson"])  # fmt: skip
+    parser.add_argument(
+        "--largest-nest", type=float, default=0.5, help="largest scale that NEST runs too"
+    )
     parser.add_argument("--settle", type=float, default=200.0)
     parser.add_argument("--duration", type=float, default=1000.0)
     parser.add_argument("--threads", type=int, default=2, help="of NEST")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each, with seeds from 1 on")
     options = parser.parse_args()
+    simulators = {"evops": evops, "NEST": nest}
+    if options.nest_python is None:
+        del simulators["NEST"]
     rows = []
     for text in options.case:
         scale, drive = text.split(":")
         case = Model(scale=float(scale), drive=drive)
-        for simulator, run in (("evops", evops), ("NEST", nest)):
-            if simulator == ("evops" if options.only_nest else None):
-                continue
-            if simulator == "NEST" and options.nest_python is None:
-                continue
-            with tempfile.TemporaryDirectory() as folder:
-                row = {"simulator": simulator, "scale": case.scale, "drive": drive}
+        for seed in range(1, options.seeds + 1):
+            for simulator, run in simulators.items():
+                if simulator == "NEST" and case.scale > options.largest_nest:
+                    continue
+                row = {"simulator": simulator, "scale": case.scale, "drive": drive, "seed": seed}
                 row |= {"neurons": int(case.neurons.sum()), "synapses": int(case.synapses.sum())}
-                rows.append(row | run(case, options, folder))
-            print(json.dumps(rows[-1]), flush=True)
-    if not options.only_nest:
-        window = {"settle_ms": options.settle, "duration_ms": options.duration}
-        names = {"populations": Model().names}
-        print(common.write("microcircuit2014", common.machine() | window | names | {"rows": rows}))
+                with tempfile.TemporaryDirectory() as folder:
+                    rows.append(row | run(case, options, seed, folder))
+                print(json.dumps(rows[-1]), flush=True)
+    window = {"settle_ms": options.settle, "duration_ms": options.duration}
+    names = {"populations": Model().names}
+    print(common.write("microcircuit2014", common.machine() | window | names | {"rows": rows}))
 
 
 if __name__ == "__main__":

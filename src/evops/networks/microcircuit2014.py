@@ -249,7 +249,7 @@ class Model:
             backend=self.backend,
         )
 
-    def per_row(self, values, dtype=np.float32) -> np.ndarray:
+    def per_row(self, values, dtype: Any = np.float32) -> np.ndarray:
         """`(rows, 1)`: a value for each population as one for each row of places."""
         rows = np.array(self.places) // ALIGNED
         return np.repeat(np.asarray(values, dtype), rows)[:, None]

@@ -106,8 +106,9 @@ def draw(path: Path, model: Model, run: Run, activity: Activity, settle_ms: floa
         place, published()["mean_rates_hz"], linestyle="none", marker="_", markersize=22,
         markeredgewidth=2, color="black", label="full model in NEST, constant drive",
     )  # fmt: skip
-    rate.set(ylabel="rate (Hz)")
-    rate.legend(frameon=False)
+    highest = max(*activity.rate_hz, *published()["mean_rates_hz"])
+    rate.set(ylabel="rate (Hz)", ylim=(0, 1.2 * highest))
+    rate.legend(frameon=False, loc="upper left")
     cv.bar(place, np.nan_to_num(activity.cv), color=bars)
     cv.axhline(1, color="0.5", lw=0.8, ls=":")
     cv.set(ylabel="CV of intervals", ylim=(0, 1.2))
