@@ -1,6 +1,7 @@
 """The microcircuit in NEST: run by microcircuit2014.py with a Python that has NEST.
 
     python microcircuit2014_nest.py PARAMETERS.json SPIKES.npz
+    python microcircuit2014_nest.py SYNAPSES.npz SPIKES.npz
 
 Reads sizes, synapse numbers, weights and currents (evops' own, so both simulate one model), writes spikes and prints what it cost
 as one line of JSON. Neurons, rules and laws are NEST's words for the same: iaf_psc_exp, fixed_total_number, redrawn normal.
@@ -76,8 +77,35 @@ def build(p):
     return populations, recorders
 
 
+def same_network(source, spikes):
+    """Synapses, potentials and currents of evops as they are: what NEST makes of them."""
+    with np.load(source) as given:
+        z = dict(given)
+    nest.ResetKernel()
+    nest.verbosity = nest.VerbosityLevel.ERROR
+    nest.resolution = 0.1
+    n = {k: v.item() for k, v in z.items() if v.ndim == 0}
+    params = {"tau_syn_ex": n["tau_syn_ms"], "tau_syn_in": n["tau_syn_ms"], "tau_m": n["tau_m_ms"]}
+    params |= {"C_m": n["c_m_pf"], "E_L": n["v_rest_mv"], "V_th": n["v_threshold_mv"]}
+    params |= {"V_reset": n["v_reset_mv"], "t_ref": n["tau_ref_ms"]}
+    population = nest.Create("iaf_psc_exp", len(z["v"]), params=params)
+    population.V_m = z["v"].tolist()
+    population.I_e = z["current"].tolist()
+    ids = np.array(population.tolist())
+    law = {"weight": z["weight"], "delay": z["delay"] * 0.1, "synapse_model": "static_synapse"}
+    nest.Connect(ids[z["pre"]], ids[z["post"]], "one_to_one", law)
+    recorder = nest.Create("spike_recorder")
+    nest.Connect(population, recorder)
+    nest.Simulate(z["steps"].item() * 0.1)
+    events = recorder.events
+    steps = np.rint(np.asarray(events["times"]) / 0.1).astype(np.int32) - 1
+    np.savez(spikes, steps=steps, neurons=np.asarray(events["senders"]) - ids[0])
+
+
 def main():
     parameters, spikes = sys.argv[1:]
+    if parameters.endswith(".npz"):
+        return same_network(parameters, spikes)
     with open(parameters) as file:
         p = json.load(file)
     begin = time.perf_counter()
