@@ -1,9 +1,7 @@
 """The command ``evops joglekar2018``."""
 
 import argparse
-import contextlib
 import math
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from evops.engine import bridge
-from evops.errors import EvopsError, check_real
-from evops.networks import joglekar2018, joglekar2018_notebook, macaque, measure, report
+from evops.networks import joglekar2018, joglekar2018_notebook, macaque, measure, report, shared
 from evops.networks.joglekar2018 import DEFAULT_DURATION_MS, REGIMES, SCHEMES, Model
 from evops.networks.simulate import Run, Simulator, peak_memory_mb
 
@@ -85,7 +82,7 @@ def add_joglekar2018(commands) -> None:
 def joglekar2018_command(options) -> int:
     """Run the model as asked and print the report."""
     model, n_steps = _model(options)
-    out = None if options.out is None else _writable(options.out)
+    out = None if options.out is None else shared.writable(options.out)
     network = joglekar2018_notebook if options.as_published else joglekar2018
     seeds = _seeds(options)
     what = "BrainPy's notebook" if options.as_published else "default model"
@@ -102,7 +99,9 @@ def joglekar2018_command(options) -> int:
     for trial, (seed, network_seed) in enumerate(seeds):
         if trial > 0:
             parameters, state = network.setup(model, seed, network_seed)
-        with _progress(n_steps, f"trial {trial + 1}/{len(seeds)}" if len(seeds) > 1 else "") as bar:
+        with shared.progress(
+            n_steps, f"trial {trial + 1}/{len(seeds)}" if len(seeds) > 1 else ""
+        ) as bar:
             run = simulator.run(parameters, state, n_steps, bar)
         results.append((run, measure.rates(model, run)))
     run = results[-1][0]
@@ -141,20 +140,13 @@ def _model(options) -> tuple[Model, int]:
         backend=options.backend,
         cortex=macaque.load(options.data),
     )
-    duration = check_real("duration", options.duration)
-    if not model.dt <= duration <= 1e7:
-        raise ValueError(
-            f"duration must be from one step ({model.dt} ms) to 1e7 ms, got {duration}"
-        )
+    n_steps = shared.steps(options.duration, model.dt)
     for name in ("trials", "networks"):
         if not 1 <= getattr(options, name) <= 10_000:
             raise ValueError(f"{name} must be from 1 to 10000, got {getattr(options, name)}")
-    for name in ("seed", "network_seed"):
-        value = getattr(options, name)
-        if value is not None and not 0 <= value < 2**63:
-            raise ValueError(f"{name.replace('_', '-')} must be from 0 to 2**63 - 1, got {value}")
+    shared.check_seeds(options)
     bridge.choose(options.backend)
-    return model, int(model.steps(duration))
+    return model, n_steps
 
 
 def _seeds(options) -> list[tuple[int, int]]:
@@ -168,33 +160,6 @@ def _synapses(model: Model) -> int:
     sizes = np.array([model.n_exc, model.n_inh])
     pairs = sizes[None, :, None, None] * sizes
     return round(float(((model.weights() != 0) * pairs).sum()) * model.conn_prob)
-
-
-def _writable(folder: str) -> Path:
-    path = Path(folder)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".evops-writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise EvopsError(f"out: cannot write into {folder!r}: {error.strerror}") from error
-    return path
-
-
-@contextlib.contextmanager
-def _progress(n_steps: int, label: str):
-    """A progress bar on a terminal; its updates are rare enough not to slow the run."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        yield None
-        return
-    with tqdm(
-        total=n_steps, desc=label or None, unit=" steps", file=sys.stderr, mininterval=0.2,
-        leave=False, disable=None,
-    ) as bar:  # fmt: skip
-        yield bar.update
 
 
 def _trial(model: Model, seed: int, network_seed: int, rates: measure.Rates) -> dict[str, Any]:
@@ -234,12 +199,4 @@ def _write(out: Path, model: Model, run: Run, rates: measure.Rates, measured, pl
     print(f"wrote {path}")
     if plot:
         path = out / "joglekar2018.png"
-        try:
-            report.draw(path, model, run, rates, len(measured["trials"]))
-        except ImportError:
-            print(
-                "no picture: matplotlib is missing (pip install 'jax-evops[networks]')",
-                file=sys.stderr,
-            )
-            return
-        print(f"wrote {path}")
+        shared.draw(path, report.draw, model, run, rates, len(measured["trials"]))

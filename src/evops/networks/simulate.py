@@ -35,7 +35,7 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Simulator:
-    """A compiled network: ``step(parameters, state, n) -> (state, spikes)``, some steps at a time."""
+    """A compiled network: ``step(parameters, state, n) -> (state, spikes)``, in chunks of steps."""
 
     chunk: Callable
     chunk_steps: int
