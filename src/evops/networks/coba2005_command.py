@@ -9,7 +9,7 @@ from evops.networks.coba2005 import DEFAULT_DURATION_MS, Model
 from evops.networks.simulate import CHUNK, Simulator, peak_memory_mb
 
 # Spikes of a compiled call that are kept as a table of bools, in bytes.
-RECORD_BYTES = 100_000_000
+RECORD_BYTES = 20_000_000
 
 
 def add_coba2005(commands) -> None:
