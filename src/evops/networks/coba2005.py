@@ -109,16 +109,19 @@ class Model:
 
         Their weights are in units of `State`: increments of ``g dt / tau_m``.
         """
-        scale = 80 / self.synapses * self.dt / self.tau_m
-        return tuple(
-            Projection(
-                FixedProbability(self.conn_prob), np.float32(weight * scale), (n_pre, self.size),
-                seed=2 * seed + k, backend=self.backend,
-            )
-            for k, (weight, n_pre) in enumerate(
-                ((self.weight_exc, self.n_exc), (self.weight_inh, self.n_inh))
-            )
-        )  # fmt: skip
+        return self._projection(self.n_exc, self.weight_exc, 2 * seed), self._projection(
+            self.n_inh, self.weight_inh, 2 * seed + 1
+        )
+
+    def _projection(self, n_pre: int, weight: float, seed: int) -> Projection:
+        increment = np.float32(weight * 80 / self.synapses * self.dt / self.tau_m)
+        return Projection(
+            FixedProbability(self.conn_prob),
+            increment,
+            (n_pre, self.size),
+            seed=seed,
+            backend=self.backend,
+        )
 
     def initial_v(self, seed: int) -> np.ndarray:
         """`(size,)` initial potentials in mV, normal around the resting potential."""
