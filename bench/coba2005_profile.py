@@ -37,13 +37,13 @@ PARTS = {
 }
 
 
-def trace(simulator, parameters, state, calls):
+def trace(simulator, parameters, state, record, calls):
     """Nanoseconds of every event of the compiled scan, by its name."""
     found = collections.defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
             for _ in range(calls):
-                state, _ = simulator.chunk(parameters, state, np.int32(0))
+                state, record = simulator.chunk(parameters, state, record, np.int32(0))
                 jax.block_until_ready(state)
         [path] = Path(folder).rglob("*.xplane.pb")
         for plane in jax.profiler.ProfileData.from_file(str(path)).planes:
@@ -66,18 +66,18 @@ def main():
     simulator = Simulator.compile(
         partial(coba2005.step, model), parameters, state, split_updates=False
     )
-    times = []
+    times, record = [], simulator.empty_record()
     for _ in range(30):  # 300 ms: the rate has settled
         begin = time.perf_counter()
-        state, _ = simulator.chunk(parameters, state, np.int32(0))
+        state, record = simulator.chunk(parameters, state, record, np.int32(0))
         jax.block_until_ready(state)
-        times.append((time.perf_counter() - begin) / simulator.chunk_steps * 1e6)
-    calls = 10
-    found = trace(simulator, parameters, state, calls)
+        times.append((time.perf_counter() - begin) / len(record) * 1e6)
+    calls, chunk_steps = 10, len(record)
+    found = trace(simulator, parameters, state, record, calls)
     parts = collections.Counter()
     for name, ns in found.items():
         for key, part in PARTS.items():
-            if key in name and len(ns) == calls * simulator.chunk_steps and "end:" not in name:
+            if key in name and len(ns) == calls * chunk_steps and "end:" not in name:
                 parts[part] += statistics.median(ns) / 1e3
                 break
     for part, us in parts.most_common():

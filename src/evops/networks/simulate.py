@@ -35,10 +35,16 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Simulator:
-    """A compiled network: ``step(parameters, state, n) -> (state, spikes)``, in chunks of steps."""
+    """A compiled network: ``step(parameters, state, n) -> (state, spikes)``, in chunks of steps.
+
+    Attributes:
+        chunk: ``(parameters, state, record, start) -> (state, record)``; uses state and record up.
+        record: shape of a record, `(steps, …)` bool: the spikes of a chunk.
+        compile_seconds: what compiling took.
+    """
 
     chunk: Callable
-    chunk_steps: int
+    record: jax.ShapeDtypeStruct
     compile_seconds: float
 
     @classmethod
@@ -62,16 +68,28 @@ class Simulator:
                 take some 10 us, waking a thread takes longer. Products are not concerned.
         """
 
-        def chunk(parameters, state, start):
-            body = lambda state, n: step(parameters, state, n)  # noqa: E731
-            return jax.lax.scan(body, state, start + jnp.arange(chunk_steps, dtype=jnp.int32))
+        # Records are used again: fresh memory for every chunk costs more than filling it.
+        def chunk(parameters, state, record, start):
+            def body(carry, i):
+                state, record = carry
+                state, spikes = step(parameters, state, start + i)
+                return (state, jax.lax.dynamic_update_index_in_dim(record, spikes, i, 0)), None
+
+            steps = jnp.arange(chunk_steps, dtype=jnp.int32)
+            return jax.lax.scan(body, (state, record), steps)[0]
 
         begin = time.perf_counter()
         start = jax.ShapeDtypeStruct((), jnp.int32)
-        lowered = jax.jit(chunk, donate_argnums=1).lower(parameters, state, start)
+        spikes = jax.eval_shape(step, parameters, state, start)[1]
+        record = jax.ShapeDtypeStruct((chunk_steps, *spikes.shape), spikes.dtype)
+        lowered = jax.jit(chunk, donate_argnums=(1, 2)).lower(parameters, state, record, start)
         with contextlib.nullcontext() if split_updates else _on_one_core():
             compiled = lowered.compile()
-        return cls(compiled, chunk_steps, time.perf_counter() - begin)
+        return cls(compiled, record, time.perf_counter() - begin)
+
+    def empty_record(self) -> jax.Array:
+        """A record without spikes."""
+        return jnp.zeros(self.record.shape, self.record.dtype)
 
     def run(
         self, parameters: Any, state: Any, n_steps: int, progress: Callable | None = None
@@ -81,11 +99,14 @@ class Simulator:
         parameters, state = jax.block_until_ready(jax.device_put((parameters, state)))
         begin = time.perf_counter()
         waiting = None
-        for start in range(0, n_steps, self.chunk_steps):
-            state, spikes = self.chunk(parameters, state, np.int32(start))
+        free = [self.empty_record(), self.empty_record()]
+        chunk_steps = self.record.shape[0]
+        for start in range(0, n_steps, chunk_steps):
+            state, spikes = self.chunk(parameters, state, free.pop(), np.int32(start))
             if waiting is not None:
                 _collect(*waiting, times, neurons, progress)
-            waiting = (start, spikes, min(self.chunk_steps, n_steps - start))
+                free.append(waiting[1])
+            waiting = (start, spikes, min(chunk_steps, n_steps - start))
         if waiting is not None:
             _collect(*waiting, times, neurons, progress)
         seconds = time.perf_counter() - begin
