@@ -89,17 +89,17 @@ class Simulator:
 
     def empty_record(self) -> jax.Array:
         """A record without spikes."""
-        return jnp.zeros(self.record.shape, self.record.dtype)
+        return jax.device_put(np.zeros(self.record.shape, self.record.dtype))
 
     def run(
         self, parameters: Any, state: Any, n_steps: int, progress: Callable | None = None
     ) -> Run:
         """Simulate `n_steps`; `state` is used up. `progress(steps)` is called as chunks finish."""
         times, neurons = [], []
+        free = [self.empty_record(), self.empty_record()]
         parameters, state = jax.block_until_ready(jax.device_put((parameters, state)))
         begin = time.perf_counter()
         waiting = None
-        free = [self.empty_record(), self.empty_record()]
         chunk_steps = self.record.shape[0]
         for start in range(0, n_steps, chunk_steps):
             state, spikes = self.chunk(parameters, state, free.pop(), np.int32(start))
