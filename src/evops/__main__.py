@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from evops import __version__, backends
 from evops.errors import EvopsError
-from evops.networks import command, microcircuit2014_command
+from evops.networks import coba2005_command, command, microcircuit2014_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,6 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command.add_joglekar2018(commands)
     microcircuit2014_command.add(commands)
+    coba2005_command.add_coba2005(commands)
     commands.add_parser(
         "backends", help="show which backends are available and why not"
     ).set_defaults(run=_backends)

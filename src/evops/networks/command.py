@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from evops.engine import bridge
-from evops.errors import check_real
-from evops.networks import console, joglekar2018, joglekar2018_notebook, macaque, measure, report
+from evops.networks import joglekar2018, joglekar2018_notebook, macaque, measure, report, shared
 from evops.networks.joglekar2018 import DEFAULT_DURATION_MS, REGIMES, SCHEMES, Model
 from evops.networks.simulate import Run, Simulator, peak_memory_mb
 
@@ -84,7 +82,7 @@ def add_joglekar2018(commands) -> None:
 def joglekar2018_command(options) -> int:
     """Run the model as asked and print the report."""
     model, n_steps = _model(options)
-    out = None if options.out is None else console.writable(options.out)
+    out = None if options.out is None else shared.writable(options.out)
     network = joglekar2018_notebook if options.as_published else joglekar2018
     seeds = _seeds(options)
     what = "BrainPy's notebook" if options.as_published else "default model"
@@ -101,7 +99,7 @@ def joglekar2018_command(options) -> int:
     for trial, (seed, network_seed) in enumerate(seeds):
         if trial > 0:
             parameters, state = network.setup(model, seed, network_seed)
-        with console.progress(
+        with shared.progress(
             n_steps, f"trial {trial + 1}/{len(seeds)}" if len(seeds) > 1 else ""
         ) as bar:
             run = simulator.run(parameters, state, n_steps, bar)
@@ -142,19 +140,13 @@ def _model(options) -> tuple[Model, int]:
         backend=options.backend,
         cortex=macaque.load(options.data),
     )
-    duration = check_real("duration", options.duration)
-    if not model.dt <= duration <= 1e7:
-        raise ValueError(
-            f"duration must be from one step ({model.dt} ms) to 1e7 ms, got {duration}"
-        )
+    n_steps = shared.steps(options.duration, model.dt)
     for name in ("trials", "networks"):
         if not 1 <= getattr(options, name) <= 10_000:
             raise ValueError(f"{name} must be from 1 to 10000, got {getattr(options, name)}")
-    for name in ("seed", "network_seed"):
-        if (value := getattr(options, name)) is not None:
-            console.check_seed(name.replace("_", "-"), value)
+    shared.check_seeds(options)
     bridge.choose(options.backend)
-    return model, int(model.steps(duration))
+    return model, n_steps
 
 
 def _seeds(options) -> list[tuple[int, int]]:
@@ -207,12 +199,4 @@ def _write(out: Path, model: Model, run: Run, rates: measure.Rates, measured, pl
     print(f"wrote {path}")
     if plot:
         path = out / "joglekar2018.png"
-        try:
-            report.draw(path, model, run, rates, len(measured["trials"]))
-        except ImportError:
-            print(
-                "no picture: matplotlib is missing (pip install 'jax-evops[networks]')",
-                file=sys.stderr,
-            )
-            return
-        print(f"wrote {path}")
+        shared.draw(path, report.draw, model, run, rates, len(measured["trials"]))

@@ -2,17 +2,15 @@
 
 import argparse
 import dataclasses
-import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import jax
 import numpy as np
 
 from evops.engine import bridge
 from evops.errors import check_real
-from evops.networks import console, microcircuit2014, report
+from evops.networks import microcircuit2014, report, shared
 from evops.networks import microcircuit2014_report as own_report
 from evops.networks.microcircuit2014 import DRIVES, VARIANTS, Model
 from evops.networks.microcircuit2014_measure import activity
@@ -52,9 +50,9 @@ def run(options) -> int:
     model, settle, duration = _model(options)
     start, stop = model.steps(settle), model.steps(settle + duration)
     network_seed = options.seed if options.network_seed is None else options.network_seed
-    seed = console.check_seed("seed", options.seed)
-    console.check_seed("network-seed", network_seed)
-    out = None if options.out is None else console.writable(options.out)
+    seed = shared.check_seed("seed", options.seed)
+    shared.check_seed("network-seed", network_seed)
+    out = None if options.out is None else shared.writable(options.out)
     backend = bridge.choose(options.backend)
     print(
         f"{model.variant}, scale {model.scale:g}, {model.drive} drive: "
@@ -70,7 +68,7 @@ def run(options) -> int:
     simulator = Simulator.compile(step, parameters, state)
     print(f"set up in {setup_seconds:.2f} s, compiled in {simulator.compile_seconds:.2f} s",
           flush=True)  # fmt: skip
-    with console.progress(stop) as bar:
+    with shared.progress(stop) as bar:
         spikes = simulator.run(parameters, state, stop, bar)
     spikes = dataclasses.replace(spikes, neurons=model.neuron_of(spikes.neurons))
     found = activity(spikes.steps, spikes.neurons, model.neurons, model.dt, start, stop)
@@ -98,7 +96,7 @@ def run(options) -> int:
     report.write_json(path, own_report.summary(model, found, **measured))
     print(f"wrote {path}")
     if not options.no_plot:
-        _draw(out / f"{NAME}.png", model, spikes, found, settle)
+        shared.draw(out / f"{NAME}.png", own_report.draw, model, spikes, found, settle)
     return 0
 
 
@@ -137,14 +135,3 @@ def _warn(model: Model) -> None:
     if model.drive == "dc" and len(quiet):
         print(f"below threshold with a constant drive at this scale, and may fall silent: "
               f"{', '.join(quiet)}", flush=True)  # fmt: skip
-
-
-def _draw(path: Path, model: Model, spikes, found, settle: float) -> None:
-    try:
-        own_report.draw(path, model, spikes, found, settle)
-    except ImportError:
-        print(
-            "no picture: matplotlib is missing (pip install 'jax-evops[networks]')", file=sys.stderr
-        )
-        return
-    print(f"wrote {path}")

@@ -1,6 +1,8 @@
 """Running a network: steps in chunks under one compiled scan, spikes and times collected."""
 
+import contextlib
 import dataclasses
+import os
 import resource
 import time
 from collections.abc import Callable
@@ -33,42 +35,101 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Simulator:
-    """A compiled network: ``step(parameters, state, n) -> (state, spikes)``, CHUNK at a time."""
+    """A compiled network: ``step(parameters, state, n) -> (state, spikes)``, in chunks of steps.
+
+    Attributes:
+        chunk: ``(parameters, state, record, start) -> (state, record)``; uses state and record up.
+        record: shape of a record, `(steps, …)` bool: the spikes of a chunk.
+        compile_seconds: what compiling took.
+    """
 
     chunk: Callable
+    record: jax.ShapeDtypeStruct
     compile_seconds: float
 
     @classmethod
-    def compile(cls, step: Callable, parameters: Any, state: Any) -> "Simulator":
-        """Compile `step` for parameters and states of these shapes."""
+    def compile(
+        cls,
+        step: Callable,
+        parameters: Any,
+        state: Any,
+        *,
+        chunk_steps: int = CHUNK,
+        split_updates: bool = True,
+    ) -> "Simulator":
+        """Compile `step` for parameters and states of these shapes.
 
-        def chunk(parameters, state, start):
-            body = lambda state, n: step(parameters, state, n)  # noqa: E731
-            return jax.lax.scan(body, state, start + jnp.arange(CHUNK, dtype=jnp.int32))
+        Args:
+            step: one time step.
+            parameters: what it reads.
+            state: what it changes.
+            chunk_steps: steps of a compiled call.
+            split_updates: whether XLA may divide element-wise updates among threads. Where they
+                take some 10 us, waking a thread takes longer. Products are not concerned.
+        """
+
+        # Records are used again: fresh memory for every chunk costs more than filling it.
+        def chunk(parameters, state, record, start):
+            def body(carry, i):
+                state, record = carry
+                state, spikes = step(parameters, state, start + i)
+                return (state, jax.lax.dynamic_update_index_in_dim(record, spikes, i, 0)), None
+
+            steps = jnp.arange(chunk_steps, dtype=jnp.int32)
+            return jax.lax.scan(body, (state, record), steps)[0]
 
         begin = time.perf_counter()
         start = jax.ShapeDtypeStruct((), jnp.int32)
-        compiled = jax.jit(chunk, donate_argnums=1).lower(parameters, state, start).compile()
-        return cls(compiled, time.perf_counter() - begin)
+        spikes = jax.eval_shape(step, parameters, state, start)[1]
+        record = jax.ShapeDtypeStruct((chunk_steps, *spikes.shape), spikes.dtype)
+        lowered = jax.jit(chunk, donate_argnums=(1, 2)).lower(parameters, state, record, start)
+        with contextlib.nullcontext() if split_updates else _on_one_core():
+            compiled = lowered.compile()
+        return cls(compiled, record, time.perf_counter() - begin)
+
+    def empty_record(self) -> jax.Array:
+        """A record without spikes."""
+        return jax.device_put(np.zeros(self.record.shape, self.record.dtype))
 
     def run(
         self, parameters: Any, state: Any, n_steps: int, progress: Callable | None = None
     ) -> Run:
         """Simulate `n_steps`; `state` is used up. `progress(steps)` is called as chunks finish."""
         times, neurons = [], []
+        free = [self.empty_record(), self.empty_record()]
         parameters, state = jax.block_until_ready(jax.device_put((parameters, state)))
         begin = time.perf_counter()
         waiting = None
-        for start in range(0, n_steps, CHUNK):
-            state, spikes = self.chunk(parameters, state, np.int32(start))
+        chunk_steps = self.record.shape[0]
+        for start in range(0, n_steps, chunk_steps):
+            state, spikes = self.chunk(parameters, state, free.pop(), np.int32(start))
             if waiting is not None:
                 _collect(*waiting, times, neurons, progress)
-            waiting = (start, spikes, min(CHUNK, n_steps - start))
+                free.append(waiting[1])
+            waiting = (start, spikes, min(chunk_steps, n_steps - start))
         if waiting is not None:
             _collect(*waiting, times, neurons, progress)
         seconds = time.perf_counter() - begin
         none = [np.zeros(0, np.int32)]
         return Run(np.concatenate(times or none), np.concatenate(neurons or none), n_steps, seconds)
+
+
+@contextlib.contextmanager
+def _on_one_core():
+    """This thread on one core; XLA divides updates by the cores of the thread that compiles.
+
+    There is no option for it. Threads that run already, those of XLA among them, keep their cores.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    jax.devices()  # starts XLA's threads
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def _collect(start, spikes, count, times, neurons, progress):

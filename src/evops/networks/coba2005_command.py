@@ -1,0 +1,88 @@
+"""The command ``evops coba2005``."""
+
+import argparse
+from functools import partial
+
+from evops.engine import bridge
+from evops.networks import coba2005, coba2005_report, report, shared
+from evops.networks.coba2005 import DEFAULT_DURATION_MS, Model
+from evops.networks.simulate import CHUNK, Simulator, peak_memory_mb
+
+# Spikes of a compiled call that are kept as a table of bools, in bytes.
+RECORD_BYTES = 20_000_000
+
+
+def add_coba2005(commands) -> None:
+    """Add the subcommand to an argparse collection of subcommands."""
+    parser = commands.add_parser(
+        "coba2005",
+        help="the COBA network of Vogels and Abbott (2005), as benchmarked by Brette et al. (2007)",
+        description="The conductance-based network of Vogels and Abbott (2005), J. Neurosci. "
+        "25:10786-10795; benchmark of Brette et al. (2007), J. Comput. Neurosci. 23:349-398.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--size", type=int, default=4000, metavar="N", help="neurons, 80 %% excitatory")
+    add("--synapses", type=int, default=80, metavar="K",
+        help="mean synapses of a neuron; weights are scaled by 80 / K")  # fmt: skip
+    add("--duration", type=float, default=DEFAULT_DURATION_MS, metavar="MS",
+        help="simulated time; rates leave out the first 100 ms")  # fmt: skip
+    add("--seed", type=int, default=1, help="initial potentials")
+    add("--network-seed", type=int, default=None, help="synapses; --seed if not given")
+    add("--dt", type=float, default=0.1, metavar="MS", help="time step")
+    add("--backend", choices=bridge.BACKENDS, default=None,
+        help="the fastest there is if not given")  # fmt: skip
+    add("--out", metavar="DIR", default=None, help="write coba2005.json and coba2005.png there")
+    add("--no-plot", action="store_true", help="no picture")
+    parser.set_defaults(run=coba2005_command)
+
+
+def coba2005_command(options) -> int:
+    """Run the network as asked and print the report."""
+    model = Model(options.size, options.synapses, options.dt, backend=options.backend)
+    n_steps = shared.steps(options.duration, model.dt)
+    shared.check_seeds(options)
+    out = None if options.out is None else shared.writable(options.out)
+    network_seed = options.seed if options.network_seed is None else options.network_seed
+    print(
+        f"COBA network: {model.n_exc} + {model.n_inh} neurons, about "
+        f"{model.size * model.synapses:,} synapses, {n_steps} steps of {model.dt:g} ms, "
+        f"backend {bridge.choose(options.backend)}",
+        flush=True,
+    )
+    parameters, state = coba2005.setup(model, options.seed, network_seed)
+    simulator = Simulator.compile(
+        partial(coba2005.step, model),
+        parameters,
+        state,
+        chunk_steps=max(1, min(CHUNK, RECORD_BYTES // model.size)),
+        split_updates=False,
+    )
+    print(f"compiled in {simulator.compile_seconds:.2f} s", flush=True)
+    with shared.progress(n_steps) as bar:
+        run = simulator.run(parameters, state, n_steps, bar)
+    rates = coba2005_report.rates(model, run)
+    print(coba2005_report.table(model, rates))
+    per_second = run.run_seconds / (n_steps * model.dt / 1e3)
+    print(
+        f"{n_steps / run.run_seconds:.0f} steps per second, {per_second:.3f} s per second of "
+        f"biology\ncompile time {simulator.compile_seconds:.2f} s\n"
+        f"peak memory {peak_memory_mb():.0f} MB"
+    )
+    if out is not None:
+        measured = {
+            "seed": options.seed,
+            "network_seed": network_seed,
+            "duration_ms": n_steps * model.dt,
+            "spikes": len(run.steps),
+            "steps_per_second": round(n_steps / run.run_seconds, 1),
+            "seconds_per_biological_second": round(per_second, 4),
+            "compile_seconds": round(simulator.compile_seconds, 3),
+            "peak_memory_mb": round(peak_memory_mb(), 1),
+        }
+        path = out / "coba2005.json"
+        report.write_json(path, coba2005_report.summary(model, rates, **measured))
+        print(f"wrote {path}")
+        if not options.no_plot:
+            shared.draw(out / "coba2005.png", coba2005_report.draw, model, run, rates)
+    return 0
