@@ -14,6 +14,7 @@ RULES = {
     "subset": evops.FixedOutDegree(9),
     "total": evops.FixedTotalNumber(700),
     "in-degree": evops.FixedInDegree(6),
+    "published": evops.LfsrGaps(0.1, hashed=True),
 }
 LAWS = {"one": evops.Constant(0.5), "each": evops.Normal(1.0, 0.3, low=0.0)}
 DELAYS = {"drawn": evops.Normal(6, 3, low=1), "fixed": 3, "uniform": evops.Uniform(1, 8)}

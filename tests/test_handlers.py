@@ -152,7 +152,6 @@ HANDLERS = [
     (push, {"w": ((1, 1), F32)}, r"weight is float32\[1,1\], expected float32\[1,1,1\]"),
     (push, {"law": 1}, r"weight is float32\[1,1,1\], expected float32\[1,1,2\]"),
     (push, {"law": 1, "w": ((1, 1, 2), F32)}, "expected int32.3075."),
-    (push, {**DELAYED, "scheme": SCHEME}, "the published scheme has neither"),
     (push, {**DELAYED, "delay_bits": 3}, r"delays is uint32\[4\], expected uint32\[8\]"),
     (push, {**DELAYED, "delay_bits": 13}, "delay_bits is 13, expected 0 to 12"),
     (push, {**DELAYED, "delay_bits": -1}, "delay_bits is -1, expected 0 to 12"),

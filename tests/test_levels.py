@@ -19,10 +19,12 @@ assert evops.backends()["native"].detail.endswith(level), evops.backends()["nati
 digest = hashlib.sha256()
 F = evops.FixedProbability
 rules = [F(0.9), F(0.2, False), F(0.1), F(0.02, False), F(1e-3), F(1e-4), evops.FixedOutDegree(50),
-         evops.FixedOutDegree(20, True), evops.OneToOne(), evops.LfsrGaps(0.1, True)]
+         evops.FixedOutDegree(20, True), evops.FixedTotalNumber(90_000), evops.FixedInDegree(7), evops.OneToOne(),
+         evops.LfsrGaps(0.1, True)]
+delay = evops.Normal(15, 7.5, low=1)
 for rule in rules:
     for law in (evops.Constant(0.5), evops.Uniform(-1.0, 1.0), evops.Normal(0.0, 1.0)):
-        W = evops.Projection(rule, law, (200, 9000), seed=7)
+        W = evops.Projection(rule, law, (200, 9000), seed=7, delay=delay)
         edges = W.edges()
         order = np.lexsort((edges.post, edges.pre))
         for part in edges:
@@ -30,6 +32,8 @@ for rule in rules:
         if isinstance(law, evops.Constant):  # other sums may differ in their last bits
             digest.update(np.asarray((jnp.arange(200) % 3 == 0) @ W).tobytes())
             digest.update(np.asarray(W @ (jnp.arange(9000) % 7 == 0)).tobytes())
+            ring = W.push(jnp.arange(200) % 3 == 0, evops.DelayBuffer.zeros(9000, W.max_delay))
+            digest.update(np.asarray(ring.sums).tobytes())
 W = evops.Projection(F(0.1), 0.3, (4000, 20000), seed=8)  # 8 million synapses: split over threads
 digest.update(np.asarray(jnp.ones(4000, bool) @ W).tobytes())
 digest.update(np.asarray(W.out_degree()).tobytes())

@@ -71,7 +71,7 @@ ffi::Error PushSpikes(const X* x, const T* weight, const uint32_t* seed, const P
 template <class X, class T>
 ffi::Error PushAny(const X* x, const T* weight, const uint32_t* seed, T* ring, const Plan& p, Draws::Table table,
                    Draws::Table quantiles) {
-  if (p.scheme.published()) {
+  if (p.scheme.published() && p.law == Law::kConstant && !p.drawn.table) {
     Lines<T> lines(p.scheme, ring, p.slots * p.n_post);
     return PushSpikes(x, weight, seed, p, lines);
   }
@@ -125,8 +125,6 @@ ffi::Error Push(ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ff
   if (bad.empty()) bad = CheckDelays(delay_bits, delays);
   if (bad.empty() && p.scheme.counted() && sources * targets != 1)
     bad = "counted rules are pushed one pair at a time";
-  if (bad.empty() && p.scheme.published() && (law != 0 || delay_bits != 0))
-    bad = "the published scheme has neither varied weights nor drawn delays here";
   if (!bad.empty()) return Invalid(kOp, bad);
   if (delay_bits)
     p.drawn = {static_cast<const uint32_t*>(delays.untyped_data()), static_cast<uint32_t>(delay_bits),
