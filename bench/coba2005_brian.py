@@ -6,7 +6,6 @@ Needs brian2 and a C++ compiler, not evops. Prints a line of JSON when compiled,
 Parameters, weights and definitions are those of evops.networks.coba2005.
 """
 
-import argparse
 import json
 import logging
 import sys
@@ -14,6 +13,7 @@ import tempfile
 import time
 
 import brian2 as b
+import common
 import numpy as np
 
 EQUATIONS = """
@@ -24,14 +24,7 @@ dg_i/dt = -g_i / tau_i : 1
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--size", type=int, default=4000)
-    parser.add_argument("--synapses", type=int, default=80)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--duration", type=float, default=1100.0, help="ms")
-    options = parser.parse_args()
+    options = common.coba_options(__doc__)
     logging.disable(logging.WARNING)
     n, k, ms, mv = options.size, options.synapses, b.ms, b.mV
     with tempfile.TemporaryDirectory() as folder:

@@ -7,10 +7,10 @@ conductances in nS: with a leak of 10 nS and a capacitance of 200 pF its paramet
 but it integrates with adaptive Runge-Kutta steps and delays spikes by one step.
 """
 
-import argparse
 import json
 import time
 
+import common
 import nest
 
 NEURON = {
@@ -21,14 +21,7 @@ SETTLE_MS = 100.0
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--size", type=int, default=4000)
-    parser.add_argument("--synapses", type=int, default=80)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--duration", type=float, default=1100.0, help="ms, 100 of them once")
-    options = parser.parse_args()
+    options = common.coba_options(__doc__)
     nest.verbosity = nest.VerbosityLevel.ERROR
     nest.set(local_num_threads=options.threads, resolution=0.1, rng_seed=time.time_ns() % 2**31 + 1)
     n, k = options.size, options.synapses

@@ -1,5 +1,6 @@
 """What the benchmarks share: machine, versions, result files."""
 
+import argparse
 import json
 import os
 import platform
@@ -43,3 +44,15 @@ def write(name: str, content: dict) -> Path:
             parts.append(f' "{key}": {json.dumps(value)}')
     path.write_text("{\n" + ",\n".join(parts) + "\n}\n")
     return path
+
+
+def coba_options(description: str) -> argparse.Namespace:
+    """Options of a peer's script of the COBA network."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--size", type=int, default=4000)
+    parser.add_argument("--synapses", type=int, default=80)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--duration", type=float, default=1100.0, help="ms, 100 of them once")
+    return parser.parse_args()

@@ -67,7 +67,7 @@ class Law:
 
     def loc_scale(self) -> tuple[Any, Any]:
         """Location and scale of the weights, from the parameters."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define loc_scale()")
 
     def quantile(self) -> Callable[[float], float] | None:
         """Quantile function of z; the same object for laws that share it."""

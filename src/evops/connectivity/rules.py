@@ -14,8 +14,6 @@ from evops.connectivity import sampler, tables
 from evops.errors import INT32_MAX, check_flag, check_integer, check_probability
 
 LFSR, GAPS, DENSE, SUBSET, DIAGONAL, COUNTED = range(6)
-# Synapses of one block of a fixed out-degree.
-SUBSET_BLOCK = 1024
 # Smallest domain that targets are permuted in: on fewer bits six rounds are uneven.
 PERMUTED_BITS = 8
 
