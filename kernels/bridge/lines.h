@@ -99,6 +99,14 @@ uint64_t Nonzero16(const X* x) {
   return bits;
 }
 
+// Whether any of 256 entries has a bit set.
+template <class X>
+bool AnyOf256(const X* x) {
+  __m128i any = _mm_setzero_si128();
+  for (size_t k = 0; k < 16 * sizeof(X); ++k) any = _mm_or_si128(any, _mm_loadu_si128(reinterpret_cast<const __m128i*>(x) + k));
+  return _mm_movemask_epi8(_mm_cmpeq_epi8(any, _mm_setzero_si128())) != 0xFFFF;
+}
+
 // Calls f(i) for every i in [0, n) with x[i] != 0.
 //
 // Which neurons fire cannot be predicted, so there is no branch per entry, nor one per word of 64: only
@@ -106,28 +114,28 @@ uint64_t Nonzero16(const X* x) {
 template <class X, class F>
 void ForEachNonzero(const X* x, int64_t n, F f) {
   constexpr int64_t kBlock = 256, kEager = 4;
-  int64_t i = 0;
-  for (; i + kBlock <= n; i += kBlock) {
-    uint64_t words[kBlock * sizeof(X) / 8], any = 0;
-    std::memcpy(words, x + i, sizeof words);
-    for (uint64_t w : words) any |= w;
-    if (any == 0) continue;
+  for (int64_t i = 0; i < n; i += kBlock) {
+    X last[kBlock];  // filled up
+    const X* block = x + i;
+    if (n - i < kBlock) {
+      std::fill(std::copy(block, x + n, last), last + kBlock, X(0));
+      block = last;
+    }
+    if (!AnyOf256(block)) continue;
     int64_t found[kBlock + kEager], count = 0;
-    for (int64_t j = i; j < i + kBlock; j += 64) {
-      uint64_t bits = Nonzero16(x + j) | Nonzero16(x + j + 16) << 16 | Nonzero16(x + j + 32) << 32 |
-                      Nonzero16(x + j + 48) << 48;
+    for (int64_t j = 0; j < kBlock; j += 64) {
+      uint64_t bits = 0;
+      for (int64_t k = 0; k < 64; k += 16) bits |= Nonzero16(block + j + k) << k;
       const int64_t end = count + CountBits(bits);
       do {  // entries past `end` are written over
         for (int64_t k = 0; k < kEager; ++k, bits &= bits - 1)
-          found[count + k] = j + __builtin_ctzll(bits | uint64_t{1} << 63);
+          found[count + k] = i + j + __builtin_ctzll(bits | uint64_t{1} << 63);
         count += kEager;
       } while (count < end);
       count = end;
     }
     for (int64_t k = 0; k < count; ++k) f(found[k]);
   }
-  for (; i < n; ++i)
-    if (x[i] != X(0)) f(i);
 }
 
 }  // namespace evops

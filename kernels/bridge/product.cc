@@ -65,6 +65,15 @@ void PublishedGather(const T* x, const T* weight, const uint32_t* seed, T* y, co
   }
 }
 
+// Turns counts into floats, in place, each times the weight.
+__attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4"))) void Weigh(float weight, int32_t* counts,
+                                                                                         int64_t n) {
+  for (int64_t j = 0; j < n; ++j) {
+    const float weighted = weight * static_cast<float>(counts[j]);
+    std::memcpy(counts + j, &weighted, sizeof weighted);
+  }
+}
+
 // Sums of drawn synapses. With one weight for all (kOne) the inputs are summed and weighted at the end. Spikes
 // are counted (where the weight has 32 bits in integers, in the result's own memory), so that the result is the
 // same for any number of threads.
@@ -80,6 +89,7 @@ class Drawn {
 
   void Scatter() {
     std::vector<int64_t> active;
+    active.reserve(std::min<int64_t>(s_.n_x, 256));
     for (int64_t k = 0; k < s_.instances; ++k) {
       const X* row = Row(k);
       if (k % s_.repeat == 0) {
@@ -119,6 +129,7 @@ class Drawn {
   bool Silent(int64_t k) const { return A(k) == T(0) && B(k) == T(0); }
   // Turns sums into weighted sums, in place.
   static void TakeWeighted(T weight, Sum* sums, int64_t n) {
+    if constexpr (std::is_same_v<T, float> && std::is_same_v<Sum, int32_t>) return Weigh(weight, sums, n);
     for (int64_t j = 0; j < n; ++j) {
       const T weighted = static_cast<T>(weight * static_cast<T>(sums[j]));
       std::memcpy(sums + j, &weighted, sizeof weighted);

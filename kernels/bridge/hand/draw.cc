@@ -25,8 +25,9 @@ class List {
 
   void Begin(const Group&, int64_t first) {
     first_ = static_cast<uint32_t>(first);
-    focus_ = Add(Count(), Set(first_));
+    Unfocus();
   }
+  void Unfocus() { focus_ = Add(Count(), Set(first_)); }
   void Focus(int64_t lane) { focus_ = Set(first_ + static_cast<uint32_t>(lane)); }
   bool Full(int64_t count) const { return at_ + count > capacity_; }
   void Put(Lanes target, Lanes, uint32_t hit) {

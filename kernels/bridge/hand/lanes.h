@@ -45,6 +45,16 @@ inline Lanes Left(Lanes x, __m128i by) { return _mm512_sll_epi32(x, by); }
 inline Lanes Right(Lanes x, __m128i by) { return _mm512_srl_epi32(x, by); }
 inline Lanes Gather(const uint32_t* table, Lanes at) { return _mm512_i32gather_epi32(at, table, 4); }
 
+// x[at] in every lane.
+inline Lanes Pick(Lanes x, Lanes at) { return _mm512_permutexvar_epi32(at, x); }
+// x[0], x[0] + x[1], …
+inline Lanes SumsSoFar(Lanes x) {
+  x = Add(x, _mm512_alignr_epi32(x, Zero(), 15));
+  x = Add(x, _mm512_alignr_epi32(x, Zero(), 14));
+  x = Add(x, _mm512_alignr_epi32(x, Zero(), 12));
+  return Add(x, _mm512_alignr_epi32(x, Zero(), 8));
+}
+
 inline Mask Equal(Lanes x, Lanes y) { return _mm512_cmpeq_epi32_mask(x, y); }
 inline Mask Less(Lanes x, Lanes y) { return _mm512_cmplt_epi32_mask(x, y); }  // signed
 inline Mask Both(Mask x, Mask y) { return x & y; }
@@ -134,6 +144,15 @@ inline Lanes Left(Lanes x, __m128i by) { return _mm256_sll_epi32(x, by); }
 inline Lanes Right(Lanes x, __m128i by) { return _mm256_srl_epi32(x, by); }
 inline Lanes Gather(const uint32_t* table, Lanes at) {
   return _mm256_i32gather_epi32(reinterpret_cast<const int*>(table), at, 4);
+}
+
+// x[at] in every lane.
+inline Lanes Pick(Lanes x, Lanes at) { return _mm256_permutevar8x32_epi32(x, at); }
+// x[0], x[0] + x[1], …
+inline Lanes SumsSoFar(Lanes x) {
+  x = Add(x, _mm256_slli_si256(x, 4));
+  x = Add(x, _mm256_slli_si256(x, 8));
+  return Add(x, _mm256_blend_epi32(Zero(), Pick(x, Set(3)), 0xF0));
 }
 
 inline Mask Equal(Lanes x, Lanes y) { return _mm256_cmpeq_epi32(x, y); }

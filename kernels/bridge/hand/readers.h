@@ -1,14 +1,15 @@
 // The readers of gaps and of dense blocks by hand: the synapses of kernels/draw.py in its order, given to
 // a sink.
 //
-// Gaps: blocks side by side, one in each lane, and the next word and gap drawn ahead of the present one.
+// Gaps: the synapses of one block side by side, their gaps added up over the lanes. Of blocks with few
+// synapses, one in each lane, with the next word and gap drawn ahead of the present one.
 // Dense: a byte of every lane at once. No branch depends on a draw, but for the ends of blocks and the bytes
 // that need a second word.
 //
 // Counted: the synapses of one block side by side.
 //
-// A sink has Begin(group, first) for each group of tasks, Focus(lane) where one of them fills all lanes,
-// Full(count), and Put(targets, counters of the variates, hit).
+// A sink has Begin(group, first) for each group of tasks, Focus(lane) where one of them fills all lanes and
+// Unfocus() where each has its own again, Full(count), and Put(targets, counters of the variates, hit).
 #pragma once
 #include <algorithm>
 
@@ -71,40 +72,108 @@ struct Group {
   Lanes shift;  // between what variates count and the counters given to the sink
 };
 
-template <int held, bool kTwoDigits, bool kAutapses, class Sink>
-void ReadGaps(const Tasks& tasks, const Group& g, Sink& sink) {
-  const uint32_t high = tasks.scheme[3], low = tasks.scheme[4];
-  const AliasTable<held> high_table(tasks.table, high);
-  const AliasTable<0> low_table(tasks.table + (int64_t{1} << high), kTwoDigits ? low : 10);
-  const Lanes restart = Set((uint32_t{1} << high) - 1), one = Set(1), weyl = Set(kWeyl);
-  const __m128i low_shift = _mm_cvtsi32_si128(static_cast<int>(low));
-  Lanes counter = g.key.k0, next = Zero(), gap;
-  Mask nothing;
+// The tables of gaps: how many targets are skipped, and whether that is all.
+template <int held, bool kTwoDigits>
+struct Gaps {
+  struct Gap {
+    Lanes skipped;
+    Mask nothing;  // no synapse follows: another gap does
+  };
+
+  explicit Gaps(const Tasks& tasks)
+      : high(tasks.table, tasks.scheme[3]),
+        low(tasks.table + (int64_t{1} << tasks.scheme[3]), kTwoDigits ? tasks.scheme[4] : 10),
+        restart(Set((uint32_t{1} << tasks.scheme[3]) - 1)),
+        low_bits(_mm_cvtsi32_si128(static_cast<int>(tasks.scheme[4]))) {}
+
+  static constexpr uint32_t kWords = kTwoDigits ? 2 : 1;
+
+  Gap Draw(Lanes word, Lanes low_word) const {
+    const Lanes digit = high.Draw(word);
+    const Mask nothing = Equal(digit, restart);
+    if (!kTwoDigits) return {digit, nothing};
+    return {Add(Left(digit, low_bits), Select(nothing, Zero(), low.Draw(low_word))), nothing};
+  }
+
+  AliasTable<held> high;
+  AliasTable<0> low;
+  Lanes restart;
+  __m128i low_bits;
+};
+
+// Counts inside a block are below 2**24: signed comparisons do.
+template <bool kAutapses, class Gaps, class Sink>
+void ReadManyGaps(const Gaps& gaps, const Group& g, Lanes size, Sink& sink) {
+  const Lanes one = Set(1), weyl = Set(kWeyl);
+  Lanes counter = g.key.k0, next = Zero();
   const auto next_word = [&] {
     const Lanes word = Word(counter, g.key.k1);
     counter = Add(counter, weyl);
     return word;
   };
-  Lanes word = next_word(), low_word = kTwoDigits ? next_word() : word;
-  const auto next_gap = [&] {
-    gap = high_table.Draw(word);
-    nothing = Equal(gap, restart);
-    if (kTwoDigits) gap = Add(Left(gap, low_shift), Select(nothing, Zero(), low_table.Draw(low_word)));
+  Lanes word = next_word(), low_word = Gaps::kWords == 2 ? next_word() : word;
+  auto gap = gaps.Draw(word, low_word);
+  const auto draw_words = [&] {
     word = next_word();
-    if (kTwoDigits) low_word = next_word();
+    if (Gaps::kWords == 2) low_word = next_word();
   };
-  next_gap();
-  // counts inside a block are below 2**24: signed comparisons do
-  while (Bits(Less(next, g.size)) != 0 && !sink.Full(kLanes)) {
-    const Lanes post = Add(next, gap);
-    Mask hit = Except(Less(post, g.size), nothing);
+  draw_words();
+  while (Bits(Less(next, size)) != 0 && !sink.Full(kLanes)) {
+    const Lanes post = Add(next, gap.skipped);
+    Mask hit = Except(Less(post, size), gap.nothing);
     if (!kAutapses) hit = Except(hit, Equal(post, g.leave_out));
     // one past the synapse, or as far as nothing was found; a block that has ended stays there
-    next = Lesser(Select(nothing, post, Add(post, one)), Set(uint32_t{1} << 23));
-    next_gap();
+    next = Lesser(Select(gap.nothing, post, Add(post, one)), Set(uint32_t{1} << 23));
+    gap = gaps.Draw(word, low_word);
+    draw_words();
     const Lanes target = Add(g.base, post);
     sink.Put(target, target, Bits(hit));
   }
+}
+
+// One block, kLanes words at once.
+template <bool kAutapses, class Gaps, class Sink>
+void ReadGapsOfOne(const Gaps& gaps, const Group& g, int64_t lane, Sink& sink) {
+  sink.Focus(lane);
+  const Lanes which = Set(static_cast<uint32_t>(lane)), one = Set(1), k1 = Pick(g.key.k1, which),
+              base = Pick(g.base, which), size = Pick(g.size, which), leave_out = Pick(g.leave_out, which);
+  Lanes counter = Add(Pick(g.key.k0, which), Multiply(Count(), Set(Gaps::kWords * kWeyl))), next = Zero();
+  Lanes ends, found;
+  Mask nothing;
+  const auto draw = [&] {
+    const auto gap = gaps.Draw(Word(counter, k1), Word(Add(counter, Set(kWeyl)), k1));
+    counter = Add(counter, Set(uint32_t{kLanes} * Gaps::kWords * kWeyl));
+    nothing = gap.nothing;
+    found = Select(nothing, Zero(), one);
+    ends = SumsSoFar(Add(gap.skipped, found));
+  };
+  draw();
+  while (Bits(Less(next, size)) != 0 && !sink.Full(kLanes)) {
+    const Lanes post = Subtract(Add(next, ends), found);
+    Mask hit = Except(Less(post, size), nothing);
+    if (!kAutapses) hit = Except(hit, Equal(post, leave_out));
+    next = Add(next, Pick(ends, Set(kLanes - 1)));
+    draw();
+    const Lanes target = Add(base, post);
+    sink.Put(target, target, Bits(hit));
+  }
+}
+
+// Side by side as many blocks as there are lanes are read fastest; one at a time costs the sums over lanes, but
+// leaves none idle. A full block has 256 synapses or more (rules.py), unless its size is the largest.
+template <bool kAutapses, class Gaps, class Sink>
+void ReadGaps(const Gaps& gaps, const Tasks& tasks, const Group& g, Sink& sink) {
+  constexpr uint32_t kLargest = 22, kFew = 5;
+  const uint32_t bits = tasks.scheme[2];
+  const Mask large = Less(Set(bits < kLargest ? (uint32_t{1} << bits >> kFew) - 1 : ~uint32_t{0} >> 1), g.size);
+  uint32_t alone = Bits(large);
+  if (__builtin_popcount(alone) * 3 > 2 * kLanes) alone = 0;
+  for (uint32_t rest = alone; rest != 0; rest &= rest - 1)
+    ReadGapsOfOne<kAutapses>(gaps, g, __builtin_ctz(rest), sink);
+  const Lanes size = alone ? Select(large, Zero(), g.size) : g.size;
+  if (Bits(Less(Zero(), size)) == 0) return;
+  sink.Unfocus();
+  ReadManyGaps<kAutapses>(gaps, g, size, sink);
 }
 
 template <class Sink>
@@ -214,8 +283,9 @@ void ForEachGroup(const Tasks& tasks, Sink& sink, Read read) {
 
 template <int held, bool kTwoDigits, bool kAutapses, class Sink>
 void ReadAllGaps(const Tasks& tasks, Sink& sink) {
+  const Gaps<held, kTwoDigits> gaps(tasks);
   ForEachGroup(tasks, sink, [&](const Group& group, int64_t, int64_t) {
-    ReadGaps<held, kTwoDigits, kAutapses>(tasks, group, sink);
+    ReadGaps<kAutapses>(gaps, tasks, group, sink);
   });
 }
 

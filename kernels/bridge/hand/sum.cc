@@ -24,38 +24,42 @@ class Sums {
         a_of_[l] = first + l < count_ ? s_.a[first + l] : T(0);
         b_of_[l] = addend == Addend::kVariate && first + l < count_ ? s_.b[first + l] : T(0);
       }
-      owner_ = Count();
     } else if constexpr (addend != Addend::kOne) {
-      a_ = ValuesOf(s_.a, first);
-      if constexpr (addend == Addend::kVariate) b_ = ValuesOf(s_.b, first);
+      all_.a = ValuesOf(s_.a, first);
+      if constexpr (addend == Addend::kVariate) all_.b = ValuesOf(s_.b, first);
     }
-    if constexpr (kDelayed) late_ = ValuesOf(s_.delays.late, first);
-    if constexpr (addend == Addend::kVariate || kDelayed) key_ = VariateKey(g.pre, g.shift, g.t0, g.t1);
-    all_ = {a_, b_, late_, key_};
+    if constexpr (kDelayed) all_.late = ValuesOf(s_.delays.late, first);
+    if constexpr (addend == Addend::kVariate || kDelayed) all_.key = VariateKey(g.pre, g.shift, g.t0, g.t1);
+    Unfocus();
+  }
+  void Unfocus() {
+    owner_ = Count();
+    here_ = all_;
   }
   void Focus(int64_t lane) {
+    if constexpr (addend == Addend::kOne && !kDelayed) return;
     owner_ = Set(static_cast<uint32_t>(lane));
-    a_ = Spread(all_.a, lane);
-    b_ = Spread(all_.b, lane);
-    late_ = Spread(all_.late, lane);
-    key_.start = Spread(all_.key.start, lane);
-    key_.second = Spread(all_.key.second, lane);
+    here_.a = Pick(all_.a, owner_);
+    here_.b = Pick(all_.b, owner_);
+    here_.late = Pick(all_.late, owner_);
+    here_.key.start = Pick(all_.key.start, owner_);
+    here_.key.second = Pick(all_.key.second, owner_);
   }
   static constexpr bool Full(int64_t) { return false; }
 
   void Put(Lanes target, Lanes counter, uint32_t hit) {
     if constexpr (kDelayed) {
       const Lanes slots = Set(s_.delays.slots), last = Subtract(slots, Set(1));
-      const Lanes drawn = Lesser(delays_.Draw(key_.WordOf(kDelay, counter)), last);
-      const Lanes slot = Add(late_, drawn);  // below 2 slots
+      const Lanes drawn = Lesser(delays_.Draw(here_.key.WordOf(kDelay, counter)), last);
+      const Lanes slot = Add(here_.late, drawn);  // below 2 slots
       target = Add(target, Multiply(Lesser(slot, Subtract(slot, slots)), Set(s_.delays.width)));
     }
     Store(target_ + at_, Squeeze(target, hit));
     if constexpr (addend == Addend::kVariate) {
-      const Lanes z = Floats(Variate(key_.WordOf(kWeight, counter), s_.quantiles));
-      Store(value_ + at_, Squeeze(kWide ? z : AddFloats(a_, MultiplyFloats(b_, z)), hit));
+      const Lanes z = Floats(Variate(here_.key.WordOf(kWeight, counter), s_.quantiles));
+      Store(value_ + at_, Squeeze(kWide ? z : AddFloats(here_.a, MultiplyFloats(here_.b, z)), hit));
     } else if constexpr (addend == Addend::kValue && !kWide) {
-      Store(value_ + at_, Squeeze(a_, hit));
+      Store(value_ + at_, Squeeze(here_.a, hit));
     }
     if constexpr (kWide) Store(owner_at_ + at_, Squeeze(owner_, hit));
     at_ += __builtin_popcount(hit);
@@ -78,11 +82,6 @@ class Sums {
     static_assert(sizeof(Word) == 4);
     __builtin_memcpy(bits, values + first, 4 * (count_ - first < kLanes ? count_ - first : kLanes));
     return Load(bits);
-  }
-  static Lanes Spread(Lanes x, int64_t lane) {
-    alignas(64) uint32_t words[kLanes];
-    Store(words, x);
-    return Set(words[lane]);
   }
   static float FloatOf(uint32_t bits) {
     float x;
@@ -108,12 +107,12 @@ class Sums {
   const int64_t count_;
   int64_t at_ = 0, done_ = 0, asked_ = 0;  // synapses written down, added, prefetched
   const AliasTable<0> delays_;
-  Lanes a_ = Zero(), b_ = Zero(), late_ = Zero(), owner_ = Zero();
-  VariateKey key_{};
-  struct {
-    Lanes a, b, late;
-    VariateKey key;
-  } all_;
+  struct Values {
+    Lanes a = Zero(), b = Zero(), late = Zero();
+    VariateKey key{};
+  };
+  Values all_, here_;  // of the group's lines; of what is put: the same, or of one line in every lane
+  Lanes owner_ = Zero();
   T a_of_[kWide ? kLanes : 1], b_of_[kWide ? kLanes : 1];
   alignas(64) uint32_t target_[kRoom + kLanes], value_[addend == Addend::kOne ? 1 : kRoom + kLanes];
   uint32_t owner_at_[kWide ? kRoom + kLanes : 1];
