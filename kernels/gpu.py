@@ -156,15 +156,16 @@ def product_scatter(element, weight_element, kind: Kind):
     return kernel
 
 
-def product_gather(element, weight_element, kind: Kind):
+def product_gather(x_element, weight_element, kind: Kind):
     """Kernel: ``y[k] = C_k @ x[row of k]`` times the weights; a warp (or thread) sums up a line."""
+    element = ti.i32 if x_element == ti.u8 else x_element
     walk = walk_of(kind, gather_put(element, kind))
     total = lane_total(element)
     tasks_at_once = WORKERS // kind.lanes
 
     @ti.kernel
     def kernel(
-        x: array(element),
+        x: array(x_element),
         weight: array(weight_element),
         seed: array(U32),
         table: array(U32),
@@ -415,27 +416,31 @@ def stored_gather(element):
 
 
 def kernels():
-    """Every kernel by name, ``<what>_<kind>_<type of the sums>_<type of the weights>``, to be made."""
+    """Every kernel by name, ``<what>_<kind>_<types of inputs and sums>_<type of the weights>``, to be made."""
+    types = {**ELEMENT, "u8": ti.u8}
     own = [(e, e) for e in ELEMENT]
-    floats = [("f32", "f32"), ("f64", "f64")]
     counted = [("i32", "f32"), *own]  # spikes are counted where the weight has 32 bits
-    types = {kind: floats if KINDS[kind].varied else own for kind in KINDS}
+    pairs = {name: [(e, e) for e in ("f32", "f64")] if kind.varied else own for name, kind in KINDS.items()}
     every = {}
+
+    def add(make, *arguments, kind=None):
+        names = [make.__name__, *([kind] if kind else []), *arguments]
+        of_kind = [KINDS[kind]] if kind else []
+        every["_".join(names)] = lambda: make(*(types[a] for a in arguments), *of_kind)
+
     for x, e in [("u8", e) for e in ELEMENT] + own:
-        every[f"compact_{x}_{e}"] = lambda x=x, e=e: compact({**ELEMENT, "u8": ti.u8}[x], ELEMENT[e])
-    for make in (product_scatter, product_gather):
-        for kind in KINDS:
-            for s, w in counted if kind == "constant" else types[kind]:
-                every[f"{make.__name__}_{kind}_{s}_{w}"] = lambda make=make, kind=kind, s=s, w=w: make(
-                    ELEMENT[s], ELEMENT[w], KINDS[kind]
-                )
+        add(compact, x, e)
     for kind in KINDS:
-        for e, _ in types[kind]:
-            every[f"push_{kind}_{e}"] = lambda kind=kind, e=e: push(ELEMENT[e], KINDS[kind])
+        for s, w in counted if kind == "constant" else pairs[kind]:
+            add(product_scatter, s, w, kind=kind)
+        for x, w in [("u8", "f32"), *own] if kind == "constant" else pairs[kind]:
+            add(product_gather, x, w, kind=kind)
+        for e, _ in pairs[kind]:
+            add(push, e, kind=kind)
     for s, w in counted:
-        every[f"weigh_{s}_{w}"] = lambda s=s, w=w: weigh(ELEMENT[s], ELEMENT[w])
-    for make in (stored_scatter, stored_gather):
-        for e in ELEMENT:
-            every[f"{make.__name__}_{e}"] = lambda make=make, e=e: make(ELEMENT[e])
-    every["pop"] = pop
+        add(weigh, s, w)
+    for e in ELEMENT:
+        add(stored_scatter, e)
+        add(stored_gather, e)
+    add(pop)
     return every

@@ -146,7 +146,7 @@ def gather_put(element, kind):
         sum, post, counter, z, vk0, vk1, target: A, quantiles: A, delays: A,
         base, a, b, late, slots, width, delay_bits,
     ):  # fmt: skip
-        value = target[ti.i32(base + post)]
+        value = ti.cast(target[ti.i32(base + post)], element)
         if value != 0:
             if ti.static(kind.weighted):
                 value *= weight(a, b, z, vk0, vk1, counter, quantiles)
