@@ -76,6 +76,12 @@ def compile_object(ir: str, symbol: str, cpu: str) -> bytes:
     return target.emit_object(module)
 
 
+def write_names(names, out: Path):
+    """The kernels' names as a macro, for the bridge."""
+    table = "".join(f" \\\n  X({name})" for name in names)
+    (out / "kernel_table.h").write_text(f"#pragma once\n#define EVOPS_KERNELS(X){table}\n")
+
+
 def main(out: Path):
     os.environ["TI_SKIP_VERSION_CHECK"] = "ON"
     out.mkdir(parents=True, exist_ok=True)
@@ -99,8 +105,7 @@ def main(out: Path):
             path = out / f"{name}_{level}.o"
             path.write_bytes(compile_object(ir, f"evops_{name}_{level}", cpu))
             objects.append(path.as_posix())
-    table = "".join(f" \\\n  X({name})" for name in names)
-    (out / "kernel_table.h").write_text(f"#pragma once\n#define EVOPS_KERNELS(X){table}\n")
+    write_names(names, out)
     (out / "objects.txt").write_text(";".join(objects))
 
 

@@ -1,6 +1,6 @@
 """Compile the GPU kernels to PTX: ``python kernels/build_gpu.py OUT COMPILER``.
 
-Taichi compiles for CUDA on any machine once it finds a driver; the COMPILER, one of C, makes a stand-in
+Taichi compiles for CUDA on any machine once it finds a driver; the COMPILER (gcc or its like) makes a stand-in
 (standin/cuda.c) for it. Each kernel's LLVM IR gets an entry whose arguments are the parameters of the
 launch itself, so that a launch copies nothing to the device first, and llvmlite makes PTX of it.
 ``OUT/gpu_kernels.cc`` holds the texts for the bridge.
@@ -18,7 +18,7 @@ ARCHITECTURE, PTX = "sm_70", "ptx63"  # the oldest; drivers compile it for newer
 ARRAY_BYTES, SCALAR_BYTES = 16, 4
 
 
-def taichi_ir(names, folder: Path):
+def taichi_ir(folder: Path):
     """(name, LLVM IR, bytes of the arguments) of each kernel, after a check of its layout."""
     import gpu
     import taichi as ti
@@ -28,7 +28,7 @@ def taichi_ir(names, folder: Path):
     if ti.lang.impl.current_cfg().arch != ti.cuda:
         sys.exit("Taichi does not compile for CUDA here: the stand-in driver was not accepted")
     module = ti.aot.Module(ti.cuda)
-    made = {name: make() for name, make in gpu.kernels().items() if not names or name in names}
+    made = {name: make() for name, make in gpu.kernels().items()}
     for name, kernel in made.items():
         module.add_kernel(kernel, name=name)
     module.save(str(folder))
@@ -116,22 +116,30 @@ def start_taichi():
     llvm.initialize_all_asmprinters()
 
 
+def write_table(texts: dict[str, tuple[int, str]], path: Path):
+    """C++ source of the bridge's table: bytes of the arguments and PTX of each kernel."""
+    entries = (
+        f'    {{"{name}", {size}, R"ptx({text})ptx"}},\n' for name, (size, text) in texts.items()
+    )
+    path.write_text(
+        '#include "gpu/kernels.h"\n\nnamespace evops::gpu {\n'
+        f"const KernelText kKernelTexts[] = {{\n{''.join(entries)}}};\n"
+        f"const size_t kKernelTextCount = {len(texts)};\n}}  // namespace evops::gpu\n"
+    )
+
+
 def main(out: Path):
     start_taichi()
     folder = out / "gpu"
     folder.mkdir(parents=True, exist_ok=True)
-    texts = []
-    for name, ir, size in taichi_ir((), folder):
+    texts = {}
+    for name, ir, size in taichi_ir(folder):
         text = ptx(clean(with_entry(ir, name, size, by_value=True)))
         if ".extern" in text:
             sys.exit(f"{name}: PTX refers to {re.findall('.extern.*', text)}")
         (folder / f"{name}.ptx").write_text(text)
-        texts.append(f'    {{"{name}", {size}, R"ptx({text})ptx"}},\n')
-    (out / "gpu_kernels.cc").write_text(
-        '#include "gpu/kernels.h"\n\nnamespace evops::gpu {\n'
-        f"const KernelText kKernelTexts[] = {{\n{''.join(texts)}}};\n"
-        f"const size_t kKernelTextCount = {len(texts)};\n}}  // namespace evops::gpu\n"
-    )
+        texts[name] = size, text
+    write_table(texts, out / "gpu_kernels.cc")
 
 
 def with_stand_in(command, out: Path, compiler: str):
@@ -139,7 +147,9 @@ def with_stand_in(command, out: Path, compiler: str):
     folder = out / "standin"
     folder.mkdir(parents=True, exist_ok=True)
     library, source = folder / "libcuda.so", HERE / "standin/cuda.c"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-O1", "-o", library, "-x", "c", source], check=True
+    )
     library.with_suffix(".so.1").write_bytes(library.read_bytes())
     paths = [str(folder), os.environ.get("LD_LIBRARY_PATH", "")]
     environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(filter(None, paths))}

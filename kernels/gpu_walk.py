@@ -106,14 +106,14 @@ def place(post, counter, base, vk0, vk1, delays: A, late, slots, width, delay_bi
 
 
 def _weight(element, kind):
-    """Function: what a synapse adds for a presynaptic 1; `z` is drawn already in the published scheme."""
+    """Function: the weight of a synapse; some in the published scheme have drawn their z before."""
 
     @ti.func
     def weight(a, b, z, vk0, vk1, counter, quantiles: A):
         value = a
         if ti.static(kind.varied):
             unit = z
-            if ti.static(not kind.chain):
+            if ti.static(not kind.draws):
                 unit = variate(vk0, vk1, counter, quantiles)
             value = a + b * ti.cast(unit, element)
         return value

@@ -1,3 +1,7 @@
+import os
+import sys
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -7,6 +11,14 @@ import evops
 # Nothing in the package may lean on silent promotion of dtypes or ranks.
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+if BUILT := os.environ.get(
+    "EVOPS_GPU_ON_CPU"
+):  # test_gpu.py runs tests again, with the GPU's kernels
+    sys.path.insert(0, str(Path(__file__).with_name("gpu_on_cpu")))
+    from route import route
+
+    route(Path(BUILT))
 
 
 @pytest.fixture(params=["native", "jnp"])

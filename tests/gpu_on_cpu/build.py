@@ -36,7 +36,9 @@ define internal { i32, i32 } @emulated_mad_wide(i32 %a, i32 %b, i32 %c) {
 
 def for_cpu(ir: str) -> str:
     """The IR of a kernel with its entry, for x86-64: the driver stands for the GPU's intrinsics."""
-    ir = ir.replace('target triple = "nvptx64-nvidia-cuda"', 'target triple = "x86_64-pc-linux-gnu"')
+    ir = ir.replace(
+        'target triple = "nvptx64-nvidia-cuda"', 'target triple = "x86_64-pc-linux-gnu"'
+    )
     ir = re.sub(r"^!nvvm.annotations.*$", "", ir, flags=re.M)
     assembly = r'asm "[^"]*mad\.lo\.cc[^"]*", "[^"]*"'
     if re.search(assembly, ir):
@@ -46,27 +48,48 @@ def for_cpu(ir: str) -> str:
 
 
 def objects(out: Path):
-    """An object of every kernel, and the texts of their PTX."""
+    """Name, size of the arguments and an object of every kernel."""
     import llvmlite.binding as llvm
 
     build_gpu.start_taichi()
     machine = llvm.Target.from_triple("x86_64-pc-linux-gnu").create_target_machine(
         opt=2, reloc="pic", codemodel="small"
     )
-    for name, ir, size in build_gpu.taichi_ir((), out):
+    for name, ir, size in build_gpu.taichi_ir(out):
         with_entry = build_gpu.with_entry(ir, name, size, by_value=False)
         module = llvm.parse_assembly(for_cpu(build_gpu.clean(with_entry)))
         build_gpu.optimise(module, machine)
         path = out / f"{name}.o"
         path.write_bytes(machine.emit_object(module))
-        yield path
+        yield name, size, path
 
 
 def main(out: Path, include: str):
+    from build import kernels, write_names
+
+    made = list(objects(out))
+    # the driver knows a kernel by its name, where a card's compiles the text
+    texts = {name: (size, f".entry evops_gpu_{name}(") for name, size, _ in made}
+    build_gpu.write_table(texts, out / "gpu_kernels.cc")
+    write_names(kernels(), out)
     flags = ["g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-U_FORTIFY_SOURCE"]
-    kernels = list(objects(out))
-    driver = [*flags, HERE / "driver.cc", *kernels, "-ldl", "-o", out / "driver.so"]
-    subprocess.run(driver, check=True)
+    bridge = KERNELS / "bridge"
+    include_flags = [f"-I{out}", f"-I{bridge}", "-isystem", include]
+    handlers = [*(bridge / "gpu").glob("*.cc"), out / "gpu_kernels.cc"]
+    commands = [
+        [*flags, HERE / "driver.cc", *(path for *_, path in made), "-ldl", "-o", out / "driver.so"],
+        [
+            *flags,
+            "-DEVOPS_GPU_ON_CPU",
+            *include_flags,
+            *handlers,
+            "-ldl",
+            "-o",
+            out / "handlers.so",
+        ],
+    ]
+    running = [subprocess.Popen(command) for command in commands]
+    sys.exit(max(process.wait() for process in running))
 
 
 if __name__ == "__main__":

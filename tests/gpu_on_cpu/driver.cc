@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <string>
 
 namespace {
@@ -36,6 +37,7 @@ Entry entry;
 void* arguments;
 uint32_t block_index, block_size, blocks;
 std::string calls, failure;
+std::recursive_mutex one_at_a_time;  // XLA's CPU client may call from several threads
 
 void Fibre() {
   entry(arguments);
@@ -101,6 +103,7 @@ uint32_t Ask(Exchange wants, uint32_t value, uint32_t argument) {
 }
 
 int Result(const char* call) {
+  std::lock_guard<std::recursive_mutex> lock(one_at_a_time);
   calls += std::string(call) + "\n";
   return failure == call ? 700 : 0;
 }
@@ -163,6 +166,7 @@ int cuMemcpyDtoDAsync_v2(void* to, const void* from, size_t size, void*) {
 int cuLaunchKernel(void* kernel, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned ty, unsigned tz,
                    unsigned shared, void*, void** parameters, void** extra) {
   if (x == 0 || y != 1 || z != 1 || threads % kLanes != 0 || ty != 1 || tz != 1 || shared != 0 || extra) return 1;
+  std::lock_guard<std::recursive_mutex> lock(one_at_a_time);
   entry = reinterpret_cast<Entry>(kernel);
   arguments = parameters[0];
   blocks = x;

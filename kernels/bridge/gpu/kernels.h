@@ -32,7 +32,8 @@ enum class Stage { kLoad, kExecute };
 // The commands of one call, in their order on XLA's stream. The first failure is kept, and nothing follows it.
 class Commands {
  public:
-  Commands(const char* op, Stage stage, Stream stream) : op_(op), stage_(stage), stream_(stream) {}
+  Commands(const char* op, Stage stage, Stream stream)
+      : op_(op), stage_(stage), stream_(stream), error_(Driver::Get().error) {}
 
   // Launches a kernel of kernels/gpu.py with about `threads` threads: arrays first, then 32-bit numbers.
   template <class... A>
@@ -108,7 +109,7 @@ inline std::string Suffix(ffi::DataType type) {
 }
 inline std::string KindOf(const Scheme& scheme, Law law) {
   switch (law) {
-    case Law::kQuantiles: return "quantiles";
+    case Law::kQuantiles: return scheme.published() ? "lfsr_quantiles" : "quantiles";
     case Law::kLfsrUniform: return "lfsr_uniform";
     case Law::kLfsrNormal: return "lfsr_normal";
     default: return scheme.published() ? "lfsr" : "constant";

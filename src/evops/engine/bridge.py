@@ -74,7 +74,7 @@ def _library() -> tuple[ctypes.CDLL | None, str, BaseException | None]:
             ffi.register_ffi_target(target, capsules, platform="CUDA")
     except (OSError, AttributeError) as error:
         return None, f"the library does not load: {error}", error
-    return library, f"Taichi kernels for CPU, {library.evops_level().decode()}, and CUDA", None
+    return library, f"Taichi kernels for CUDA, and for CPU: {library.evops_level().decode()}", None
 
 
 def levels() -> list[str]:

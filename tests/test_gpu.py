@@ -1,0 +1,189 @@
+"""The GPU's kernels without a GPU: their PTX is assembled, and their own LLVM IR runs on the CPU.
+
+A driver of our own (gpu_on_cpu/driver.cc) stands in for NVIDIA's, and tests of values, transforms and delays
+are run again in a process whose primitives go through the GPU's lowerings, handlers and kernels.
+"""
+
+import ctypes
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata, resources
+from pathlib import Path
+
+import jaxlib
+import pytest
+
+HERE = Path(__file__).resolve().parent
+CHILD = {"EVOPS_BACKEND": "native", "JAX_PLATFORMS": "cpu"}
+
+
+def kernels():
+    library = ctypes.CDLL(str(resources.files("evops") / "_lib/libevops.so"))
+    library.evops_gpu_kernel.restype = ctypes.c_char_p
+    library.evops_gpu_kernel.argtypes = [ctypes.c_size_t, ctypes.POINTER(ctypes.c_char_p)]
+    found, text = {}, ctypes.c_char_p()
+    while name := library.evops_gpu_kernel(len(found), text):
+        found[name.decode()] = text.value.decode()
+    return found
+
+
+def assembler() -> str:
+    """NVIDIA's ptxas: of the system, or of the package in the test extra."""
+    if system := shutil.which("ptxas"):
+        return system
+    files = metadata.files("nvidia-cuda-nvcc-cu12") or []
+    [path] = [f.locate() for f in files if f.name == "ptxas"]
+    return str(path)
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+def test_every_kernel_assembles_without_spills(architecture, tmp_path):
+    texts = kernels()
+    assert len(texts) > 50
+    for name, text in texts.items():
+        assert f".entry evops_gpu_{name}(" in text and ".extern" not in text
+        path = tmp_path / f"{name}.ptx"
+        path.write_text(text)
+        command = [
+            assembler(),
+            f"-arch={architecture}",
+            "-v",
+            "-o",
+            path.with_suffix(".cubin"),
+            path,
+        ]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"\b0 bytes spill stores", done.stderr), f"{name}: {done.stderr}"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    out = tmp_path_factory.mktemp("gpu_on_cpu")
+    include = Path(jaxlib.__file__).parent / "include"
+    command = [sys.executable, "-W", "ignore", HERE / "gpu_on_cpu/build.py", out, include]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"}
+    )
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+# What runs again: values against the recorded ones and against jnp, delays, areas, stored matrices.
+AGAIN = {
+    "test_golden.py": "native and not instruction_set",
+    "test_values.py": "not jnp or bits_equal",
+    "test_areas.py": "native",
+    "test_delays.py": "native",
+    "test_csr.py": "native",
+    "test_projection_transforms.py": "native and not export",
+}
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_gives_the_values_of_the_cpu(built, name):
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        "-x",
+        HERE / name,
+    ]
+    environment = {**os.environ, **CHILD, "EVOPS_GPU_ON_CPU": str(built)}
+    done = subprocess.run(
+        [*command, "-k", AGAIN[name]],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=HERE.parent,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert re.search(r"^\d+ passed", done.stdout, re.M), done.stdout[-500:]
+
+
+def run_on_stand_in(built, code, **environment):
+    program = f"""
+import sys
+sys.path.insert(0, {str(HERE / "gpu_on_cpu")!r})
+from pathlib import Path
+from route import route
+driver = route(Path({str(built)!r}))
+import jax, jax.numpy as jnp, numpy as np, evops
+W = evops.Projection(evops.FixedProbability(0.1), 0.5, (300, 5000), seed=3)
+x = jnp.arange(300) % 50 == 0
+{code}
+"""
+    environment = {**os.environ, **CHILD, **environment}
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment
+    )
+
+
+def test_kernels_load_once_and_a_call_is_launches_only(built):
+    done = run_on_stand_in(
+        built,
+        """
+call = jax.jit(lambda W, x: x @ W)
+for _ in range(3):
+    y = call(W, x).block_until_ready()
+    print(",".join(driver.emulated_calls().decode().split()))
+    driver.emulated_clear()
+""",
+    )
+    assert done.returncode == 0, done.stderr
+    loads = "cuLibraryLoadData,cuLibraryGetKernel,"
+    first = "cuMemsetD32Async," + ",".join([loads + "cuLaunchKernel"] * 3)
+    again = "cuMemsetD32Async,cuLaunchKernel,cuLaunchKernel,cuLaunchKernel"
+    assert done.stdout.split() == [first, again, again]
+
+
+@pytest.mark.parametrize(
+    "call, what",
+    [
+        (
+            "cuLibraryLoadData",
+            "loading the PTX of compact_u8_i32 failed: CUDA_ERROR_ILLEGAL_ADDRESS",
+        ),
+        ("cuLaunchKernel", "launch of compact_u8_i32 failed: CUDA_ERROR_ILLEGAL_ADDRESS"),
+        ("cuMemsetD32Async", "clearing counts failed: CUDA_ERROR_ILLEGAL_ADDRESS"),
+    ],
+)
+def test_failures_of_the_driver_are_errors(built, call, what):
+    done = run_on_stand_in(
+        built,
+        f"""
+driver.emulated_fail({call.encode()!r})
+try:
+    jax.block_until_ready(x @ W)
+except Exception as error:
+    print(error)
+driver.emulated_fail(b"")
+print(float((x @ W).sum()) == float((x @ W.tocsr()).sum()))
+""",
+    )
+    assert done.returncode == 0, done.stderr
+    assert what in done.stdout and done.stdout.endswith("True\n"), done.stdout
+
+
+def test_no_driver_says_what_to_do(built, tmp_path):
+    done = run_on_stand_in(
+        built,
+        """
+import os
+os.environ["EVOPS_CUDA_DRIVER"] = "libno-such-driver.so"
+try:
+    jax.block_until_ready(x @ W)
+except Exception as error:
+    print(error)
+print(float(evops.Projection(W.rule, 0.5, W.shape, seed=3, backend="jnp").T.shape[0]))
+""",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "the NVIDIA driver does not open" in done.stdout and "JAX_PLATFORMS=cpu" in done.stdout
