@@ -70,9 +70,13 @@ def taichi_ir(named_kernels, folder: Path) -> Iterator[tuple[str, str]]:
 
 def _of_run_time(ir: str) -> str | None:
     """A line that takes more than the arguments out of a kernel's context, or None."""
+    # a pointer to the context's first member, by which the arguments are loaded
+    views = re.findall(r"(%\w+) = bitcast %struct\.RuntimeContext\S* %context to .*\*\*$", ir, re.M)
+    name = re.compile(rf"(?:%context|{'|'.join(views) or '%context'})\b")
     for line in ir.splitlines():
-        arguments = r"bitcast %struct\.RuntimeContext\S* %context to \{.*\}\*\*$"
-        if "%context" in line and not line.startswith("define ") and not re.search(arguments, line):
+        if not name.search(line) or line.startswith("define "):
+            continue
+        if not re.match(r"  %\w+ = (bitcast .*%context to .*\*\*$|load )", line):
             return line.strip()
     return None
 

@@ -99,9 +99,12 @@ class _Text:
                 parameters.append(parameter)
                 continue
             dtype = dtype_name(argument.annotation)
-            values[name if dtype is None else f"_{name}"] = statics[name]
-            if dtype is not None:  # a scalar is a variable of the kernel, a template is not
-                first += ast.parse(f"{name} = _evops_ti.{dtype}(_{name})").body
+            if dtype is None:
+                values[name] = statics[name]
+                continue
+            # a scalar is a variable of the kernel, a template is not
+            values[f"_{name}"] = (float if dtype.startswith("f") else int)(statics[name])
+            first += ast.parse(f"{name} = _evops_ti.{dtype}(_{name})").body
         if split:
             _split(tree)
             annotation = "_evops_ti.types.ndarray(dtype=_evops_ti.i32, ndim=1)"
