@@ -1,3 +1,5 @@
+import os
+
 import jax
 import numpy as np
 import pytest
@@ -7,6 +9,16 @@ import evops
 # Nothing in the package may lean on silent promotion of dtypes or ranks.
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernel_cache(tmp_path_factory):
+    """Where this run keeps users' compiled kernels, shared by the processes of pytest-xdist."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    os.environ["EVOPS_CACHE_DIR"] = str(folder / "kernels")
+    return folder / "kernels"
 
 
 @pytest.fixture(params=["native", "jnp"])

@@ -195,7 +195,9 @@ def make_lookup(offset):
 
 
 @ti.kernel
-def draws(seed: ti.types.ndarray(ndim=1), words: ti.types.ndarray(ndim=2), reals: ti.types.ndarray(ndim=2)):
+def draws(
+    seed: ti.types.ndarray(ndim=1), words: ti.types.ndarray(ndim=2), reals: ti.types.ndarray(ndim=2)
+):
     """Everything that both generators can draw, one after another."""
     for i in range(seed.shape[0]):
         key = et.lfsr88_key(seed[i])

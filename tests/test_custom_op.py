@@ -1,5 +1,7 @@
 """Users' own Taichi kernels: values and transforms. All kernels are compiled once a session."""
 
+import linecache
+
 import custom_kernels as kernels
 import jax
 import jax.numpy as jnp
@@ -360,6 +362,17 @@ def test_statics_are_told_apart_by_type():
     for a in (1, 1.0, True, np.float32(1), [1, (2, "x")], None):
         op(jnp.ones(1), outs=[STRUCT((1,), np.float32)], a=a, b=jnp.float32)
     assert [str(a) for a, _ in seen] == ["1", "1.0", "True", "1.0", "(1, (2, 'x'))", "None"]
+
+
+def test_kernels_of_a_notebook():
+    """Cells are compiled under names of files that do not exist; their text is in linecache."""
+    cell = "@ti.kernel\ndef triple(x: A1, y: A1):\n    for i in x:\n        y[i] = factor * x[i]\n"
+    name = "/tmp/ipykernel_1/2.py"
+    linecache.cache[name] = (len(cell), None, cell.splitlines(True), name)
+    scope = {"ti": ti, "A1": ti.types.ndarray(ndim=1), "factor": 3}
+    exec(compile(cell, name, "exec"), scope)
+    (y,) = evops.XLACustomOp(scope["triple"])(np.ones(2, np.float32), outs=[STRUCT((2,), "f4")])
+    assert y.tolist() == [3, 3]
 
 
 def test_the_users_taichi_program_stays():

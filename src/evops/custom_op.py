@@ -88,7 +88,7 @@ class XLACustomOp:
 
         Args:
             arrays: the kernel's arrays before those of `outs`; numbers and lists become arrays.
-            outs: shape and dtype of each result (`jax.ShapeDtypeStruct`, or anything that has both).
+            outs: shape and dtype of each result, a list of `jax.ShapeDtypeStruct`.
             backend: "native" or "jnp" (the fallback).
             statics: known before compilation: numbers, strings, dtypes, None and tuples of them.
                 Those that the kernel has as parameters (scalars, ``ti.template()``) are compiled
@@ -107,7 +107,8 @@ class XLACustomOp:
             tuple((n, _static(f"{self.name}: {n}", v)) for n, v in sorted(statics.items())),
             tuple((v.dtype, v.ndim) for v in values),
         )
-        for kernel in filter(None, (self._cpu, self._gpu)):
+        kernel = self._cpu or self._gpu
+        if kernel is not None:
             kernel.check(call.operands, call.results, call.keywords)
         return list(custom.bind(call, *values, backend=self._backend(backend)))
 
@@ -187,7 +188,8 @@ class _Call:
         assert kernel is not None
         request = kernel.request(
             self.name,
-            [*self.operands, *self.results],
+            self.operands,
+            self.results,
             self.keywords,
             serial=True,
             split=self.op._parallel,

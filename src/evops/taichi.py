@@ -34,6 +34,7 @@ References:
     P. L'Ecuyer, Math. Comp. 68 (1999), doi:10.1090/S0025-5718-99-01039-X (LFSR113).
 """
 
+# pyright: reportInvalidTypeForm=false
 import importlib.util
 from math import pi
 from pathlib import Path
@@ -45,8 +46,8 @@ except ModuleNotFoundError as error:
         "evops.taichi needs taichi: pip install 'jax-evops[taichi]'", name="taichi"
     ) from error
 
-# A copy of the module of its own, in which the functions call each other as Taichi functions. The
-# file is read by its place, so that the build of the package can use this one before it is installed.
+# A copy of the module of its own, in which the functions call each other as Taichi functions. It is
+# read by its place, so that the build of the package can use this file before it is installed.
 _spec = importlib.util.spec_from_file_location(
     "evops_taichi_sampler", Path(__file__).resolve().parent / "connectivity/sampler.py"
 )

@@ -7,6 +7,7 @@ write, is no plain file, or does not match its digest is not read further, and c
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -36,23 +37,23 @@ def load(key: str) -> bytes | None:
     path = folder() / f"{key}{_SUFFIX}"
     try:
         with _opened(path.parent, os.O_RDONLY | os.O_DIRECTORY) as (_, parent):
-            wrong = _distrust(parent)
-        if wrong is None:
-            with _opened(path, os.O_RDONLY) as (handle, status):
-                wrong = _distrust(status)
-                if wrong is None and not stat.S_ISREG(status.st_mode):
-                    wrong = "it is not a plain file"
-                if wrong is None:
-                    with open(handle, "rb", closefd=False) as file:
-                        content = file.read()
-                    code = content[_DIGEST_BYTES:]
-                    if content[:_DIGEST_BYTES] == _digest(key, code):
-                        return code
-                    wrong = "its content does not match its digest"
-    except FileNotFoundError:
+            if _distrust(parent):  # `store` will say so
+                return None
+        with _opened(path, os.O_RDONLY) as (handle, status):
+            wrong = _distrust(status)
+            if wrong is None and not stat.S_ISREG(status.st_mode):
+                wrong = "it is not a plain file"
+            if wrong is None:
+                with open(handle, "rb", closefd=False) as file:
+                    content = file.read()
+                code = content[_DIGEST_BYTES:]
+                if content[:_DIGEST_BYTES] == _digest(key, code):
+                    return code
+                wrong = "its content does not match its digest"
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        wrong = error.strerror or str(error)
+        wrong = "it is a link" if error.errno == errno.ELOOP else error.strerror
     _warn(f"the compiled kernel {path} is not used: {wrong}; it is compiled again")
     return None
 

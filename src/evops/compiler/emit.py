@@ -130,24 +130,22 @@ def undefined_symbols(elf: bytes) -> set[str]:
 
 
 def main(folder: Path) -> None:
-    """Compile ``FOLDER/kernel.py`` to ``FOLDER/kernel.o``, or say in ``FOLDER/error.json`` why not."""
+    """Compile ``kernel.py`` in the folder to ``kernel.o``, or say in ``error.json`` why not."""
     request = json.loads((folder / "request.json").read_text())
     sys.path[:] = request["path"]
     sys.setrecursionlimit(request["recursion_limit"])
     try:
-        try:
-            start()
-        except ImportError as error:
-            _fail(folder, "import", str(error))
-        try:
-            code = _compile(folder, request["cpu"])
-        except Refused as error:
-            _fail(folder, "refused", str(error))
-        except Exception as error:
-            _fail(folder, "taichi", f"{type(error).__name__}: {error}")
-        (folder / "kernel.o").write_bytes(code)
-    finally:
-        sys.stdout.flush()
+        start()
+        (folder / "kernel.o").write_bytes(_compile(folder, request["cpu"]))
+        return
+    except ImportError as error:
+        failure = {"kind": "import", "message": str(error)}
+    except Refused as error:
+        failure = {"kind": "refused", "message": str(error)}
+    except Exception as error:
+        failure = {"kind": "taichi", "message": f"{type(error).__name__}: {error}"}
+    (folder / "error.json").write_text(json.dumps(failure))
+    sys.exit(1)
 
 
 def _compile(folder: Path, cpu: str) -> bytes:
@@ -162,11 +160,6 @@ def _compile(folder: Path, cpu: str) -> bytes:
     if missing:
         raise Refused(f"it needs {', '.join(sorted(missing))} of Taichi's own run time")
     return code
-
-
-def _fail(folder: Path, kind: str, message: str) -> None:
-    (folder / "error.json").write_text(json.dumps({"kind": kind, "message": message}))
-    sys.exit(1)
 
 
 if __name__ == "__main__":

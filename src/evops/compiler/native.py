@@ -13,7 +13,6 @@ import threading
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from evops.errors import BackendError, KernelError
 _EMIT = Path(__file__).with_name("emit.py")
 _EXTRA = "pip install 'jax-evops[taichi]'"
 _TAIL = 4000
-# XLA's number and Taichi's name of the element types that kernels may have; bool is a byte of 0 or 1
+# XLA's number and Taichi's name of the element types of arrays; a bool is a byte of 0 or 1
 TYPES = {
     "bool": (1, "u8"),
     "int8": (2, "i8"),
@@ -42,7 +41,7 @@ TYPES = {
 }
 
 _lock = threading.RLock()
-_loaded: dict[str, Any] = {}  # key -> what keeps its code in memory
+_loaded: set[str] = set()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +78,8 @@ def registered(request: Request) -> str:
             if code is None:
                 code = _compiled(request, cpu)
                 cache.store(key, code)
-            _loaded[key] = _register(library, key, code, request)
+            _register(library, key, code, request)
+            _loaded.add(key)
     return key
 
 
@@ -117,7 +117,11 @@ def _compiled(request: Request, cpu: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="evops-") as name:
         folder = Path(name)
         (folder / "kernel.py").write_text(request.text)
-        what = {"path": sys.path, "cpu": cpu, "recursion_limit": sys.getrecursionlimit()}
+        what = {
+            "path": [str(p) for p in sys.path],
+            "cpu": cpu,
+            "recursion_limit": sys.getrecursionlimit(),
+        }
         (folder / "request.json").write_text(json.dumps(what))
         # -P: the folder of emit.py does not stand before the standard library
         run = subprocess.run(
@@ -162,7 +166,7 @@ def _failure(name: str, kind: str, message: str) -> Exception:
     return error
 
 
-def _register(library: ctypes.CDLL, key: str, code: bytes, request: Request) -> Any:
+def _register(library: ctypes.CDLL, key: str, code: bytes, request: Request) -> None:
     """Load the object and tell the library where its function is, and what it takes."""
     try:
         import llvmlite.binding as llvm
@@ -187,4 +191,4 @@ def _register(library: ctypes.CDLL, key: str, code: bytes, request: Request) -> 
     )
     if failed:
         raise KernelError(f"{request.name}: the library does not take {len(request.arrays)} arrays")
-    return engine
+    engine.detach()  # never freed: compiled programs may call it as long as the process lives

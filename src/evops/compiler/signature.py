@@ -102,19 +102,21 @@ class Kernel:
     def request(
         self,
         name: str,
-        arrays: Sequence[tuple[np.dtype, int]],
+        operands: Sequence[tuple[np.dtype, int]],
+        results: Sequence[tuple[np.dtype, int]],
         statics: Mapping[str, Any],
         *,
         serial: bool,
         split: bool,
     ) -> Request:
-        """What to compile for arrays (operands, then results) of these dtypes and ranks."""
+        """What to compile for arrays of these dtypes and ranks."""
+        arrays, names = [*operands, *results], self.arrays()
         types = {
-            n: (TYPES[dtype.name][1], ndim)
-            for n, (dtype, ndim) in zip(self.arrays(), arrays, strict=True)
+            n: (TYPES[dtype.name][1], ndim) for n, (dtype, ndim) in zip(names, arrays, strict=True)
         }
         own = {p.name: statics[p.name] for p in self.parameters if not p.is_array}
-        text = kernel_text(self.kernel, types, own, serial=serial, split=split)
+        inputs = names[: len(operands)]
+        text = kernel_text(self.kernel, types, own, inputs=inputs, serial=serial, split=split)
         return Request(name, text, arrays, split)
 
 

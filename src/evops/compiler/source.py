@@ -14,11 +14,12 @@ import math
 import sys
 import textwrap
 import types
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
+from evops.compiler import syntax
 from evops.errors import KernelError
 
 # Packages that the other process imports; functions of all others travel as text.
@@ -54,6 +55,7 @@ def kernel_text(
     arrays: Mapping[str, tuple[str, int]],
     statics: Mapping[str, Any],
     *,
+    inputs: Collection[str],
     serial: bool,
     split: bool,
 ) -> str:
@@ -63,13 +65,14 @@ def kernel_text(
         kernel: the `ti.kernel` object.
         arrays: dtype in Taichi's word and rank of every array parameter.
         statics: values of the other parameters.
+        inputs: the array parameters that must not be written to.
         serial: whether every loop runs in order, in the calling thread (CPU), or the outermost
             ones are left to Taichi.
         split: whether the kernel gets one more array, int32 (part, parts), and runs that part of
             its outermost loop.
     """
     text = _Text(serial)
-    text.kernel(kernel._primal, arrays, statics, split)
+    text.kernel(kernel._primal, arrays, statics, inputs, split)
     return "\n".join(["import taichi as _evops_ti", *text.lines, ""])
 
 
@@ -78,13 +81,19 @@ class _Text:
 
     def __init__(self, serial: bool):
         self.lines: list[str] = []
-        self.names: dict[int, str] = {}
+        self.names: dict[tuple[int, str], str] = {}
         self.keep: list[Any] = []  # ids are names only as long as the objects live
-        self.open: set[int] = set()
+        self.open: set[tuple[int, str]] = set()
         self.serial = serial
 
-    def kernel(self, primal, arrays, statics, split) -> None:
+    def kernel(self, primal, arrays, statics, inputs, split) -> None:
         tree = _definition(primal.func)
+        written = sorted(syntax.written(tree) & set(inputs))
+        if written:
+            raise KernelError(
+                f"{tree.name} writes to {', '.join(written)}: what a call is given stays as it is; "
+                "write to the arrays of outs, the kernel's last"
+            )
         values = {}
         first = []
         parameters = []
@@ -103,36 +112,30 @@ class _Text:
                 values[name] = statics[name]
                 continue
             # a scalar is a variable of the kernel, a template is not
-            values[f"_{name}"] = (float if dtype.startswith("f") else int)(statics[name])
-            first += ast.parse(f"{name} = _evops_ti.{dtype}(_{name})").body
+            values[f"_evops_{name}"] = (float if dtype.startswith("f") else int)(statics[name])
+            first += ast.parse(f"{name} = _evops_ti.{dtype}(_evops_{name})").body
         if split:
-            _split(tree)
+            syntax.take_part(tree)
             annotation = "_evops_ti.types.ndarray(dtype=_evops_ti.i32, ndim=1)"
-            part = ast.arg(_PART, ast.parse(annotation, mode="eval").body)
+            part = ast.arg(syntax.PART, ast.parse(annotation, mode="eval").body)
             parameters.append(part)
         tree.args.args = parameters
         tree.body = first + tree.body
-        self._emit("kernel", primal.func, tree, "_evops_ti.kernel", values, {"_evops_ti"})
+        self._emit("kernel", primal.func, tree, "_evops_ti.kernel", values)
 
-    def _emit(self, name, function, tree, decorator, values, known=frozenset()) -> None:
+    def _emit(self, name, function, tree, decorator, values) -> None:
         """One function inside its factory."""
         if self.serial and decorator:
-            tree = ast.fix_missing_locations(_Serial().visit(tree))
-            known = known | {"_evops_ti"}
-        local = {a.arg for a in ast.walk(tree) if isinstance(a, ast.arg)} - values.keys()
-        loads = {}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Name):
-                if isinstance(node.ctx, ast.Load):
-                    loads.setdefault(node.id, None)
-                else:
-                    local.add(node.id)
+            tree = ast.fix_missing_locations(syntax.Serial().visit(tree))
+        names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+        local = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)} | {tree.name}
+        local |= {node.id for node in names if not isinstance(node.ctx, ast.Load)}
         given = collections.ChainMap(values, _closure(function), function.__globals__)
         needed = {}
-        for used in sorted(loads.keys() - local - known - {tree.name}):
-            if used in given:
+        for used in sorted({node.id for node in names} - local):
+            if used in given and used != "_evops_ti":
                 where = f"{used} in {function.__name__}"
-                paths = _Paths(used)
+                paths = syntax.Paths(used)
                 paths.visit(tree)
                 needed[used] = self.reference(given[used], where, paths.found)
         body = textwrap.indent(ast.unparse(tree), "    ")
@@ -146,14 +149,15 @@ class _Text:
         """An expression for a value; `paths` are the attributes of it that are used."""
         constant = _constant(value)
         if constant is not None:
-            self._import("numpy") if "numpy." in constant else None
+            if "numpy." in constant:
+                self._import("numpy")
             return constant
         if isinstance(value, types.ModuleType):
             if value.__name__.partition(".")[0] in IMPORTED:
                 return self._import(value.__name__)
             return self._namespace(value, where, paths)
         if (name := dtype_name(value)) is not None:
-            return f"_evops_ti.{name}" if value is not int and value is not float else value.__name__
+            return value.__name__ if value is int or value is float else f"_evops_ti.{name}"
         known = _importable(value)
         if known is not None:
             return f"{self._import(known[0])}.{known[1]}"
@@ -199,7 +203,7 @@ class _Text:
         return f"types.SimpleNamespace({', '.join(parts)})"
 
     def _function(self, function, decorator: str, where: str) -> str:
-        key = id(function)
+        key = id(function), decorator
         if key in self.open:
             raise KernelError(f"{where} is called by a function that it calls itself")
         if key not in self.names:
@@ -213,89 +217,11 @@ class _Text:
                     if isinstance(argument, ast.arg):
                         argument.annotation = None
             name = f"_{len(self.names)}_{function.__name__}"
-            self._emit(name, function, tree, decorator, {}, {"_evops_ti"} if decorator else frozenset())
+            self._emit(name, function, tree, decorator, {})
             self.open.discard(key)
             self.names[key] = name
             self.keep.append(function)
         return self.names[key]
-
-
-class _Paths(ast.NodeVisitor):
-    """The attributes of a name that are used: ``{("a", "b")}`` for ``name.a.b``."""
-
-    def __init__(self, name: str):
-        self.name = name
-        self.found: set[tuple[str, ...]] = set()
-
-    def visit_Attribute(self, node: ast.Attribute) -> None:
-        path, inner = [], node
-        while isinstance(inner, ast.Attribute):
-            path.append(inner.attr)
-            inner = inner.value
-        if isinstance(inner, ast.Name) and inner.id == self.name:
-            self.found.add(tuple(reversed(path)))
-        else:
-            self.generic_visit(node)
-
-    def visit_Name(self, node: ast.Name) -> None:
-        if node.id == self.name:
-            self.found.add(())
-
-
-class _Serial(ast.NodeTransformer):
-    """Every loop is run in order, whatever the kernel says about threads."""
-
-    def visit_For(self, node: ast.For):
-        self.generic_visit(node)
-        if _called(node.iter) == "static":
-            return node
-        return [*ast.parse("_evops_ti.loop_config(serialize=True)").body, node]
-
-    def visit_Expr(self, node: ast.Expr):
-        return ast.Pass() if _called(node.value) == "loop_config" else node
-
-
-_PART = "_evops_part"
-
-
-def _split(tree: ast.FunctionDef) -> None:
-    """Turn ``for i in range(begin, end)`` into the loop over one part of that range."""
-    *before, loop = tree.body
-    call = loop.iter if isinstance(loop, ast.For) else None
-    kind = _called(call) if call is not None else ""
-    if (
-        not all(isinstance(s, (ast.Assign, ast.AnnAssign)) for s in before)
-        or not isinstance(call, ast.Call)
-        or kind not in ("range", "ndrange")
-        or len(call.args) > (2 if kind == "range" else 64)
-    ):
-        raise KernelError(
-            f"{tree.name}: parallel=True needs a kernel that is one loop over range or ti.ndrange, "
-            "after assignments at most"
-        )
-    extent = call.args if kind == "range" else call.args[:1]
-    if len(extent) == 1 and isinstance(extent[0], ast.Tuple):
-        extent = extent[0].elts
-    begin, end = (ast.Constant(0), extent[0]) if len(extent) == 1 else extent
-    lines = ast.parse(
-        "_evops_begin = _evops_ti.i32(0)\n"
-        "_evops_end = _evops_ti.i32(0)\n"
-        "_evops_size = _evops_ti.i64(_evops_ti.max(_evops_end - _evops_begin, 0))\n"
-        f"_evops_from = _evops_ti.i32(_evops_size * {_PART}[0] // {_PART}[1])\n"
-        f"_evops_to = _evops_ti.i32(_evops_size * ({_PART}[0] + 1) // {_PART}[1])"
-    ).body
-    for line, value in zip(lines, (begin, end), strict=False):
-        line.value.args = [value]
-    bounds = ast.parse("(_evops_begin + _evops_from, _evops_begin + _evops_to)", mode="eval").body
-    assert isinstance(bounds, ast.Tuple)
-    call.args = bounds.elts if kind == "range" else [bounds, *call.args[1:]]
-    tree.body = [*before, *lines, loop]
-
-
-def _called(node: ast.AST) -> str:
-    """The last word of the name of what a call calls."""
-    function = node.func if isinstance(node, ast.Call) else None
-    return getattr(function, "attr", getattr(function, "id", ""))
 
 
 def _definition(function) -> ast.FunctionDef:
@@ -328,7 +254,7 @@ def _closure(function) -> dict[str, Any]:
 
 def _constant(value: Any) -> str | None:
     """An expression for a number, a string, or nested tuples, lists and NumPy arrays of such."""
-    if value is None or isinstance(value, (bool, int, str)) and type(value) in (bool, int, str):
+    if value is None or type(value) in (bool, int, str):
         return repr(value)
     if type(value) is float:
         return repr(value) if math.isfinite(value) else f"float('{value}')"

@@ -11,15 +11,22 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from evops.engine.compat import ShapedArray, ad, batching, zero_tangent
+from evops.engine.compat import ShapedArray, ad, zero_tangent
 from evops.engine.primitive import register
 
 
 class Call(Protocol):
     """One way to call an operator: hashable, the same for all values of its arrays."""
 
-    name: str
-    outs: tuple[jax.ShapeDtypeStruct, ...]
+    @property
+    def name(self) -> str:
+        """For messages."""
+        ...
+
+    @property
+    def outs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
+        """The results."""
+        ...
 
     def value(self, *arrays) -> Sequence[Any]:
         """The results in jnp."""
@@ -56,8 +63,10 @@ def _checked(call: Call, which: str, values: Any, wanted: Sequence[Any], *, none
     if not isinstance(values, (tuple, list)) or len(values) != len(wanted):
         raise TypeError(f"{call.name}: {which} must return {len(wanted)} arrays, got {values!r}")
     for i, (value, aval) in enumerate(zip(values, wanted, strict=True)):
-        if value is None and none:
-            continue
+        if value is None:
+            if none:
+                continue
+            raise TypeError(f"{call.name}: {which} returned None as entry {i}")
         got = jnp.shape(value), getattr(value, "dtype", None)
         if got != (aval.shape, aval.dtype):
             raise TypeError(
@@ -115,9 +124,7 @@ def _batch(operands, dims, *, call: Call, backend):
         if not len(out) == len(axes) == len(call.outs):
             raise TypeError(f"{call.name}: batching must return {len(call.outs)} results and axes")
         return out, axes
-    moved = [
-        o if d is None else jnp.moveaxis(o, d, 0) for o, d in zip(operands, dims, strict=True)
-    ]
+    moved = [o if d is None else jnp.moveaxis(o, d, 0) for o, d in zip(operands, dims, strict=True)]
 
     def one(entry):
         each = iter(entry)
