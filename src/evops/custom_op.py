@@ -45,7 +45,9 @@ class XLACustomOp:
         TypeError: a kernel that is none, or returns a value; a rule that cannot be called.
 
     Example:
-        >>> import jax, taichi as ti, evops
+        docs/custom_op.md has kernels; the other ways to compute look like this.
+
+        >>> import jax, evops
         >>> double = evops.XLACustomOp(fallback=lambda x, *, outs: [2 * x])
         >>> x = jax.numpy.arange(3.0)
         >>> double(x, outs=[jax.ShapeDtypeStruct(x.shape, x.dtype)])[0]
