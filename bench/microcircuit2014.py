@@ -131,6 +131,7 @@ def main():
     parser.add_argument("--duration", type=float, default=1000.0)
     parser.add_argument("--threads", type=int, default=2, help="of NEST")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each, with seeds from 1 on")
+    parser.add_argument("--name", default="microcircuit2014", help="of the file in results/")
     options = parser.parse_args()
     if options.same_network:
         if options.nest_python is None:
@@ -154,7 +155,7 @@ def main():
                 print(json.dumps(rows[-1]), flush=True)
     window = {"settle_ms": options.settle, "duration_ms": options.duration}
     names = {"populations": Model().names}
-    print(common.write("microcircuit2014", common.machine() | window | names | {"rows": rows}))
+    print(common.write(options.name, common.machine() | window | names | {"rows": rows}))
 
 
 if __name__ == "__main__":

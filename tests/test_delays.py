@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import evops
-from evops.connectivity.steps import steps
 
 RULES = {
     "gaps": evops.FixedProbability(0.05),
@@ -163,43 +162,6 @@ def test_projections_share_a_buffer(backend, spikes):
     np.testing.assert_allclose(both.sums, apart, rtol=1e-6, atol=1e-6)
 
 
-def test_delays_are_those_of_their_law():
-    def drawn(delay):
-        rule = evops.FixedTotalNumber(200_000)
-        W = evops.Projection(rule, 1.0, (50, 70), seed=3, delay=delay)
-        return np.asarray(W.edges().delay)
-
-    d = drawn(evops.Uniform(3, 12))
-    assert d.min() == 3 and d.max() == 12
-    counts = np.bincount(d)[3:]
-    assert ((counts - 20_000) ** 2 / 20_000).sum() < 50  # chi square of 9: 1e-7
-    d = drawn(evops.Normal(15, 7.5, low=1))
-    from statistics import NormalDist
-
-    law = NormalDist(15, 7.5)
-    left = 1 - law.cdf(1)
-    edges = np.arange(1, 46)
-    want = [(law.cdf(k + 0.5) - law.cdf(max(k - 0.5, 1))) / left * len(d) for k in edges]
-    chi = sum((np.sum(d == k) - w) ** 2 / w for k, w in zip(edges, want, strict=True))
-    assert d.min() == 1 and chi < 120  # chi square of about 44: 1e-8
-    assert set(drawn(4).tolist()) == {4} and steps(evops.Constant(4)).bits == 0
-
-
-def test_weights_with_bounds_stay_inside():
-    def drawn(law):
-        return np.asarray(
-            evops.Projection(evops.FixedProbability(0.5), law, (300, 1000), seed=3).edges().weight
-        )
-
-    w = drawn(evops.Normal(0.1, 0.1, low=0.0))
-    assert 0 < w.min() < 1e-5 and abs(w.mean() - (0.1 + 0.1 * 0.24197 / 0.84134)) < 1e-3
-    w = drawn(evops.Normal(-2.0, 1.0, low=-3.0, high=-1.5))
-    assert -3.0 <= w.min() < -2.999 and -1.501 < w.max() <= -1.5
-    w = drawn(evops.Normal(0.0, 1.0, low=5.0, high=5.5))  # far out
-    assert 5.0 <= w.min() < 5.01 and 5.4 < w.max() <= 5.5
-    assert evops.Normal(1.0, 0.0, low=0.5).span == (-1.0, 1.0)
-
-
 def circuit(backend=None):
     populations = evops.Populations({"E": 40, "I": 15, "L": 25})
     projections = {}
@@ -261,6 +223,19 @@ def test_circuits_are_pytrees():
     np.testing.assert_allclose(push(c, x), c.push(x, c.buffer()).sums, rtol=1e-6)
 
 
+def test_edges_of_a_circuit_have_one_dtype():
+    p = evops.Populations({"E": 4, "I": 2})
+    assert len(evops.Circuit(p, {}).edges().pre) == 0
+    whole, graded = (
+        evops.Projection(evops.OneToOne(), weight, (4, 2), seed=1, delay=1)
+        for weight in (np.int32(3), 0.5)
+    )
+    transposed = evops.Projection(evops.OneToOne(), np.int32(7), (2, 4), seed=1, delay=2)
+    edges = evops.Circuit(p, {("E", "I"): graded, ("I", "E"): transposed}).edges()
+    np.testing.assert_array_equal(edges.weight, np.float32([0.5, 0.5, 7, 7]))
+    assert evops.Circuit(p, {("E", "I"): whole}).edges().weight.dtype == np.int32
+
+
 P = evops.Populations({"E": 4, "I": 2})
 BAD = [
     (lambda: project(shape=(5, 5)).push(jnp.ones(4), evops.DelayBuffer.zeros(9, 40)), "spikes must"),
@@ -280,10 +255,16 @@ BAD = [
             (0, "delay must be at least 1 step"),
             (-3, "delay must be at least 1 step"),
             (1.5, "delay must be a whole number of steps"),
-            (float("nan"), "must be finite"),
-            ("3", "must be a real number"),
-            (evops.Normal(15, 7.5), "set low=1"),
-            (evops.Normal(15, 7.5, low=0), "set low=1"),
+            (float("nan"), "delay must be a finite number, got nan"),
+            ("3", "delay must be a real number, got '3'"),
+            (float("inf"), "delay must be a finite number, got inf"),
+            (True, "delay must be a real number, got True"),
+            (np.array([1, 2]), "delay must be a real number"),
+            (2**31, "delay must be at most 2147483646 steps"),
+            (1e20, "delay must be at most 2147483646 steps"),
+            (evops.Normal(1e10, 1), "delay must be at most 2147483646 steps"),
+            (evops.Normal(15, 7.5), "set low=0.5 or more"),
+            (evops.Normal(15, 7.5, low=0), "set low=0.5 or more"),
             (evops.Uniform(0, 9), "at least 1 step"),
             (evops.Uniform(1.2, 1.8), "whole step"),
             (evops.Uniform(1, 9000), "at most 4096 different values"),
@@ -308,6 +289,17 @@ BAD = [
     (lambda: evops.Populations({"E": 0}), r"sizes\['E'\] must be an integer from 1"),
     (lambda: evops.Populations({3: 4}), "names of populations must be strings"),
     (lambda: evops.Populations({"E": 2**31 - 1, "I": 1}), "the sum of sizes must be"),
+    *(
+        (lambda ranges=ranges: evops.Populations.from_ranges(ranges, 6), message)
+        for ranges, message in [
+            ({"E": slice(0, 6)}, r"ranges\['E'\] must be a pair .first, end., got slice"),
+            ({"E": (0, 6, 1)}, r"ranges\['E'\] must be a pair"),
+            ({"E": (None, 4), "I": (4, 6)}, r"ranges\['E'\]\[0\] must be an integer, got None"),
+            ([(0, 6)], "ranges must map names to .first, end."),
+            ({"E": (1, 6)}, "ranges leave a gap: 'E' begins at 1, not at 0$"),
+        ]
+    ),
+    (lambda: evops.Populations.from_ranges({"E": (0, 6)}, 6.0), "n must be an integer, got 6.0"),
     (lambda: P.slice("X"), "unknown population 'X'; there are E, I"),
     (lambda: evops.Populations.from_ranges({"E": (0, 4), "I": (3, 6)}, 6), "ranges overlap: 'I'"),
     (lambda: evops.Populations.from_ranges({"E": (0, 4), "I": (5, 6)}, 6), "leave a gap: 'I'"),
@@ -316,6 +308,21 @@ BAD = [
     (lambda: evops.Circuit(P, {("E", "I"): project()}), r"must have shape \(4, 2\), got \(60, 90\)"),
     (lambda: evops.Circuit(P, {("E", "X"): project()}), "unknown population"),
     (lambda: evops.Circuit(P, {("E", "I"): 3}), "must be a Projection"),
+    (lambda: evops.Circuit(P, {"EI": project(shape=(4, 2))}), r"keys .source, target., got 'EI'"),
+    (lambda: evops.Circuit(P, [project()]), "projections must map"),
+    (lambda: evops.Circuit({"E": 4}, {}), "populations must be Populations"),
+    (lambda: project().push(jnp.ones(60), jnp.zeros((40, 90))), "buffer must be a DelayBuffer"),
+    (lambda: project().push(jnp.ones(60), evops.DelayBuffer.zeros(90, 40, jnp.int32)), "weights are float32"),
+    (
+        lambda: evops.Projection(RULES["gaps"], np.int32(1), SHAPE, seed=1, delay=3).push(
+            jnp.ones(60), evops.DelayBuffer.zeros(90, 40, jnp.int32)
+        ),
+        "spikes are float32: make it with dtype=float32",
+    ),
+    *(
+        (lambda dtype=dtype: evops.DelayBuffer.zeros(9, 4, dtype), "dtype must be float32, float64 or int32")
+        for dtype in (bool, jnp.float16, jnp.bfloat16, jnp.int8, complex)
+    ),
     (
         lambda: evops.Circuit(
             P, {("E", "I"): evops.Projection(RULES["gaps"], 1.0, (4, 2), seed=1)}

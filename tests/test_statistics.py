@@ -1,64 +1,24 @@
-"""Rung 2: statistics of what is drawn, with a stated false-alarm rate.
-
-Were the seeds drawn anew for every run, the whole file would fail by chance once in 10**6 runs or
-less: every check takes a share of that, and its bound follows from the share. Seeds are fixed.
-"""
+"""Rung 2: statistics of what is drawn, with the false-alarm rate of `chance`."""
 
 import math
 
 import numpy as np
 import pytest
+from chance import (
+    check_binomial,
+    check_chi2,
+    check_normal,
+    check_poisson,
+    check_spread,
+    correlation,
+    project,
+)
 from scipy import stats
 
 import evops
 
-RATE, CHECKS = 1e-6, 1200  # false alarms of the file; single comparisons in it, at most
 PROBABILITIES = [0.9, 0.5, 0.4, 0.3, 0.1, 0.02, 1e-4]
 N = 4000
-DONE = {"checks": 0}
-
-
-def share(comparisons=1):
-    """The false-alarm rate of each of so many comparisons of one check."""
-    DONE["checks"] += comparisons
-    assert DONE["checks"] <= CHECKS, "more comparisons than the file's rate was split over"
-    return RATE / CHECKS
-
-
-def check_normal(z):
-    """Standard normal numbers, each within its bound; for sums of many terms of known variance."""
-    z = np.atleast_1d(z)
-    worst = int(np.abs(z).argmax())
-    assert abs(z[worst]) < stats.norm.isf(share(z.size) / 2), (worst, z[worst])
-
-
-def check_binomial(count, n, p):
-    """A binomial count, exactly."""
-    tail = min(stats.binom.cdf(count, n, p), stats.binom.sf(count - 1, n, p))
-    assert tail > share() / 2, (count, n * p)
-
-
-def check_poisson(count, mean):
-    """Rare events out of many."""
-    tail = min(stats.poisson.cdf(count, mean), stats.poisson.sf(count - 1, mean))
-    assert tail > share() / 2, (count, mean)
-
-
-def check_chi2(counts, expected):
-    """Counts of a multinomial; both tails, as too even is as wrong as too uneven."""
-    counts, expected = np.ravel(counts), np.broadcast_to(expected, np.shape(counts)).ravel()
-    assert expected.min() > 50
-    x = ((counts - expected) ** 2 / expected).sum()
-    low, high = (
-        stats.chi2.ppf(share() / 2, counts.size - 1),
-        stats.chi2.isf(share() / 2, counts.size - 1),
-    )
-    assert low < x < high, (low, x, high)
-
-
-def project(p, shape=(N, N), seed=42, law=1.0):
-    rule = p if isinstance(p, evops.Rule) else evops.FixedProbability(p)
-    return evops.Projection(rule, law, shape, seed=seed, backend="native")
 
 
 def drawn(p, shape=(N, N), seed=42):
@@ -111,9 +71,7 @@ def test_density_over_many_seeds(p):
     totals = np.array([int(project(p, seed=s).out_degree().sum()) for s in range(10)])
     z = (totals - N * N * p) / math.sqrt(N * N * p * (1 - p))
     check_normal(z.sum() / math.sqrt(10))
-    spread = float((z**2).sum())
-    low, high = stats.chi2.ppf(share() / 2, 10), stats.chi2.isf(share() / 2, 10)
-    assert low < spread < high
+    check_spread((z**2).sum(), 10)
 
 
 @pytest.mark.parametrize("q", PROBABILITIES[:-1])
@@ -237,11 +195,6 @@ def test_normal_weights(q):
     check_normal(((w**4).mean() - 3) * math.sqrt(n / 96))
     for u in (1e-4, 1e-3, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 0.9999):
         check_binomial(int((w < stats.norm.ppf(u)).sum()), n, u)
-
-
-def correlation(a, b):
-    """As a standard normal number, for many independent terms."""
-    return np.corrcoef(a, b)[0, 1] * math.sqrt(len(a))
 
 
 @pytest.mark.parametrize("q", [0.3, 0.02])

@@ -2,40 +2,11 @@
 // (x along the positions). Instance k uses row (k / repeat) mod X of x, weight[k] and seed[k].
 //
 // Weights are (K, 1), one for all synapses, or (K, 2), a synapse's being weight[0] + weight[1] z.
-#include "check.h"
 #include "parallel.h"
+#include "product.h"
 
 namespace evops {
 namespace {
-
-struct Shape {
-  int64_t rows, n_x, instances, n_out, repeat, parameters;
-  double synapses_per_line;
-};
-
-struct Operands {
-  ffi::AnyBuffer x, weight, seed, table, quantiles, y;
-};
-
-std::string CheckShape(const Operands& o, int64_t repeat, Law law, Shape* s) {
-  if (o.x.dimensions().size() != 2) return "x is " + Describe(o.x) + ", expected rank 2";
-  if (o.y.dimensions().size() != 2) return "y is " + Describe(o.y) + ", expected rank 2";
-  s->rows = o.x.dimensions()[0];
-  s->n_x = o.x.dimensions()[1];
-  s->instances = o.y.dimensions()[0];
-  s->n_out = o.y.dimensions()[1];
-  s->repeat = repeat;
-  s->parameters = law == Law::kConstant ? 1 : 2;
-  if (s->n_x > kMaxElements || s->instances * s->n_out > kMaxElements)
-    return "x is " + Describe(o.x) + " and y " + Describe(o.y) + ", at most 2147483647 elements each";
-  // neither factor is more than the instances, so their product does not overflow
-  if (s->instances > 0 && (repeat < 1 || s->rows < 1 || repeat > s->instances || s->rows > s->instances ||
-                           s->instances % (s->rows * repeat) != 0))
-    return std::to_string(s->instances) + " instances for " + std::to_string(s->rows) +
-           " rows of x with repeat " + std::to_string(repeat);
-  std::string bad = Mismatch("weight", o.weight, o.y.element_type(), {s->instances, s->parameters});
-  return bad.empty() ? Mismatch("seed", o.seed, ffi::DataType::U32, {s->instances, 2}) : bad;
-}
 
 // The published scheme with one weight: the fused kernels, one rounding per synapse.
 template <class X, class T>
@@ -207,27 +178,17 @@ void Run(const Operands& o, const Shape& s, const Scheme& scheme, Law law, bool 
 
 ffi::Error Product(const char* op, bool gather, ffi::ThreadPool& pool, const Operands& o, int64_t repeat,
                    int64_t law, int64_t synapses_per_line, Integers scheme_words) {
-  Shape s;
-  Scheme scheme;
-  std::string bad = CheckShape(o, repeat, static_cast<Law>(law), &s);
-  const int64_t n_post = gather ? s.n_x : s.n_out;
-  if (bad.empty())
-    bad = ReadScheme(scheme_words, o.table, s.instances, gather ? s.n_out : s.n_x, n_post, n_post, &scheme);
-  if (bad.empty()) bad = CheckLaw(law, o.quantiles, scheme);
+  Plan p;
+  const std::string bad = p.Read(gather, o, repeat, law, synapses_per_line, scheme_words);
   if (!bad.empty()) return Invalid(op, bad);
-  s.synapses_per_line = static_cast<double>(std::max<int64_t>(synapses_per_line, 0));
-  const bool fused_gather = gather && scheme.published() && law == 0;
-  const bool spikes = o.x.element_type() == ffi::DataType::PRED && !fused_gather;
-  if (!spikes && o.x.element_type() != o.y.element_type())
-    return Invalid(op, "x is " + Describe(o.x) + ", expected " + (fused_gather ? "" : "bool or ") +
-                           Name(o.y.element_type()));
+  const Shape& s = p.shape;
   return ForElement(op, o.y.element_type(), [&](auto zero) {
     using T = decltype(zero);
     std::memset(o.y.untyped_data(), 0, s.instances * s.n_out * sizeof(T));  // XLA does not
-    if (spikes) {
-      Run<uint8_t, T>(o, s, scheme, static_cast<Law>(law), gather, pool);
+    if (p.spikes) {
+      Run<uint8_t, T>(o, s, p.scheme, p.law, gather, pool);
     } else {
-      Run<T, T>(o, s, scheme, static_cast<Law>(law), gather, pool);
+      Run<T, T>(o, s, p.scheme, p.law, gather, pool);
     }
     return ffi::Error::Success();
   });

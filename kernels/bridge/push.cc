@@ -6,36 +6,13 @@
 // its own weight and random stream, and pairs of zero weight are skipped. Delays are one per pair
 // [S, T], or one per pre neuron and delay column [n_pre, C], where block t reads column delay_column[t]; every
 // synapse may add what it draws from a table.
-#include "check.h"
+#include "push.h"
 
 namespace evops {
 namespace {
 
-struct Blocks {
-  Integers offset, size;
-  size_t count() const { return offset.size(); }
-  bool Inside(int64_t n) const {
-    if (size.size() != offset.size()) return false;
-    for (size_t b = 0; b < count(); ++b)
-      if (offset[b] < 0 || size[b] < 0 || offset[b] > n || size[b] > n - offset[b]) return false;
-    return true;
-  }
-};
-
-struct Plan {
-  Blocks pre, post;
-  Integers delay_column;  // empty: delays are per pair
-  int64_t slots, n_pre, n_post, columns, step;
-  const int32_t* delay;
-  Scheme scheme;
-  Law law;
-  Delays drawn;
-
-  int64_t parameters() const { return law == Law::kConstant ? 1 : 2; }
-};
-
 template <class X, class T, class Sink>
-ffi::Error PushSpikes(const X* x, const T* weight, const uint32_t* seed, const Plan& p, Sink& lines) {
+ffi::Error PushSpikes(const X* x, const T* weight, const uint32_t* seed, const PushPlan& p, Sink& lines) {
   const size_t targets = p.post.count();
   const int64_t parameters = p.parameters();
   int64_t bad_delay = 0, bad_neuron = -1;
@@ -69,7 +46,7 @@ ffi::Error PushSpikes(const X* x, const T* weight, const uint32_t* seed, const P
 }
 
 template <class X, class T>
-ffi::Error PushAny(const X* x, const T* weight, const uint32_t* seed, T* ring, const Plan& p, Draws::Table table,
+ffi::Error PushAny(const X* x, const T* weight, const uint32_t* seed, T* ring, const PushPlan& p, Draws::Table table,
                    Draws::Table quantiles) {
   if (p.scheme.published() && p.law == Law::kConstant && !p.drawn.table) {
     Lines<T> lines(p.scheme, ring, p.slots * p.n_post);
@@ -88,50 +65,16 @@ ffi::Error Push(ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ff
                 ffi::AnyBuffer delay, ffi::AnyBuffer step, ffi::AnyBuffer table, ffi::AnyBuffer quantiles,
                 ffi::AnyBuffer delays, ffi::Result<ffi::AnyBuffer> out, Integers pre_offset, Integers pre_size,
                 Integers post_offset, Integers post_size, Integers delay_column, int64_t law, int64_t delay_bits,
-                Integers scheme_words) {
+                int64_t, Integers scheme_words) {
   constexpr const char* kOp = "evops_push";
-  if (ring.dimensions().size() != 2 || x.dimensions().size() != 1 || delay.dimensions().size() != 2)
-    return Invalid(kOp, "ring is " + Describe(ring) + ", x " + Describe(x) + ", delay " +
-                            Describe(delay) + ", expected ranks 2, 1 and 2");
-  Plan p{{pre_offset, pre_size}, {post_offset, post_size}, delay_column, ring.dimensions()[0],
-         x.dimensions()[0], ring.dimensions()[1], delay.dimensions()[1], 0, nullptr, {}, static_cast<Law>(law), {}};
-  const auto type = ring.element_type();
-  const int64_t sources = p.pre.count(), targets = p.post.count();
-  const bool per_neuron = delay_column.size() > 0;
-  const int64_t delay_rows = per_neuron ? p.n_pre : sources;
-  const int64_t delay_columns = per_neuron ? p.columns : targets;
-  for (const std::string& bad :
-       {Mismatch("result", *out, type, {p.slots, p.n_post}),
-        Mismatch("weight", weight, type, {sources, targets, p.parameters()}),
-        Mismatch("seed", seed, ffi::DataType::U32, {sources, targets, 2}),
-        Mismatch("delay", delay, ffi::DataType::S32, {delay_rows, delay_columns}),
-        Mismatch("step", step, ffi::DataType::S32, {})})
-    if (!bad.empty()) return Invalid(kOp, bad);
-  if (!p.pre.Inside(p.n_pre) || !p.post.Inside(p.n_post))
-    return Invalid(kOp, "blocks reach outside " + Describe(x) + " or " + Describe(ring));
-  if (per_neuron) {
-    bool inside = static_cast<int64_t>(delay_column.size()) == targets;
-    for (size_t t = 0; inside && t < delay_column.size(); ++t)
-      inside = delay_column[t] >= 0 && delay_column[t] < p.columns;
-    if (!inside) return Invalid(kOp, "delay_column does not name a column per target block");
-  }
-  if (p.slots < 1 || p.n_pre > kMaxElements || p.n_post > kMaxElements / p.slots)
-    return Invalid(kOp, "ring is " + Describe(ring) + ", expected 1 to 2147483647 elements");
-  int64_t shortest = p.n_post, longest = 0, lines = 0;
-  for (int64_t size : post_size) shortest = std::min(shortest, size), longest = std::max(longest, size);
-  for (int64_t size : pre_size) lines = std::max(lines, size);
-  std::string bad = ReadScheme(scheme_words, table, 1, lines, shortest, longest, &p.scheme);
-  if (bad.empty()) bad = CheckLaw(law, quantiles, p.scheme);
-  if (bad.empty()) bad = CheckDelays(delay_bits, delays);
-  if (bad.empty() && p.scheme.counted() && sources * targets != 1)
-    bad = "counted rules are pushed one pair at a time";
+  PushPlan p({pre_offset, pre_size}, {post_offset, post_size}, delay_column);
+  const std::string bad =
+      p.Read({ring, x, weight, seed, delay, step, table, quantiles, delays, *out}, law, delay_bits, scheme_words);
   if (!bad.empty()) return Invalid(kOp, bad);
-  if (delay_bits)
-    p.drawn = {static_cast<const uint32_t*>(delays.untyped_data()), static_cast<uint32_t>(delay_bits),
-               static_cast<uint32_t>(p.slots), static_cast<uint32_t>(p.n_post)};
   p.step = *static_cast<const int32_t*>(step.untyped_data());
   if (p.step < 0) return Invalid(kOp, "step is " + std::to_string(p.step) + ", expected >= 0");
   p.delay = static_cast<const int32_t*>(delay.untyped_data());
+  const auto type = ring.element_type();
   return ForElement(kOp, type, [&](auto zero) {
     using T = decltype(zero);
     T* sums = static_cast<T*>(out->untyped_data());
@@ -142,10 +85,7 @@ ffi::Error Push(ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ff
     if (x.element_type() == ffi::DataType::PRED)
       return PushAny(static_cast<const uint8_t*>(x.untyped_data()), w, seeds, sums, p, RowOf(table, 0),
                      TableOf(quantiles));
-    if (x.element_type() == type)
-      return PushAny(static_cast<const T*>(x.untyped_data()), w, seeds, sums, p, RowOf(table, 0),
-                     TableOf(quantiles));
-    return Invalid(kOp, "x is " + Describe(x) + ", expected bool or " + Name(type));
+    return PushAny(static_cast<const T*>(x.untyped_data()), w, seeds, sums, p, RowOf(table, 0), TableOf(quantiles));
   });
 }
 
@@ -198,4 +138,5 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_push, evops::Push,
                                   .Attr<evops::Integers>("delay_column")
                                   .Attr<int64_t>("law")
                                   .Attr<int64_t>("delay_bits")
+                                  .Attr<int64_t>("synapses_per_line")
                                   .Attr<evops::Integers>("scheme"));

@@ -5,8 +5,8 @@
 // entry that is read is compared with its range before it is used.
 #include <type_traits>
 
-#include "check.h"
 #include "parallel.h"
+#include "stored.h"
 
 // What only prefetches has no effect in the eyes of GCC, which drops calls of it.
 #define EVOPS_INLINE __attribute__((always_inline)) inline
@@ -161,36 +161,9 @@ void Gather(const T* x, Weights<T> w, T* y, Pattern& m) {
   }
 }
 
-std::string CheckShape(bool gather, const ffi::AnyBuffer& x, const ffi::AnyBuffer& data,
-                       const ffi::AnyBuffer& indices, const ffi::AnyBuffer& indptr,
-                       const ffi::AnyBuffer& y) {
-  if (x.dimensions().size() != 2) return "x is " + Describe(x) + ", expected rank 2";
-  if (y.dimensions().size() != 2) return "y is " + Describe(y) + ", expected rank 2";
-  if (indices.dimensions().size() != 1) return "indices is " + Describe(indices) + ", expected rank 1";
-  if (indptr.dimensions().size() != 1 || indptr.dimensions()[0] < 1)
-    return "indptr is " + Describe(indptr) + ", expected rank 1, one entry more than rows";
-  const int64_t rows = indptr.dimensions()[0] - 1, nnz = indices.dimensions()[0];
-  const int64_t columns = (gather ? x : y).dimensions()[1];
-  if (nnz > kMaxElements || columns > kMaxElements)
-    return std::to_string(nnz) + " entries and " + std::to_string(columns) +
-           " columns, at most 2147483647 each";
-  const int64_t batch = x.dimensions()[0];
-  for (const std::string& bad :
-       {Mismatch("indices", indices, ffi::DataType::S32, {nnz}),
-        Mismatch("indptr", indptr, ffi::DataType::S32, {rows + 1}),
-        Mismatch("x", x, x.element_type(), {batch, gather ? columns : rows}),
-        Mismatch("y", y, y.element_type(), {batch, gather ? rows : columns}),
-        Mismatch("data", data, y.element_type(), {data.element_count() == 1 ? 1 : nnz})})
-    if (!bad.empty()) return bad;
-  const bool spikes = x.element_type() == ffi::DataType::PRED && !gather;
-  if (!spikes && x.element_type() != y.element_type())
-    return "x is " + Describe(x) + ", expected " + (gather ? "" : "bool or ") + Name(y.element_type());
-  return "";
-}
-
 ffi::Error Stored(const char* op, bool gather, ffi::ThreadPool& pool, ffi::AnyBuffer x, ffi::AnyBuffer data,
                   ffi::AnyBuffer indices, ffi::AnyBuffer indptr, ffi::AnyBuffer y) {
-  const std::string bad = CheckShape(gather, x, data, indices, indptr, y);
+  const std::string bad = CheckStored(gather, x, data, indices, indptr, y);
   if (!bad.empty()) return Invalid(op, bad);
   return ForElement(op, y.element_type(), [&](auto element) {
     // integers wrap around

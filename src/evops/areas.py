@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Num, Shaped, UInt32
 from evops import inputs
 from evops.connectivity import sampler
 from evops.connectivity.rules import FixedProbability, LfsrGaps, Rule
-from evops.delays import DelayBuffer
+from evops.delays import DelayBuffer, check_buffer
 from evops.engine import bridge, ops
 from evops.engine.compat import Tracer
 from evops.engine.walk import Source
@@ -145,6 +145,7 @@ class MultiAreaProjection:
         """Add the spikes of this step, `(A_pre, N_pre)`, to the slots of their arrival."""
         pre, post = self._static.pre, self._static.post
         x = inputs.events("spikes", spikes, ("A_pre", "N_pre"), (pre.areas, pre.per_area))
+        check_buffer(buffer)
         if buffer.sums.shape[1] != post.n or buffer.max_delay < self.max_delay:
             raise ValueError(
                 f"buffer must hold {post.n} neurons and delays of {self.max_delay} steps, got "

@@ -53,18 +53,23 @@ class Populations:
 
         Raises:
             ValueError: ranges that overlap, leave neurons out, or end before they begin.
+            TypeError: what is no pair of integers.
         """
-        at, before = 0, "the first neuron"
-        ordered = sorted(ranges.items(), key=lambda item: item[1])
+        n = check_integer("n", n, 1)
+        if not isinstance(ranges, Mapping):
+            raise TypeError(f"ranges must map names to (first, end), got {ranges!r}")
+        for name, span in ranges.items():
+            if not isinstance(span, (tuple, list)) or len(span) != 2:
+                raise TypeError(f"ranges[{name!r}] must be a pair (first, end), got {span!r}")
+            first = check_integer(f"ranges[{name!r}][0]", span[0], 0)
+            check_integer(f"ranges[{name!r}][1]", span[1], first + 1)
+        at, before = 0, ""
+        ordered = sorted(ranges.items(), key=lambda item: item[1][0])
         for name, (first, end) in ordered:
-            check_integer(f"ranges[{name!r}][0]", first, 0)
-            check_integer(f"ranges[{name!r}][1]", end, first + 1)
             if first != at:
                 what = "overlap" if first < at else "leave a gap"
-                raise ValueError(
-                    f"ranges {what}: {name!r} begins at {first}, {before} ends at {at}"
-                )
-            at, before = end, repr(name)
+                raise ValueError(f"ranges {what}: {name!r} begins at {first}, not at {at}{before}")
+            at, before = end, f" where {name!r} ends"
         if at != n:
             raise ValueError(f"ranges end at {at}, but there are {n} neurons")
         return cls({name: end - first for name, (first, end) in ordered})
@@ -118,6 +123,7 @@ class Circuit:
 
     Raises:
         ValueError: unknown populations, shapes that differ, projections without delays.
+        TypeError: what is no `Populations`, no pair of names, no `Projection`.
 
     Example:
         >>> import jax.numpy as jnp, evops
@@ -130,11 +136,19 @@ class Circuit:
     """
 
     def __init__(self, populations: Populations, projections: Mapping[tuple[str, str], Projection]):
-        for (source, target), W in projections.items():
-            name, wanted = f"projections[{source!r}, {target!r}]", (source, target)
+        if not isinstance(populations, Populations):
+            raise TypeError(f"populations must be Populations, got {populations!r}")
+        if not isinstance(projections, Mapping):
+            raise TypeError(
+                f"projections must map (source, target) to Projection, got {projections!r}"
+            )
+        for pair, W in projections.items():
+            if not isinstance(pair, tuple) or len(pair) != 2:
+                raise TypeError(f"projections must have keys (source, target), got {pair!r}")
+            name = f"projections[{pair[0]!r}, {pair[1]!r}]"
             if not isinstance(W, Projection):
                 raise TypeError(f"{name} must be a Projection, got {W!r}")
-            shape = tuple(populations.size(k) for k in wanted)
+            shape = tuple(populations.size(k) for k in pair)
             if W.shape != shape:
                 raise ValueError(f"{name} must have shape {shape}, got {W.shape}")
             if W.delay is None:
@@ -173,10 +187,13 @@ class Circuit:
 
     def edges(self) -> Edges:
         """All synapses, by the indices of all neurons, pair after pair (not inside ``jax.jit``)."""
-        parts = []
+        none = jnp.zeros(0, jnp.int32)
+        dtypes = [W.dtype for W in self.projections.values()]
+        dtype = inputs.common_dtype(dtypes) if dtypes else np.dtype(np.float32)
+        parts = [Edges(none, none, none.astype(dtype), none)]
         for (source, target), W in self.projections.items():
             edges = W.edges()
             pre = edges.pre + self.populations.offset(source)
             post = edges.post + self.populations.offset(target)
-            parts.append(Edges(pre, post, edges.weight, edges.delay))
+            parts.append(Edges(pre, post, edges.weight.astype(dtype), edges.delay))
         return Edges(*(jnp.concatenate(arrays) for arrays in zip(*parts, strict=True)))

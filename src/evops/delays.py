@@ -1,9 +1,11 @@
 """Sums of delayed input, kept in a ring over time."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int, Num
 
 from evops.engine import bridge, ops
@@ -31,8 +33,11 @@ class DelayBuffer:
     def zeros(cls, n: int, max_delay: int, dtype=jnp.float32) -> "DelayBuffer":
         """An empty buffer for `n` neurons and delays of 0 to `max_delay` steps.
 
+        Sums are of `dtype`: float32, float64 (under x64), or int32 for weights that are integers.
+
         Raises:
             ValueError: a negative size or delay, or more than 2**31 - 1 sums.
+            TypeError: another dtype.
 
         Example:
             >>> import evops
@@ -42,6 +47,8 @@ class DelayBuffer:
         n = check_integer("n", n, 1)
         slots = check_integer("max_delay", max_delay, 0) + 1
         check_integer("n * (max_delay + 1)", n * slots, 1)
+        if np.dtype(dtype) not in (np.float32, np.float64, np.int32):
+            raise TypeError(f"dtype must be float32, float64 or int32, got {np.dtype(dtype)}")
         return cls(jnp.zeros((slots, n), dtype), jnp.zeros((), jnp.int32))
 
     @property
@@ -68,3 +75,9 @@ class DelayBuffer:
         """What arrives at this step, `(n,)`, and the buffer of the next step."""
         sums, now = ops.pop(self.sums, self.step, backend=bridge.choose(backend))
         return now, DelayBuffer(sums, (self.step + 1) % self.sums.shape[0])
+
+
+def check_buffer(buffer: Any) -> None:
+    """Raise where `buffer` is no `DelayBuffer`."""
+    if not isinstance(buffer, DelayBuffer):
+        raise TypeError(f"buffer must be a DelayBuffer, got {buffer!r}")

@@ -141,6 +141,8 @@ def seed_words(name: str, value: Any) -> jax.Array:
         raise ValueError(f"{name} must be one integer or one JAX key, got shape {np.shape(value)}")
     if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
         return seed_words(name, value.item())
+    if isinstance(value, (str, bool)) or value is None:
+        raise TypeError(f"{name} must be an integer or a JAX key, got {value!r}")
     low = seeds(name, value)
     value = jnp.asarray(value)
     bits = jnp.iinfo(value.dtype).bits

@@ -13,7 +13,7 @@ from evops.connectivity.laws import Law
 from evops.connectivity.rules import LfsrGaps, Rule
 from evops.connectivity.steps import delay_law, steps
 from evops.csr import CSR, Edges
-from evops.delays import DelayBuffer
+from evops.delays import DelayBuffer, check_buffer
 from evops.engine import bridge, ops
 from evops.engine.compat import Tracer
 from evops.engine.walk import CONSTANT, QUANTILES, Source
@@ -38,8 +38,8 @@ class Projection(Matrix):
         shape: (n_pre, n_post).
         seed: integer of up to 64 bits or JAX key; may be traced.
         delay: delays in whole time steps, at least 1: a number for all synapses, or a law from
-            which every synapse draws its own, for example ``evops.Normal(15, 7.5, low=1)``, its
-            values rounded, or ``evops.Uniform(1, 20)``, whole numbers. None: no delays.
+            which every synapse draws its own, for example ``evops.Normal(15, 7.5, low=0.5)``, its
+            values rounded (halves up), or ``evops.Uniform(1, 20)``, whole numbers. None: no delays.
         backend: "native", "jnp" or None for the fastest there is.
 
     Raises:
@@ -181,13 +181,20 @@ class Projection(Matrix):
         Raises:
             ValueError: the projection has no delays, or the buffer does not hold its neurons or its
                 longest delay.
+            TypeError: no buffer, or one of integers for weights or spikes that are floats.
         """
         if self.delay is None:
             raise ValueError("push needs delays: make the projection with delay=…, in steps")
         n_pre, n_post = self._shape
         x = inputs.shaped("spikes", spikes, ("n_pre",), (n_pre,))
+        check_buffer(buffer)
         buffer.check(n_post, self.max_delay, at)
         dtype = buffer.sums.dtype
+        for name, kind in (("weights", self.dtype), ("spikes", x.dtype)):
+            if jnp.issubdtype(kind, jnp.floating) and not jnp.issubdtype(dtype, jnp.floating):
+                raise TypeError(
+                    f"the buffer holds {dtype}, {name} are {kind}: make it with dtype=float32"
+                )
         source = self._source(delay=True)
         sums = ops.push(
             buffer.sums,

@@ -30,7 +30,7 @@ class List {
   void Unfocus() { focus_ = Add(Count(), Set(first_)); }
   void Focus(int64_t lane) { focus_ = Set(first_ + static_cast<uint32_t>(lane)); }
   bool Full(int64_t count) const { return at_ + count > capacity_; }
-  void Put(Lanes target, Lanes, uint32_t hit) {
+  EVOPS_INLINE void Put(Lanes target, Lanes, uint32_t hit) {
     // always: a branch on what was drawn would cost more
     Store(target_ + at_, Squeeze(target, hit));
     StoreBytes(owner_ + at_, Squeeze(focus_, hit));

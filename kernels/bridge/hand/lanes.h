@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#define EVOPS_INLINE __attribute__((always_inline)) inline  // in the loops, wherever they are called from
+
 namespace evops {
 namespace {  // a copy for every file: nothing compiled for one level may be picked by the linker elsewhere
 

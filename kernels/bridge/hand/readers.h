@@ -101,9 +101,11 @@ struct Gaps {
   __m128i low_bits;
 };
 
-// Counts inside a block are below 2**24: signed comparisons do.
-template <bool kAutapses, class Gaps, class Sink>
-void ReadManyGaps(const Gaps& gaps, const Group& g, Lanes size, Sink& sink) {
+// Counts inside a block are below 2**24: signed comparisons do. Tables are local, so
+// that what the sink stores cannot change them: they stay in registers.
+template <class Gaps, bool kAutapses, class Sink>
+void ReadManyGaps(const Tasks& tasks, const Group& g, Lanes size, Sink& sink) {
+  const Gaps gaps(tasks);
   const Lanes one = Set(1), weyl = Set(kWeyl);
   Lanes counter = g.key.k0, next = Zero();
   const auto next_word = [&] {
@@ -132,8 +134,9 @@ void ReadManyGaps(const Gaps& gaps, const Group& g, Lanes size, Sink& sink) {
 }
 
 // One block, kLanes words at once.
-template <bool kAutapses, class Gaps, class Sink>
-void ReadGapsOfOne(const Gaps& gaps, const Group& g, int64_t lane, Sink& sink) {
+template <class Gaps, bool kAutapses, class Sink>
+void ReadGapsOfOne(const Tasks& tasks, const Group& g, int64_t lane, Sink& sink) {
+  const Gaps gaps(tasks);
   sink.Focus(lane);
   const Lanes which = Set(static_cast<uint32_t>(lane)), one = Set(1), k1 = Pick(g.key.k1, which),
               base = Pick(g.base, which), size = Pick(g.size, which), leave_out = Pick(g.leave_out, which);
@@ -161,19 +164,19 @@ void ReadGapsOfOne(const Gaps& gaps, const Group& g, int64_t lane, Sink& sink) {
 
 // Side by side as many blocks as there are lanes are read fastest; one at a time costs the sums over lanes, but
 // leaves none idle. A full block has 256 synapses or more (rules.py), unless its size is the largest.
-template <bool kAutapses, class Gaps, class Sink>
-void ReadGaps(const Gaps& gaps, const Tasks& tasks, const Group& g, Sink& sink) {
+template <class Gaps, bool kAutapses, class Sink>
+void ReadGaps(const Tasks& tasks, const Group& g, Sink& sink) {
   constexpr uint32_t kLargest = 22, kFew = 5;
   const uint32_t bits = tasks.scheme[2];
   const Mask large = Less(Set(bits < kLargest ? (uint32_t{1} << bits >> kFew) - 1 : ~uint32_t{0} >> 1), g.size);
   uint32_t alone = Bits(large);
   if (__builtin_popcount(alone) * 3 > 2 * kLanes) alone = 0;
   for (uint32_t rest = alone; rest != 0; rest &= rest - 1)
-    ReadGapsOfOne<kAutapses>(gaps, g, __builtin_ctz(rest), sink);
+    ReadGapsOfOne<Gaps, kAutapses>(tasks, g, __builtin_ctz(rest), sink);
   const Lanes size = alone ? Select(large, Zero(), g.size) : g.size;
   if (Bits(Less(Zero(), size)) == 0) return;
   sink.Unfocus();
-  ReadManyGaps<kAutapses>(gaps, g, size, sink);
+  ReadManyGaps<Gaps, kAutapses>(tasks, g, size, sink);
 }
 
 template <class Sink>
@@ -283,9 +286,8 @@ void ForEachGroup(const Tasks& tasks, Sink& sink, Read read) {
 
 template <int held, bool kTwoDigits, bool kAutapses, class Sink>
 void ReadAllGaps(const Tasks& tasks, Sink& sink) {
-  const Gaps<held, kTwoDigits> gaps(tasks);
   ForEachGroup(tasks, sink, [&](const Group& group, int64_t, int64_t) {
-    ReadGaps<kAutapses>(gaps, tasks, group, sink);
+    ReadGaps<Gaps<held, kTwoDigits>, kAutapses>(tasks, group, sink);
   });
 }
 

@@ -47,7 +47,7 @@ class Sums {
   }
   static constexpr bool Full(int64_t) { return false; }
 
-  void Put(Lanes target, Lanes counter, uint32_t hit) {
+  EVOPS_INLINE void Put(Lanes target, Lanes counter, uint32_t hit) {
     if constexpr (kDelayed) {
       const Lanes slots = Set(s_.delays.slots), last = Subtract(slots, Set(1));
       const Lanes drawn = Lesser(delays_.Draw(here_.key.WordOf(kDelay, counter)), last);
@@ -99,7 +99,7 @@ class Sums {
     __builtin_memcpy(&value, value_ + k, sizeof value < 4 ? sizeof value : 4);
     return value;
   }
-  void AddUntil(int64_t end) {
+  EVOPS_INLINE void AddUntil(int64_t end) {
     for (; done_ < end; ++done_) s_.out[target_[done_]] += AddendAt(done_);
   }
 

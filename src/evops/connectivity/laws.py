@@ -200,7 +200,7 @@ class Normal(Law):
 
     def check(self):
         """The deviation is not negative; the bounds leave something."""
-        check_order("std", self.std, "0", 0)
+        check_order("std", self.std, "", 0)
         if self.low is None and self.high is None:
             return
         mean, std = check_real("mean (with bounds)", self.mean), check_real("std", self.std)
@@ -252,7 +252,8 @@ def _truncated(a: float, b: float) -> Callable[[float], float]:
 
 
 def check_order(name: str, value: Any, bound_name: str, bound: Any) -> None:
-    """Raise where both are known and `value` is below `bound`."""
+    """Raise where both are known and `value` is below `bound`, which may have no name."""
     known = [not isinstance(v, Tracer) for v in (value, bound)]
     if all(known) and bool(np.any(np.asarray(value) < np.asarray(bound))):
-        raise ValueError(f"{name} must be at least {bound_name} = {bound}, got {value}")
+        wanted = f"{bound_name} = {bound}" if bound_name else bound
+        raise ValueError(f"{name} must be at least {wanted}, got {value}")

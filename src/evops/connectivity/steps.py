@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from evops.connectivity import tables
-from evops.connectivity.laws import Constant, Law, Uniform
-from evops.errors import check_real
+from evops.connectivity.laws import Constant, Law, Normal, Uniform
+from evops.errors import INT32_MAX, check_real
 
 MAX_BITS = 12
 
@@ -29,7 +29,7 @@ class Steps:
 
 def delay_law(delay: Any) -> Law:
     """`delay` as a law of known numbers; a number stands for a constant."""
-    law = delay if isinstance(delay, Law) else Constant(delay)
+    law = delay if isinstance(delay, Law) else Constant(check_real("delay", delay))
     known = {}
     for field in dataclasses.fields(law):  # pyright: ignore[reportArgumentType]
         value = getattr(law, field.name)
@@ -44,8 +44,10 @@ def delay_law(delay: Any) -> Law:
 def steps(law: Law) -> Steps:
     """The delays of a law: its values rounded to whole steps; `Uniform` is uniform on whole steps.
 
+    Halves are rounded up: step d has the probability of values from d - 1/2 to d + 1/2.
+
     Raises:
-        ValueError: delays below one step, or more than 4096 different ones.
+        ValueError: delays below one step or beyond 2**31 - 2, or more than 4096 different ones.
     """
     if isinstance(law, Uniform):
         first, last = math.ceil(law.low), math.floor(law.high)
@@ -57,10 +59,10 @@ def steps(law: Law) -> Steps:
         share = _rounded(law)
         first, last = min(share), max(share)
     if first < 1:
-        raise ValueError(
-            f"delay must be at least 1 step, got {law}, which gives {first} steps: with a normal "
-            "law set low=1"
-        )
+        hint = ": set low=0.5 or more" if isinstance(law, Normal) else ""
+        raise ValueError(f"delay must be at least 1 step, got {law}: {first} steps{hint}")
+    if last >= INT32_MAX:
+        raise ValueError(f"delay must be at most {INT32_MAX - 1} steps, got {law}: {last} steps")
     if last - first >= 1 << MAX_BITS:
         raise ValueError(
             f"delay must have at most {1 << MAX_BITS} different values, got {first} to {last} steps"

@@ -22,6 +22,14 @@ TARGETS = (
     "evops_stored_gather",
     "evops_custom",
 )
+GPU_TARGETS = (
+    "evops_gpu_scatter",
+    "evops_gpu_gather",
+    "evops_gpu_push",
+    "evops_gpu_pop",
+    "evops_gpu_stored_scatter",
+    "evops_gpu_stored_gather",
+)
 BACKENDS = ("native", "jnp")
 
 
@@ -61,9 +69,13 @@ def _library() -> tuple[ctypes.CDLL | None, str, BaseException | None]:
             return None, f"EVOPS_ISA={level} is not a level of this processor: {there}", None
         for target in TARGETS:
             ffi.register_ffi_target(target, ffi.pycapsule(getattr(library, target)), platform="cpu")
+        for target in GPU_TARGETS:  # kept by jax until a GPU is there
+            stages = {"initialize": f"{target}_load", "execute": target}
+            capsules = {k: ffi.pycapsule(getattr(library, v)) for k, v in stages.items()}
+            ffi.register_ffi_target(target, capsules, platform="CUDA")
     except (OSError, AttributeError) as error:
         return None, f"the library does not load: {error}", error
-    return library, f"Taichi kernels for CPU, {library.evops_level().decode()}", None
+    return library, f"Taichi kernels for CPU, {library.evops_level().decode()}, and CUDA", None
 
 
 def library() -> ctypes.CDLL:

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evops.engine import values, walk
+from evops.engine import gpu, values, walk
 from evops.engine.compat import ShapedArray, ad, batching, ffi, zero_tangent
 from evops.engine.primitive import register
 from evops.engine.walk import Source
@@ -151,6 +151,7 @@ product_p = register(
     transpose=_product_transpose,
     batch=_product_batch,
     native=_product_native,
+    gpu=gpu.product,
 )
 
 
@@ -221,7 +222,9 @@ def _push_native(*, blocks, source):
         name: np.array(getattr(blocks, name), np.int64)
         for name in ("pre_offset", "pre_size", "post_offset", "post_size", "delay_column")
     }
-    drawn = {"law": np.int64(source.law), "delay_bits": np.int64(source.delay_bits)}
+    drawn = {
+        name: np.int64(getattr(source, name)) for name in ("law", "delay_bits", "synapses_per_line")
+    }
     return "evops_push", {**attributes, **drawn, **_attributes(source)}
 
 
@@ -276,6 +279,7 @@ push_p = register(
     transpose=_push_transpose,
     batch=_push_batch,
     native=_push_native,
+    gpu=gpu.push,
     aliases={0: 0},
 )
 
@@ -327,6 +331,7 @@ pop_p = register(
     transpose=_pop_transpose,
     batch=_pop_batch,
     native=lambda: ("evops_pop", {}),
+    gpu=gpu.pop,
     aliases={0: 0},
     multiple_results=True,
 )
@@ -339,30 +344,38 @@ def edges(key, tables, indptr, *, source: Source, n_post, synapses, backend):
     synapses each line has, `synapses` how many there are. Returns int32, float32 and int32 arrays;
     the last two are empty where the law has no variate and where no delays are drawn.
     """
-    if backend != "native":
+
+    def in_jnp(key, *rest):
+        *tables, indptr = rest
         return values.edges(key, tables, indptr, source=source, n_post=n_post, synapses=synapses)
+
     varied = source.law != values.CONSTANT
     out = (
         jax.ShapeDtypeStruct((synapses,), jnp.int32),
         jax.ShapeDtypeStruct((synapses if varied else 0,), jnp.float32),
         jax.ShapeDtypeStruct((synapses if source.delay_bits else 0,), jnp.int32),
     )
-    call = ffi.ffi_call("evops_edges", out)
-    return call(
-        key,
-        *tables,
-        indptr,
-        n_post=np.int64(n_post),
-        law=np.int64(source.law),
-        delay_bits=np.int64(source.delay_bits),
+    attributes = {
+        "n_post": np.int64(n_post),
+        "law": np.int64(source.law),
+        "delay_bits": np.int64(source.delay_bits),
         **_attributes(source),
-    )
+    }
+    native = functools.partial(ffi.ffi_call("evops_edges", out), **attributes)
+    return _on_cpu(native, in_jnp, backend)(key, *tables, indptr)
+
+
+def _on_cpu(native, in_jnp, backend):
+    """The native form where the CPU runs it, and the other elsewhere."""
+    if backend != "native":
+        return in_jnp
+    return functools.partial(jax.lax.platform_dependent, cpu=native, default=in_jnp)
 
 
 def line_starts(key, *, total: int, n_pre: int, backend) -> jax.Array:
     """Where each line of a counted rule begins among its `total` synapses, (n_pre + 1,) uint32."""
-    if backend != "native":
-        return walk.line_starts(key, total, n_pre)
     out = jax.ShapeDtypeStruct((n_pre + 1,), jnp.uint32)
     call = ffi.ffi_call("evops_line_starts", out, vmap_method="sequential")
-    return call(key, total=np.int64(total))
+    native = functools.partial(call, total=np.int64(total))
+    in_jnp = functools.partial(walk.line_starts, total=total, n_pre=n_pre)
+    return _on_cpu(native, in_jnp, backend)(key)

@@ -19,14 +19,15 @@ def register(
     transpose: Callable[..., Any],
     batch: Callable[..., Any],
     native: Callable[..., tuple[str, dict[str, Any]]],
+    gpu: Callable[..., Any],
     aliases: dict[int, int] | None = None,
     multiple_results: bool = False,
 ) -> Primitive:
     """A primitive with every rule set.
 
     Each rule gets the statics as keywords. `value` is the jnp path, used wherever the native
-    library is not; it and `native`, which names the FFI target and its attributes, do not get
-    ``backend``.
+    library is not; it, `native`, which names the FFI target and its attributes, and `gpu`, which is
+    traced in its place on a GPU and gets `native` too, do not get ``backend``.
     `aliases` maps operands to the results that may take over their memory.
     """
     primitive = Primitive(name)
@@ -45,6 +46,16 @@ def register(
         rule = ffi.ffi_lowering(target, operand_output_aliases=aliases)
         return rule(ctx, *operands, **attributes)
 
+    on_gpu = mlir.lower_fun(
+        functools.partial(gpu, native=native), multiple_results=multiple_results
+    )
+
+    def lower_gpu(ctx, *operands, backend: str, **statics):
+        if backend != "native":
+            return in_jnp(ctx, *operands, **statics)
+        bridge.choose("native")
+        return on_gpu(ctx, *operands, **statics)
+
     @functools.lru_cache(maxsize=1024)
     def compiled(statics):
         return jax.jit(functools.partial(primitive.bind, **dict(statics)))
@@ -56,4 +67,5 @@ def register(
     batching.primitive_batchers[primitive] = batch
     mlir.register_lowering(primitive, lower_anywhere)
     mlir.register_lowering(primitive, lower_cpu, platform="cpu")
+    mlir.register_lowering(primitive, lower_gpu, platform="cuda")
     return primitive

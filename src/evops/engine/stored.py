@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from evops.engine import gpu
 from evops.engine.compat import ShapedArray, ad, zero_tangent
 from evops.engine.primitive import register
 
@@ -122,4 +123,5 @@ stored_p = register(
     transpose=_transpose,
     batch=_batch,
     native=_native,
+    gpu=gpu.stored,
 )

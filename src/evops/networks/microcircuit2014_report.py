@@ -96,7 +96,7 @@ def draw(path: Path, model: Model, run: Run, activity: Activity, settle_ms: floa
         raster.axvspan(onset, onset + length, color="tab:orange", alpha=0.3, lw=0)
     raster.set(
         xlim=(-settle_ms, end), ylim=(offsets[-1] / every, 0), xlabel="time (ms)",
-        title=f"spikes of every {every}th neuron" if every > 1 else "spikes of all neurons",
+        title=f"spikes of one neuron in {every}" if every > 1 else "spikes of all neurons",
     )  # fmt: skip
     raster.set_yticks((offsets[:-1] + offsets[1:]) / 2 / every, model.names)
     place = np.arange(len(model.names))

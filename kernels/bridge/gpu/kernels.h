@@ -1,0 +1,200 @@
+// The compiled GPU kernels, and how they are launched.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+#include "../check.h"
+#include "driver.h"
+
+namespace evops::gpu {
+
+// XLA's stream as an argument of a handler. EVOPS_GPU_ON_CPU is for tests: XLA's CPU client has none.
+struct XlaStream {};
+
+// One entry of the table that kernels/build_gpu.py writes: PTX with the entry evops_gpu_<name>.
+struct KernelText {
+  const char* name;
+  size_t argument_bytes;
+  const char* ptx;
+};
+extern const KernelText kKernelTexts[];
+extern const size_t kKernelTextCount;
+
+constexpr int64_t kWorkers = 1 << 18;  // as in kernels/gpu.py
+constexpr int64_t kThreads = 128;      // of a block, as Taichi compiles it
+constexpr int64_t kWarp = 32;
+
+// What a handler does with its kernels: XLA calls it once to load them, before any graph is recorded, then to
+// launch them.
+enum class Stage { kLoad, kExecute };
+
+// The commands of one call, in their order on XLA's stream. The first failure is kept, and nothing follows it.
+class Commands {
+ public:
+  Commands(const char* op, Stage stage, Stream stream) : op_(op), stage_(stage), stream_(stream) {}
+
+  // Launches a kernel of kernels/gpu.py with about `threads` threads: arrays first, then 32-bit numbers.
+  template <class... A>
+  void Launch(const std::string& kernel, int64_t threads, const A&... arguments) {
+    if (!error_.empty()) return;
+    const Function function = Load(kernel, PackedBytes<A...>());
+    if (!error_.empty() || stage_ == Stage::kLoad || threads <= 0) return;
+    alignas(8) char block[PackedBytes<A...>()] = {};
+    size_t at = 0;
+    (Pack(block, &at, arguments), ...);
+    const int64_t blocks = (std::min(threads, kWorkers) + kThreads - 1) / kThreads;
+    void* parameters[] = {block};
+    Check("launch of " + kernel,
+          Driver::Get().LaunchKernel(function, static_cast<unsigned>(blocks), 1, 1, kThreads, 1, 1, 0, stream_,
+                                     parameters, nullptr));
+  }
+
+  void Zero(const ffi::AnyBuffer& words) {
+    if (!error_.empty() || stage_ == Stage::kLoad || words.size_bytes() == 0) return;
+    Check("clearing counts", Driver::Get().MemsetD32Async(Address(words), 0, words.size_bytes() / 4, stream_));
+  }
+
+  void Copy(const ffi::AnyBuffer& to, const ffi::AnyBuffer& from) {
+    if (!error_.empty() || stage_ == Stage::kLoad || to.untyped_data() == from.untyped_data()) return;
+    if (to.size_bytes() == 0) return;
+    Check("copy of a ring",
+          Driver::Get().MemcpyDtoDAsync(Address(to), Address(from), to.size_bytes(), stream_));
+  }
+
+  ffi::Error Result() const {
+    if (error_.empty()) return ffi::Error::Success();
+    return ffi::Error(ffi::ErrorCode::kInternal, std::string(op_) + ": " + error_);
+  }
+
+ private:
+  static DevicePointer Address(const ffi::AnyBuffer& b) { return reinterpret_cast<DevicePointer>(b.untyped_data()); }
+
+  template <class T>
+  static constexpr size_t BytesOf() { return std::is_same_v<T, Array> ? sizeof(Array) : sizeof(uint32_t); }
+  template <class... A>
+  static constexpr size_t PackedBytes() { return ((BytesOf<A>() + ... + 0) + 7) / 8 * 8; }
+  static void Pack(char* block, size_t* at, const Array& array) {
+    std::memcpy(block + *at, &array, sizeof array);
+    *at += sizeof array;
+  }
+  static void Pack(char* block, size_t* at, uint32_t number) {
+    std::memcpy(block + *at, &number, sizeof number);
+    *at += sizeof number;
+  }
+
+  Function Load(const std::string& kernel, size_t argument_bytes);
+  void Check(const std::string& what, CudaResult result);
+
+  const char* op_;
+  Stage stage_;
+  Stream stream_;
+  std::string error_;
+};
+
+// All elements of a buffer, or its 32-bit words.
+inline Array All(const ffi::AnyBuffer& b) { return Array(b.untyped_data(), b.element_count()); }
+inline Array Words(const ffi::AnyBuffer& b) { return Array(b.untyped_data(), b.size_bytes() / 4); }
+inline uint32_t WordsOf(const ffi::AnyBuffer& b) { return static_cast<uint32_t>(b.size_bytes() / 4); }
+
+// How the kernels' names call element types, and what is walked.
+inline std::string Suffix(ffi::DataType type) {
+  switch (type) {
+    case ffi::DataType::PRED: return "u8";
+    case ffi::DataType::S32: return "i32";
+    case ffi::DataType::F32: return "f32";
+    default: return "f64";
+  }
+}
+inline std::string KindOf(const Scheme& scheme, Law law) {
+  switch (law) {
+    case Law::kQuantiles: return "quantiles";
+    case Law::kLfsrUniform: return "lfsr_uniform";
+    case Law::kLfsrNormal: return "lfsr_normal";
+    default: return scheme.published() ? "lfsr" : "constant";
+  }
+}
+
+// Tasks into which a line of n post neurons is cut.
+inline int64_t PartsOf(const Scheme& scheme, int64_t n, int64_t synapses_per_line) {
+  const auto blocks = [](int64_t synapses) { return std::max<int64_t>((synapses + kCountedBlock - 1) / kCountedBlock, 1); };
+  switch (scheme.words[0]) {
+    case Scheme::kGaps:
+    case Scheme::kDense: return n > 0 ? ((n - 1) >> scheme.words[2]) + 1 : 1;
+    case Scheme::kSubset: return blocks(scheme.words[2]);
+    case Scheme::kCounted: return blocks(synapses_per_line);
+    default: return 1;
+  }
+}
+
+// Lists of the spikes in rows of x: neurons, their values as words of `element`, and how many there are.
+struct Spikes {
+  ffi::AnyBuffer active, value, count;
+
+  std::string Mismatch(int64_t rows, int64_t n, ffi::DataType element) const {
+    const int64_t words = element == ffi::DataType::F64 ? 2 : 1;
+    std::string bad = evops::Mismatch("active", active, ffi::DataType::U32, {rows, n});
+    if (bad.empty()) bad = evops::Mismatch("value", value, ffi::DataType::U32, {rows, n * words});
+    return bad.empty() ? evops::Mismatch("count", count, ffi::DataType::S32, {rows}) : bad;
+  }
+  // Fills the lists, and clears `words` 32-bit words of `y`.
+  void Find(Commands& commands, const ffi::AnyBuffer& x, ffi::DataType element, const ffi::AnyBuffer& y,
+            uint32_t words) const {
+    const uint32_t rows = static_cast<uint32_t>(x.dimensions().size() == 2 ? x.dimensions()[0] : 1);
+    const uint32_t n = static_cast<uint32_t>(x.dimensions().back());
+    commands.Zero(count);
+    commands.Launch("compact_" + Suffix(x.element_type()) + "_" + Suffix(element),
+                    std::max<int64_t>(x.element_count(), words), All(x), Words(y), All(active),
+                    Values(element), All(count), rows, n, words);
+  }
+  Array Values(ffi::DataType element) const {
+    return Array(value.untyped_data(), value.element_count() / (element == ffi::DataType::F64 ? 2 : 1));
+  }
+};
+
+}  // namespace evops::gpu
+
+namespace xla::ffi {
+
+template <>
+struct CtxDecoding<evops::gpu::XlaStream> {
+  using Type = evops::gpu::Stream;
+  static std::optional<Type> Decode(const XLA_FFI_Api* api, XLA_FFI_ExecutionContext* ctx, DiagnosticEngine& diagnostic) {
+#ifdef EVOPS_GPU_ON_CPU
+    return (void)api, (void)ctx, (void)diagnostic, nullptr;
+#else
+    return CtxDecoding<PlatformStream<Type>>::Decode(api, ctx, diagnostic);
+#endif
+  }
+};
+
+}  // namespace xla::ffi
+
+namespace evops::gpu {
+
+template <int kArguments, int kResults, class Binding>
+auto WithBuffers(Binding&& binding) {
+  if constexpr (kArguments > 0) {
+    return WithBuffers<kArguments - 1, kResults>(std::move(binding).template Arg<ffi::AnyBuffer>());
+  } else if constexpr (kResults > 1) {
+    return WithBuffers<0, kResults - 1>(std::move(binding).template Ret<ffi::AnyBuffer>());
+  } else {  // bindings cannot be copied
+    return std::move(binding).template Ret<ffi::AnyBuffer>();
+  }
+}
+
+// A handler's stream, arguments and results.
+template <Stage kStage, int kArguments, int kResults>
+auto Bind() {
+  constexpr auto stage = kStage == Stage::kLoad ? ffi::ExecutionStage::kInitialize : ffi::ExecutionStage::kExecute;
+  return WithBuffers<kArguments, kResults>(ffi::Ffi::Bind<stage>().template Ctx<XlaStream>());
+}
+
+}  // namespace evops::gpu
+
+// Exports a handler and, as <name>_load, the stage that loads its kernels. Launches on the stream that XLA gives are
+// all that a handler does, so they can be recorded into a graph.
+#define EVOPS_GPU_HANDLERS(name, implementation, binding)                                                        \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(name, implementation<evops::gpu::Stage::kExecute>, binding<evops::gpu::Stage::kExecute>(), \
+                                {evops::ffi::Traits::kCmdBufferCompatible});                                     \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(name##_load, implementation<evops::gpu::Stage::kLoad>, binding<evops::gpu::Stage::kLoad>())

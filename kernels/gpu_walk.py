@@ -1,0 +1,307 @@
+"""The readers of the sampler for a GPU: blocks of a line by one warp, 32 lanes side by side.
+
+The synapses are those of `draw.py`. A lane draws every 32nd word; where the place of a synapse depends
+on the words before (gaps), the lanes add up what they drew. A line of the published scheme is a chain
+that cannot be cut: a thread walks it alone.
+
+What to do with a synapse is a function ``put(sum, ...)`` that a walk is made with: it gets the lane's sum
+so far and returns the next. The arguments of a walk:
+
+    line: pre, t0, t1 (the key), n (post neurons), first and step (blocks first, first + step ... are walked)
+    scheme: reader, skip, s2, s3, s4; its table, and where the table of this matrix starts in it
+    for `put`: target, quantiles, delays, base, a, b, late, slots, width, delay_bits
+"""
+
+from math import pi
+
+import taichi as ti
+from walk import (
+    DELAY,
+    SLOTS,
+    TIE,
+    WEIGHT,
+    below,
+    between,
+    dense_hit,
+    feistel,
+    first_state,
+    look_up,
+    next_state,
+    permuted,
+    remainder,
+    slot,
+    variate_key,
+    word,
+    word88,
+)
+
+WIDTH = 32
+GAPS, DENSE, SUBSET, DIAGONAL, COUNTED = 1, 2, 3, 4, 5  # as in evops.connectivity.rules
+SUBSET_BLOCK = 1024
+EVERY_LANE = 0xFFFFFFFF
+A = ti.template()
+
+
+@ti.func
+def sums_so_far(x, lane):
+    """The sum of x over this lane and those before."""
+    for k in ti.static((1, 2, 4, 8, 16)):
+        before = ti.simt.warp.shfl_up_i32(ti.u32(EVERY_LANE), x, k)
+        if lane >= ti.u32(k):
+            x += before
+    return x
+
+
+def lane_total(element):
+    """Function: the sum of x over the lanes, in the first of them."""
+
+    @ti.func
+    def moved(x, k: ti.template()):
+        if ti.static(element == ti.i32):
+            return ti.simt.warp.shfl_down_i32(ti.u32(EVERY_LANE), x, k)
+        elif ti.static(element == ti.f32):
+            return ti.simt.warp.shfl_down_f32(ti.u32(EVERY_LANE), x, k)
+        else:
+            bits = ti.bit_cast(x, ti.u64)
+            low = ti.bit_cast(ti.cast(bits, ti.u32), ti.i32)
+            high = ti.bit_cast(ti.cast(bits >> ti.u64(32), ti.u32), ti.i32)
+            low = ti.simt.warp.shfl_down_i32(ti.u32(EVERY_LANE), low, k)
+            high = ti.simt.warp.shfl_down_i32(ti.u32(EVERY_LANE), high, k)
+            joined = (ti.cast(ti.bit_cast(high, ti.u32), ti.u64) << ti.u64(32)) | ti.cast(
+                ti.bit_cast(low, ti.u32), ti.u64
+            )
+            return ti.bit_cast(joined, ti.f64)
+
+    @ti.func
+    def total(x):
+        for k in ti.static((16, 8, 4, 2, 1)):
+            x += moved(x, k)
+        return x
+
+    return total
+
+
+@ti.func
+def variate(vk0, vk1, counter, quantiles: A):
+    """What a quantile table gives a synapse, a whole number of its unit."""
+    at, part = slot(word(vk0 + ti.u32(WEIGHT), vk1, counter))
+    a = ti.cast(quantiles[ti.i32(at)], ti.u32)
+    b = ti.cast(quantiles[ti.i32(at) + 1], ti.u32)
+    return ti.cast(ti.cast(between(a, b, part), ti.i32), ti.f32)
+
+
+@ti.func
+def place(post, counter, base, vk0, vk1, delays: A, late, slots, width, delay_bits):
+    """Where a synapse is added: in its slot of a ring, where it draws a delay."""
+    at = base + post
+    if delay_bits != 0:
+        w = word(vk0 + ti.u32(DELAY), vk1, counter)
+        right = ti.u32(32) - delay_bits
+        steps = ti.min(look_up(delays[ti.i32(w >> right)], w, right), slots - ti.u32(1))
+        arrival = late + steps
+        if arrival >= slots:
+            arrival -= slots
+        at += arrival * width
+    return ti.i32(at)
+
+
+def _weight(element, kind):
+    """Function: what a synapse adds for a presynaptic 1; `z` is drawn already in the published scheme."""
+
+    @ti.func
+    def weight(a, b, z, vk0, vk1, counter, quantiles: A):
+        value = a
+        if ti.static(kind.varied):
+            unit = z
+            if ti.static(not kind.chain):
+                unit = variate(vk0, vk1, counter, quantiles)
+            value = a + b * ti.cast(unit, element)
+        return value
+
+    return weight
+
+
+def scatter_put(element, kind):
+    """Function that adds a, or a + b z, to the target."""
+    weight = _weight(element, kind)
+
+    @ti.func
+    def put(
+        sum, post, counter, z, vk0, vk1, target: A, quantiles: A, delays: A,
+        base, a, b, late, slots, width, delay_bits,
+    ):  # fmt: skip
+        at = place(post, counter, base, vk0, vk1, delays, late, slots, width, delay_bits)
+        target[at] += weight(a, b, z, vk0, vk1, counter, quantiles)
+        return sum
+
+    return put
+
+
+def gather_put(element, kind):
+    """Function that sums up the inputs at the targets, times a or a + b z where weights are taken."""
+    weight = _weight(element, kind)
+
+    @ti.func
+    def put(
+        sum, post, counter, z, vk0, vk1, target: A, quantiles: A, delays: A,
+        base, a, b, late, slots, width, delay_bits,
+    ):  # fmt: skip
+        value = ti.cast(target[ti.i32(base + post)], element)
+        if value != 0:
+            if ti.static(kind.weighted):
+                value *= weight(a, b, z, vk0, vk1, counter, quantiles)
+            sum += value
+        return sum
+
+    return put
+
+
+def walk_of(kind, put):
+    """Function that walks blocks of a line, see the module."""
+    return _chain_walk(put, kind.draws) if kind.chain else _warp_walk(put)
+
+
+def _warp_walk(put):
+    """Function that walks blocks of a line of the exact sampler with all lanes of a warp."""
+
+    @ti.func
+    def walk(
+        sum, lane, pre, t0, t1, n, first, step, reader, skip, s2, s3, s4, table: A, table_at,
+        target: A, quantiles: A, delays: A, base, a, b, late, slots, width, delay_bits,
+    ):  # fmt: skip
+        vk0, vk1 = variate_key(pre, t0, t1)
+        leave_out = pre
+        if skip == 0:
+            leave_out = ti.u32(EVERY_LANE)
+        if reader == GAPS:
+            shift = ti.u32(32) - s3
+            restart = (ti.u32(1) << s3) - ti.u32(1)
+            digits = ti.u32(1)
+            if s4 != 0:
+                digits = ti.u32(2)
+            block = first
+            while (block << s2) < n:
+                begin = block << s2
+                size = ti.min(ti.u32(1) << s2, n - begin)
+                k0, k1 = feistel(pre, block, t0, t1)
+                i = lane * digits
+                c = ti.u32(0)
+                while c < size:
+                    w = word(k0, k1, i)
+                    g = look_up(table[ti.i32(table_at + (w >> shift))], w, shift)
+                    found = ti.cast(g != restart, ti.u32)
+                    if s4 != 0:
+                        w = word(k0, k1, i + ti.u32(1))
+                        at = table_at + (ti.u32(1) << s3) + (w >> (ti.u32(32) - s4))
+                        g = (g << s4) + found * look_up(table[ti.i32(at)], w, ti.u32(32) - s4)
+                    ends = ti.cast(sums_so_far(ti.cast(g + found, ti.i32), lane), ti.u32)
+                    post = begin + c + ends - found
+                    if (found != 0) & (c + ends - found < size) & (post != leave_out):
+                        sum = put(
+                            sum, post, post, ti.f32(0.0), vk0, vk1, target, quantiles, delays,
+                            base, a, b, late, slots, width, delay_bits,
+                        )  # fmt: skip
+                    last = ti.simt.warp.shfl_sync_i32(
+                        ti.u32(EVERY_LANE), ti.cast(ends, ti.i32), WIDTH - 1
+                    )
+                    c += ti.cast(last, ti.u32)
+                    i += ti.u32(WIDTH) * digits
+                block += step
+        elif reader == DENSE:
+            block = first
+            while ((block << s2) < n) & ((s3 != 0) | (s4 != 0)):
+                begin = block << s2
+                size = ti.min(ti.u32(1) << s2, n - begin)
+                k0, k1 = feistel(pre, block, t0, t1)
+                i = lane
+                while i << 2 < size:
+                    w = word(k0, k1, i)
+                    for byte in ti.static(range(4)):
+                        j = (i << 2) + ti.u32(byte)
+                        value = (w >> ti.u32(8 * byte)) & ti.u32(255)
+                        if (value <= s3) & (j < size) & (begin + j != leave_out):
+                            hit = True
+                            if value == s3:
+                                hit = dense_hit(w, j, word(k0 + ti.u32(TIE), k1, j), s3, s4)
+                            if hit:
+                                sum = put(
+                                    sum, begin + j, begin + j, ti.f32(0.0), vk0, vk1, target, quantiles, delays,
+                                    base, a, b, late, slots, width, delay_bits,
+                                )  # fmt: skip
+                    i += ti.u32(WIDTH)
+                block += step
+        elif reader == DIAGONAL:
+            if (pre < n) & (lane == 0) & (first == 0):
+                sum = put(
+                    sum, pre, pre, ti.f32(0.0), vk0, vk1, target, quantiles, delays,
+                    base, a, b, late, slots, width, delay_bits,
+                )  # fmt: skip
+        else:
+            start = ti.u32(0)
+            count = s2
+            domain = n
+            k0, k1 = feistel(pre, ti.u32(0), t0, t1)
+            if reader == COUNTED:
+                start = table[ti.i32(table_at + pre)]
+                count = table[ti.i32(table_at + pre) + 1] - start
+                domain = s2 * n
+                if s3 != 0:
+                    k0, k1 = feistel(ti.u32(0), ti.u32(SLOTS), t0, t1)
+            right = s3 >> 1
+            left = s3 - right
+            i = first * ti.u32(SUBSET_BLOCK) + lane
+            while i < count:
+                post = i
+                if s3 == 0:
+                    post = below(word(k0, k1, i), n)
+                else:
+                    post = permuted(k0, k1, ti.min(start + i, domain - ti.u32(1)), left, right)
+                    while post >= domain:
+                        post = permuted(k0, k1, post, left, right)
+                    post = post % n
+                counter = post
+                if (reader == COUNTED) | (s3 == 0):
+                    counter = i
+                sum = put(
+                    sum, post, counter, ti.f32(0.0), vk0, vk1, target, quantiles, delays,
+                    base, a, b, late, slots, width, delay_bits,
+                )  # fmt: skip
+                i += ti.u32(WIDTH)
+                if (i & ti.u32(SUBSET_BLOCK - 1)) < ti.u32(WIDTH):  # the next block of this walk
+                    i += (step - ti.u32(1)) * ti.u32(SUBSET_BLOCK)
+        return sum
+
+    return walk
+
+
+def _chain_walk(put, draws: int):
+    """Function that walks a line of the published scheme, `draws` words for each weight."""
+
+    @ti.func
+    def walk(
+        sum, lane, pre, t0, t1, n, first, step, reader, skip, s2, s3, s4, table: A, table_at,
+        target: A, quantiles: A, delays: A, base, a, b, late, slots, width, delay_bits,
+    ):  # fmt: skip
+        vk0, vk1 = variate_key(pre, t0, t1)
+        x1, x2, x3 = first_state(t0 + pre, s4)
+        x1, x2, x3 = next_state(x1, x2, x3)
+        post = remainder(word88(x1, x2, x3), s2, s3)
+        while post < n:
+            z = ti.f32(0.0)
+            if ti.static(draws > 0):
+                x1, x2, x3 = next_state(x1, x2, x3)
+                z = ti.cast(word88(x1, x2, x3), ti.f32) * ti.f32(2.0**-32)
+            if ti.static(draws == 2):
+                x1, x2, x3 = next_state(x1, x2, x3)
+                turn = ti.cast(word88(x1, x2, x3), ti.f32) * ti.f32(2.0**-32)
+                radius = ti.sqrt(ti.f32(-2.0) * ti.log(ti.max(z, ti.f32(1e-10))))
+                z = radius * ti.sin(ti.f32(2 * pi) * turn)
+            sum = put(
+                sum, post, post, z, vk0, vk1, target, quantiles, delays,
+                base, a, b, late, slots, width, delay_bits,
+            )  # fmt: skip
+            x1, x2, x3 = next_state(x1, x2, x3)
+            post += remainder(word88(x1, x2, x3), s2, s3) + ti.u32(1)
+        return sum
+
+    return walk

@@ -1,0 +1,74 @@
+"""The primitives on a GPU: what their kernels need beyond the operands.
+
+Spikes are listed before the work on them is shared out, and no handler allocates: the lists are further
+results of the calls, which XLA places, so that a call is nothing but launches on XLA's stream.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evops.engine.compat import ffi
+
+
+def _target(native: Callable, statics) -> tuple[str, dict]:
+    """The GPU's target and attributes: those of the CPU's."""
+    name, attributes = native(**statics)
+    return name.replace("evops_", "evops_gpu_", 1), attributes
+
+
+def _lists(rows: int, n: int, dtype) -> list[jax.ShapeDtypeStruct]:
+    """Room for the neurons that fire in each of some rows, for their values, and for their number."""
+    words = np.dtype(dtype).itemsize // 4
+    return [
+        jax.ShapeDtypeStruct((rows, n), jnp.uint32),
+        jax.ShapeDtypeStruct((rows, n * words), jnp.uint32),
+        jax.ShapeDtypeStruct((rows,), jnp.int32),
+    ]
+
+
+def product(x, weight, *rest, native, **statics):
+    """`ops.product`."""
+    target, attributes = _target(native, statics)
+    source, gather = statics["source"], statics["gather"]
+    shape = weight.shape[0], statics["n_out"]
+    counted = x.dtype == bool and source.law == 0 and weight.dtype == jnp.float32
+    if gather and x.dtype == bool and not counted:
+        x = x.astype(weight.dtype)
+    out = [jax.ShapeDtypeStruct(shape, weight.dtype)]
+    if not gather:
+        out += _lists(*x.shape, weight.dtype)
+    return ffi.ffi_call(target, out)(x, weight, *rest, **attributes)[0]
+
+
+def push(ring, x, *rest, native, **statics):
+    """`ops.push`; the blocks of pre and post neurons as arrays too."""
+    target, attributes = _target(native, statics)
+    blocks = statics["blocks"]
+    columns = blocks.delay_column or (0,) * len(blocks.post_size)
+    arrays = (blocks.source_of(), blocks.line_of(), blocks.post_offset, blocks.post_size, columns)
+    out = [jax.ShapeDtypeStruct(ring.shape, ring.dtype), *_lists(1, x.shape[0], ring.dtype)]
+    call = ffi.ffi_call(target, out, input_output_aliases={0: 0})
+    return call(ring, x, *rest, *(jnp.asarray(a, jnp.int32) for a in arrays), **attributes)[0]
+
+
+def pop(ring, step, *, native):
+    """`ops.pop`."""
+    target, attributes = _target(native, {})
+    out = [
+        jax.ShapeDtypeStruct(ring.shape, ring.dtype),
+        jax.ShapeDtypeStruct(ring.shape[1:], ring.dtype),
+    ]
+    return ffi.ffi_call(target, out, input_output_aliases={0: 0})(ring, step, **attributes)
+
+
+def stored(x, data, *rest, native, **statics):
+    """`stored.stored`."""
+    target, attributes = _target(native, statics)
+    out = [jax.ShapeDtypeStruct((x.shape[0], statics["n_out"]), data.dtype)]
+    if not statics["gather"]:
+        out += _lists(*x.shape, data.dtype)
+    return ffi.ffi_call(target, out)(x, data, *rest, **attributes)[0]
+

@@ -1,0 +1,79 @@
+"""The GPU's kernels and handlers for a test without a GPU: ``python build.py OUT JAXLIB_INCLUDE``.
+
+Writes OUT/driver.so, a CUDA driver that runs the kernels' own LLVM IR on the CPU, and OUT/handlers.so,
+the bridge's GPU handlers for XLA's CPU client. Needs taichi, llvmlite and g++.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+KERNELS = HERE.parents[1] / "kernels"
+sys.path.insert(0, str(KERNELS))
+
+import build_gpu  # noqa: E402
+
+
+# a * b + c as two words: what the one inline assembly of NVIDIA's mathematical library does
+MAD_WIDE = """
+define internal { i32, i32 } @emulated_mad_wide(i32 %a, i32 %b, i32 %c) {
+  %a64 = zext i32 %a to i64
+  %b64 = zext i32 %b to i64
+  %c64 = zext i32 %c to i64
+  %product = mul i64 %a64, %b64
+  %sum = add i64 %product, %c64
+  %low = trunc i64 %sum to i32
+  %shifted = lshr i64 %sum, 32
+  %high = trunc i64 %shifted to i32
+  %one = insertvalue { i32, i32 } undef, i32 %low, 0
+  %both = insertvalue { i32, i32 } %one, i32 %high, 1
+  ret { i32, i32 } %both
+}
+"""
+
+
+def for_cpu(ir: str) -> str:
+    """The IR of a kernel with its entry, for x86-64: the driver stands for the GPU's intrinsics."""
+    ir = ir.replace('target triple = "nvptx64-nvidia-cuda"', 'target triple = "x86_64-pc-linux-gnu"')
+    ir = re.sub(r"^!nvvm.annotations.*$", "", ir, flags=re.M)
+    assembly = r'asm "[^"]*mad\.lo\.cc[^"]*", "[^"]*"'
+    if re.search(assembly, ir):
+        ir = re.sub(assembly, "@emulated_mad_wide", ir) + MAD_WIDE
+    intrinsic = r"@llvm\.nvvm\.(?:read\.ptx\.sreg\.)?([\w.]+)"
+    return re.sub(intrinsic, lambda m: "@emulated_" + m[1].replace(".", "_"), ir)
+
+
+def objects(out: Path):
+    """An object of every kernel, and the texts of their PTX."""
+    import llvmlite.binding as llvm
+
+    build_gpu.start_taichi()
+    machine = llvm.Target.from_triple("x86_64-pc-linux-gnu").create_target_machine(
+        opt=2, reloc="pic", codemodel="small"
+    )
+    for name, ir, size in build_gpu.taichi_ir((), out):
+        with_entry = build_gpu.with_entry(ir, name, size, by_value=False)
+        module = llvm.parse_assembly(for_cpu(build_gpu.clean(with_entry)))
+        build_gpu.optimise(module, machine)
+        path = out / f"{name}.o"
+        path.write_bytes(machine.emit_object(module))
+        yield path
+
+
+def main(out: Path, include: str):
+    flags = ["g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-U_FORTIFY_SOURCE"]
+    kernels = list(objects(out))
+    driver = [*flags, HERE / "driver.cc", *kernels, "-ldl", "-o", out / "driver.so"]
+    subprocess.run(driver, check=True)
+
+
+if __name__ == "__main__":
+    out = Path(sys.argv[1]).resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    if len(sys.argv) > 3:
+        main(out, sys.argv[2])
+    else:
+        again = [sys.executable, __file__, str(out), sys.argv[2], "with-stand-in"]
+        sys.exit(build_gpu.with_stand_in(again, out, "gcc"))
