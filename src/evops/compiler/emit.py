@@ -57,31 +57,28 @@ def taichi_ir(named_kernels, folder: Path) -> Iterator[tuple[str, str]]:
     for name, kernel in named_kernels.items():
         module.add_kernel(kernel, name=name)
     module.save(str(folder))
-    sizes = _block_sizes((folder / "metadata.json").read_text())
+    sizes = block_sizes((folder / "metadata.json").read_text())
     for name, kernel in named_kernels.items():
         expected = block_bytes([a.annotation.ndim for a in kernel._primal.arguments])
         if sizes[name] != expected:
             raise Refused(f"{name}: argument block of {sizes[name]} bytes, expected {expected}")
         ir = (folder / f"{name}.ll").read_text()
-        if wanted := _of_run_time(ir):
-            raise Refused(f"{name} needs Taichi's run time: {wanted}")
+        if _uses_run_time(ir):
+            raise Refused(f"{name} needs Taichi's run time")
         yield name, ir
 
 
-def _of_run_time(ir: str) -> str | None:
-    """A line that takes more than the arguments out of a kernel's context, or None."""
-    # a pointer to the context's first member, by which the arguments are loaded
-    views = re.findall(r"(%\w+) = bitcast %struct\.RuntimeContext\S* %context to .*\*\*$", ir, re.M)
-    name = re.compile(rf"(?:%context|{'|'.join(views) or '%context'})\b")
-    for line in ir.splitlines():
-        if not name.search(line) or line.startswith("define "):
-            continue
-        if not re.match(r"  %\w+ = (bitcast .*%context to .*\*\*$|load )", line):
-            return line.strip()
-    return None
+def _uses_run_time(ir: str) -> bool:
+    """Whether a kernel takes more than the arguments out of its context."""
+    # views of the context as a pointer to its first member, by which the arguments are loaded
+    view = r"(%[\w.]+) = bitcast %struct\.RuntimeContext\S* %context to .*\*\*$"
+    views = "|".join(map(re.escape, ["%context", *re.findall(view, ir, re.MULTILINE)]))
+    uses = [line for line in ir.splitlines() if re.search(rf"(?:{views})\b", line)]
+    allowed = re.compile(rf"define |  {view}|  %[\w.]+ = load ")
+    return not all(allowed.match(line) for line in uses)
 
 
-def _block_sizes(metadata: str) -> dict[str, int]:
+def block_sizes(metadata: str) -> dict[str, int]:
     """Size of each kernel's argument block (the file is nearly, but not quite, JSON)."""
     found = re.findall(r'"kernel_key": "(\w+)"|"args_size": (\d+)', metadata)
     keys = [key for key, _ in found if key]
@@ -96,6 +93,8 @@ def compile_object(ir: str, symbol: str, cpu: str) -> bytes:
     llvm.initialize_native_asmprinter()
     module = llvm.parse_assembly(ir)
     defined = [f for f in module.functions if not f.is_declaration]
+    if not defined:
+        raise Refused(f"{symbol} does nothing")
     if len(defined) != 1:
         raise Refused(f"{symbol}: expected one task, got {[f.name for f in defined]}")
     defined[0].name = symbol

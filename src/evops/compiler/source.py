@@ -47,7 +47,9 @@ def dtype_name(dtype: Any) -> str | None:
 
     if dtype is float or dtype is int:
         return "f32" if dtype is float else "i32"
-    return next((name for name in PRIMITIVE if getattr(ti, name) is dtype), None)
+    if not isinstance(dtype, type(ti.i32)):
+        return None
+    return next((name for name in PRIMITIVE if getattr(ti, name) == dtype), None)
 
 
 def kernel_text(
