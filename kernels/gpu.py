@@ -297,11 +297,7 @@ def push(element, kind: Kind):
                         width = columns
                     steps = delay[line * ti.i32(width) + column]
                     # what arrives outside the ring is lost: delays are checked where they are set
-                    if (
-                        (not silent(weight, w, kind.varied))
-                        & (steps >= 0)
-                        & (steps < ti.i32(slots))
-                    ):
+                    if (not silent(weight, w, kind.varied)) & (steps >= 0) & (steps < ti.i32(slots)):
                         late = (U32(step[0]) + U32(steps)) % slots
                         base = U32(post_offset[target])
                         if delay_bits == 0:
@@ -321,7 +317,9 @@ def pop():
     """Kernel: hand out the sums of a slot and clear it; `words` of 32 bits each."""
 
     @ti.kernel
-    def kernel(step: array(ti.i32), ring: array(U32), now: array(U32), slots: U32, words: U32):
+    def kernel(
+        step: array(ti.i32), ring: array(U32), now: array(U32), slots: U32, words: U32
+    ):
         for t in range(WORKERS):
             at = ti.min(U32(step[0]), slots - U32(1)) * words
             i = U32(t)
@@ -422,10 +420,7 @@ def kernels():
     types = {**ELEMENT, "u8": ti.u8}
     own = [(e, e) for e in ELEMENT]
     counted = [("i32", "f32"), *own]  # spikes are counted where the weight has 32 bits
-    pairs = {
-        name: [(e, e) for e in ("f32", "f64")] if kind.varied else own
-        for name, kind in KINDS.items()
-    }
+    pairs = {name: [(e, e) for e in ("f32", "f64")] if kind.varied else own for name, kind in KINDS.items()}
     every = {}
 
     def add(make, *arguments, kind=None):

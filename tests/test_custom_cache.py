@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import custom_kernels as kernels
@@ -141,6 +142,16 @@ def test_a_kernel_is_compiled_once_and_found_by_content(folder, compilations):
     assert compilations == ["double"] * 2
     native._loaded.clear()
     assert call() == [2, 2, 2] and compilations == ["double"] * 2  # the good one is back
+
+
+def test_threads_share_one_compilation(folder, compilations):
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(call())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [[2, 2, 2]] * 4 and compilations == ["double"]
 
 
 def test_another_version_is_another_kernel(folder, compilations, monkeypatch):

@@ -26,7 +26,7 @@ class XLACustomOp:
 
     Args:
         cpu_kernel: a `ti.kernel` for CPUs. Its loops run in order, in the calling thread.
-        gpu_kernel: a `ti.kernel` for GPUs.
+        gpu_kernel: a `ti.kernel` for GPUs (not compiled yet: the fallback runs there).
         fallback: ``fallback(*arrays, outs, **statics)`` in `jax.numpy`, for platforms without a
             kernel, where kernels cannot be compiled, and for ``backend="jnp"``.
         jvp: ``jvp(primals, tangents, *, outs, **statics)`` returns results and their tangents, two

@@ -36,9 +36,7 @@ define internal { i32, i32 } @emulated_mad_wide(i32 %a, i32 %b, i32 %c) {
 
 def for_cpu(ir: str) -> str:
     """The IR of a kernel with its entry, for x86-64: the driver stands for the GPU's intrinsics."""
-    ir = ir.replace(
-        'target triple = "nvptx64-nvidia-cuda"', 'target triple = "x86_64-pc-linux-gnu"'
-    )
+    ir = ir.replace('target triple = "nvptx64-nvidia-cuda"', 'target triple = "x86_64-pc-linux-gnu"')
     ir = re.sub(r"^!nvvm.annotations.*$", "", ir, flags=re.M)
     assembly = r'asm "[^"]*mad\.lo\.cc[^"]*", "[^"]*"'
     if re.search(assembly, ir):

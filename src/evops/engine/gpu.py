@@ -71,3 +71,4 @@ def stored(x, data, *rest, native, **statics):
     if not statics["gather"]:
         out += _lists(*x.shape, data.dtype)
     return ffi.ffi_call(target, out)(x, data, *rest, **attributes)[0]
+
