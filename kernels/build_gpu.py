@@ -22,7 +22,7 @@ def taichi_ir(folder: Path):
     """(name, LLVM IR, bytes of the arguments) of each kernel, after a check of its layout."""
     import gpu
     import taichi as ti
-    from build import argument_block_bytes
+    from build import emit
     from taichi.types.ndarray_type import NdarrayType
 
     if ti.lang.impl.current_cfg().arch != ti.cuda:
@@ -32,7 +32,7 @@ def taichi_ir(folder: Path):
     for name, kernel in made.items():
         module.add_kernel(kernel, name=name)
     module.save(str(folder))
-    block_bytes = argument_block_bytes((folder / "metadata.json").read_text())
+    block_bytes = emit.block_sizes((folder / "metadata.json").read_text())
     for name, kernel in made.items():
         arrays = [isinstance(a.annotation, NdarrayType) for a in kernel._primal.arguments]
         if sorted(arrays, reverse=True) != arrays:

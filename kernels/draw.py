@@ -23,6 +23,7 @@ from walk import (
     feistel,
     first_state,
     look_up,
+    next_gap,
     next_state,
     permuted,
     remainder,
@@ -59,29 +60,15 @@ def _autapse(pre, scheme: ti.template()):
 @ti.func
 def _gaps(j, t0, t1, pre, block, origin, n, scheme: A, table: A, target: A, owner: A, z: A, at):
     k0, k1 = feistel(pre, block, t0, t1)
-    bits, high, low = scheme[2], scheme[3], scheme[4]
-    shift = ti.u32(32) - high
-    restart = (ti.u32(1) << high) - ti.u32(1)
+    bits = scheme[2]
     begin = block << bits
     size = ti.min(ti.u32(1) << bits, n - begin)
     leave_out = _autapse(pre, scheme)
     c = ti.u32(0)
     i = ti.u32(0)
+    found = False
     while c < size:
-        w = word(k0, k1, i)
-        i += ti.u32(1)
-        g = look_up(table[ti.i32(w >> shift)], w, shift)
-        found = g != restart
-        if low != 0:
-            w = word(k0, k1, i)
-            i += ti.u32(1)
-            part = look_up(
-                table[ti.i32((ti.u32(1) << high) + (w >> (ti.u32(32) - low)))], w, 32 - low
-            )
-            g = g << low
-            if found:
-                g += part
-        c += g
+        i, c, found = next_gap(k0, k1, i, c, scheme, table)
         if found:
             if c < size:
                 at = _put(target, owner, at, j, origin, begin + c, leave_out)

@@ -1,31 +1,29 @@
-"""The sampler as Taichi functions: `evops.connectivity.sampler`, wrapped and not written again."""
+"""The sampler as Taichi functions (`evops.taichi`), and what the kernels share."""
 
 import importlib.util
 from pathlib import Path
 
 import taichi as ti
 
-_SAMPLER = Path(__file__).resolve().parent.parent / "src/evops/connectivity/sampler.py"
-_spec = importlib.util.spec_from_file_location("evops_sampler", _SAMPLER)
-_sampler = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_sampler)
-for _name, _function in list(vars(_sampler).items()):
-    if callable(_function) and getattr(_function, "__module__", "") == _sampler.__name__:
-        setattr(_sampler, _name, ti.func(_function))  # so that they call each other as such
+_FUNCTIONS = Path(__file__).resolve().parent.parent / "src/evops/taichi.py"
+_spec = importlib.util.spec_from_file_location("evops_taichi", _FUNCTIONS)
+_functions = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_functions)
 
-next_state = _sampler.next_state
-word88 = _sampler.word88
-feistel = _sampler.feistel
-word = _sampler.word
-look_up = _sampler.look_up
-dense_hit = _sampler.dense_hit
-below = _sampler.below
-permuted = _sampler.permuted
-variate_key = _sampler.variate_key
-slot = _sampler.slot
-between = _sampler.between
-TIE, WEIGHT, DELAY = _sampler.TIE, _sampler.WEIGHT, _sampler.DELAY
-SOURCES, SLOTS = _sampler.SOURCES, _sampler.SLOTS
+next_state = _functions.next_state
+word88 = _functions.word88
+feistel = _functions.feistel
+word = _functions.word
+look_up = _functions.look_up
+dense_hit = _functions.dense_hit
+below = _functions.below
+permuted = _functions.permuted
+variate_key = _functions.variate_key
+slot = _functions.slot
+between = _functions.between
+next_gap = _functions.next_gap
+TIE, WEIGHT, DELAY = _functions.TIE, _functions.WEIGHT, _functions.DELAY
+SOURCES, SLOTS = _functions.SOURCES, _functions.SLOTS
 
 # Lanes: how many lines are walked side by side, so that the compiler can use vector registers.
 LANES = 8
@@ -40,9 +38,9 @@ def array(dtype, ndim=1):
 @ti.func
 def first_state(line_seed, hashed):
     """State of a line before its first draw."""
-    a, b, c = _sampler.line_state(line_seed)
+    a, b, c = _functions.line_state(line_seed)
     if hashed != 0:
-        a, b, c = _sampler.hashed_line_state(line_seed)
+        a, b, c = _functions.hashed_line_state(line_seed)
     return a, b, c
 
 

@@ -12,13 +12,22 @@ import evops
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-if BUILT := os.environ.get(
-    "EVOPS_GPU_ON_CPU"
-):  # test_gpu.py runs tests again, with the GPU's kernels
+# test_gpu.py runs tests again, with the GPU's kernels
+if BUILT := os.environ.get("EVOPS_GPU_ON_CPU"):
     sys.path.insert(0, str(Path(__file__).with_name("gpu_on_cpu")))
     from route import route
 
     route(Path(BUILT))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernel_cache(tmp_path_factory):
+    """Where this run keeps users' compiled kernels, shared by the processes of pytest-xdist."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    os.environ["EVOPS_CACHE_DIR"] = str(folder / "kernels")
+    return folder / "kernels"
 
 
 @pytest.fixture(params=["native", "jnp"])

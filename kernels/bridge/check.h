@@ -20,8 +20,15 @@ inline ffi::Error Invalid(const std::string& op, const std::string& what) {
 inline std::string Name(ffi::DataType type) {
   switch (type) {
     case ffi::DataType::PRED: return "bool";
+    case ffi::DataType::S8: return "int8";
+    case ffi::DataType::S16: return "int16";
     case ffi::DataType::S32: return "int32";
+    case ffi::DataType::S64: return "int64";
+    case ffi::DataType::U8: return "uint8";
+    case ffi::DataType::U16: return "uint16";
     case ffi::DataType::U32: return "uint32";
+    case ffi::DataType::U64: return "uint64";
+    case ffi::DataType::F16: return "float16";
     case ffi::DataType::F32: return "float32";
     case ffi::DataType::F64: return "float64";
     default: return "XLA element type " + std::to_string(static_cast<int>(type));

@@ -18,9 +18,17 @@ from evops.connectivity.rules import (
 )
 from evops.connectivity.sampler import SAMPLER_VERSION
 from evops.csr import CSR, Edges
+from evops.custom_op import XLACustomOp
 from evops.delays import DelayBuffer
 from evops.engine.bridge import Backend, backends
-from evops.errors import BackendError, DataError, EvopsConnectivityWarning, EvopsError
+from evops.errors import (
+    BackendError,
+    DataError,
+    EvopsCacheWarning,
+    EvopsConnectivityWarning,
+    EvopsError,
+    KernelError,
+)
 from evops.projection import Projection
 from evops.published import (
     event_mv_prob_homo,
@@ -51,12 +59,14 @@ __all__ = [
     "DataError",
     "DelayBuffer",
     "Edges",
+    "EvopsCacheWarning",
     "EvopsConnectivityWarning",
     "EvopsError",
     "FixedInDegree",
     "FixedOutDegree",
     "FixedProbability",
     "FixedTotalNumber",
+    "KernelError",
     "Law",
     "LfsrGaps",
     "MultiAreaProjection",
@@ -66,6 +76,7 @@ __all__ = [
     "Projection",
     "Rule",
     "Uniform",
+    "XLACustomOp",
     "backends",
     "event_mv_prob_homo",
     "event_mv_prob_normal",

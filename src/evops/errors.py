@@ -24,6 +24,14 @@ class DataError(EvopsError, ValueError):
     """A data file is missing or malformed."""
 
 
+class KernelError(EvopsError):
+    """A user's kernel cannot be compiled, or not called as it is."""
+
+
+class EvopsCacheWarning(UserWarning):
+    """Compiled kernels cannot be kept, or one that was kept cannot be trusted."""
+
+
 class EvopsConnectivityWarning(UserWarning):
     """The connections that are drawn are not those asked for."""
 

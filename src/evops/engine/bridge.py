@@ -20,6 +20,7 @@ TARGETS = (
     "evops_line_starts",
     "evops_stored_scatter",
     "evops_stored_gather",
+    "evops_custom",
 )
 GPU_TARGETS = (
     "evops_gpu_scatter",
@@ -75,6 +76,14 @@ def _library() -> tuple[ctypes.CDLL | None, str, BaseException | None]:
     except (OSError, AttributeError) as error:
         return None, f"the library does not load: {error}", error
     return library, f"Taichi kernels for CUDA, and for CPU: {library.evops_level().decode()}", None
+
+
+def library() -> ctypes.CDLL:
+    """The loaded library; an error where there is none."""
+    loaded, detail, cause = _library()
+    if loaded is None:
+        raise BackendError(f"the native kernels are not available: {detail}") from cause
+    return loaded
 
 
 def levels() -> list[str]:

@@ -26,4 +26,4 @@ def debug_nans() -> bool:
 
 def zero_tangent(value) -> ad.Zero:
     """The symbolic zero tangent of a value."""
-    return ad.Zero.from_primal_value(value)  # pyright: ignore[reportAttributeAccessIssue]
+    return ad.Zero(jax.typeof(value).to_tangent_aval())

@@ -1,0 +1,194 @@
+"""Compile a kernel in another process, load the object, make it known to the native library."""
+
+import ctypes
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from evops.compiler import cache
+from evops.compiler.emit import SYMBOL
+from evops.engine import bridge
+from evops.errors import BackendError, KernelError
+
+_EMIT = Path(__file__).with_name("emit.py")
+_EXTRA = "pip install 'jax-evops[taichi]'"
+_TAIL = 4000
+# XLA's number and Taichi's name of the element types of arrays; a bool is a byte of 0 or 1
+TYPES = {
+    "bool": (1, "u8"),
+    "int8": (2, "i8"),
+    "int16": (3, "i16"),
+    "int32": (4, "i32"),
+    "int64": (5, "i64"),
+    "uint8": (6, "u8"),
+    "uint16": (7, "u16"),
+    "uint32": (8, "u32"),
+    "uint64": (9, "u64"),
+    "float16": (10, "f16"),
+    "float32": (11, "f32"),
+    "float64": (12, "f64"),
+}
+
+_lock = threading.RLock()
+_loaded: set[str] = set()
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """A kernel to compile: its text, and dtype and rank of its arrays in order.
+
+    With `split` it takes one more array, which part of its loop to run and of how many.
+    """
+
+    name: str
+    text: str
+    arrays: Sequence[tuple[np.dtype, int]]
+    split: bool = False
+
+
+def missing_tools() -> str | None:
+    """Which of the packages that compile kernels is not installed, and what to do."""
+    try:
+        for package in ("taichi", "llvmlite"):
+            _version(package)
+    except BackendError as error:
+        return str(error)
+    return None
+
+
+def registered(request: Request) -> str:
+    """The key under which the library knows this kernel: loaded, from the cache, or compiled."""
+    library = bridge.library()
+    cpu = library.evops_level().decode()
+    key = _key(request, cpu)
+    with _lock:
+        if key not in _loaded:
+            code = cache.load(key)
+            if code is None:
+                code = _compiled(request, cpu)
+                cache.store(key, code)
+            _register(library, key, code, request)
+            _loaded.add(key)
+    return key
+
+
+def _key(request: Request, cpu: str) -> str:
+    content = {
+        "text": request.text,
+        "arrays": [(dtype.name, ndim) for dtype, ndim in request.arrays],
+        "cpu": cpu,
+        "compiler": _emit_digest(),
+        "versions": {p: _version(p) for p in ("taichi", "llvmlite", "jax-evops")},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@functools.cache
+def _emit_digest() -> str:
+    return hashlib.sha256(_EMIT.read_bytes()).hexdigest()
+
+
+@functools.cache
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError as error:
+        raise BackendError(
+            f"users' kernels need {package}, which is not installed: {_EXTRA}"
+        ) from error
+
+
+def _compiled(request: Request, cpu: str) -> bytes:
+    """The object file, from a Python of its own: the user's Taichi program is not touched."""
+    if not sys.executable:
+        raise BackendError("kernels are compiled in a Python process, and sys.executable is empty")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("TI_", "PYTHONWARN"))}
+    with tempfile.TemporaryDirectory(prefix="evops-") as name:
+        folder = Path(name)
+        (folder / "kernel.py").write_text(request.text)
+        what = {
+            "path": [str(p) for p in sys.path],
+            "cpu": cpu,
+            "recursion_limit": sys.getrecursionlimit(),
+        }
+        (folder / "request.json").write_text(json.dumps(what))
+        # -P: the folder of emit.py does not stand before the standard library
+        run = subprocess.run(
+            [sys.executable, "-P", "-W", "ignore", str(_EMIT), str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**environment, "TI_SKIP_VERSION_CHECK": "ON", "CUDA_VISIBLE_DEVICES": ""},
+            check=False,
+        )
+        if run.returncode == 0:
+            return (folder / "kernel.o").read_bytes()
+        report = folder / "error.json"
+        if not report.exists():
+            said = run.stdout[-_TAIL:].strip()
+            raise KernelError(
+                f"{request.name}: the process that compiles it ended with status "
+                f"{run.returncode}: {said}"
+            )
+        failure = json.loads(report.read_text())
+    raise _failure(request.name, failure["kind"], failure["message"])
+
+
+class TaichiMessage(Exception):
+    """What Taichi said about a kernel, in the process that compiled it."""
+
+
+def _failure(name: str, kind: str, message: str) -> Exception:
+    if kind == "import":
+        library = next((w for w in message.split() if ".so" in w), "").strip(":,")
+        hint = f" (install the system package that has {library})" if library else ""
+        return BackendError(f"{name}: Taichi does not import: {message}{hint}")
+    if kind == "refused":
+        return KernelError(
+            f"{name}: the kernel cannot be called on its own: {message}; print, assert, ti.random, "
+            "fields and real functions are not available (evops.taichi has random numbers)"
+        )
+    error = KernelError(f"{name}: Taichi does not compile the kernel: {message}")
+    error.__cause__ = TaichiMessage(message)
+    return error
+
+
+def _register(library: ctypes.CDLL, key: str, code: bytes, request: Request) -> None:
+    """Load the object and tell the library where its function is, and what it takes."""
+    try:
+        import llvmlite.binding as llvm
+    except ImportError as error:
+        raise BackendError(f"users' kernels need llvmlite: {error}; {_EXTRA}") from error
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    address = engine.get_function_address(SYMBOL)
+    if not address:
+        raise KernelError(f"{request.name}: the object has no function {SYMBOL}")
+    signature = [v for dtype, ndim in request.arrays for v in (TYPES[dtype.name][0], ndim)]
+    failed = library.evops_register_custom(
+        key.encode(),
+        ctypes.c_void_p(address),
+        (ctypes.c_int32 * len(signature))(*signature),
+        ctypes.c_int64(len(request.arrays)),
+        ctypes.c_int(request.split),
+    )
+    if failed:
+        raise KernelError(f"{request.name}: the library does not take {len(request.arrays)} arrays")
+    engine.detach()  # never freed: compiled programs may call it as long as the process lives

@@ -1,0 +1,124 @@
+"""A user's kernel, the parameters it has, and whether the arrays of a call fit them."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from evops.compiler.native import TYPES, Request
+from evops.compiler.source import dtype_name, kernel_text, unwrapped
+
+# Ranges of static values for scalar parameters; others of Taichi's types are floats.
+_INTEGERS = {name: np.iinfo(np.dtype(name)) for name in TYPES if "int" in name}
+_RANGES = {TYPES[name][1]: (int(info.min), int(info.max)) for name, info in _INTEGERS.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A parameter of a kernel: its name, whether it is an array, what Taichi knows about it."""
+
+    name: str
+    is_array: bool
+    annotation: Any
+
+
+class Kernel:
+    """A `ti.kernel` of the user's."""
+
+    def __init__(self, kernel: Any, argument: str):
+        """`argument` is where it was given: "cpu_kernel" or "gpu_kernel"."""
+        from taichi.types.ndarray_type import NdarrayType
+
+        primal = unwrapped(kernel, argument)
+        self.kernel = kernel
+        self.name: str = kernel.__name__
+        self.parameters = [
+            Parameter(a.name, isinstance(a.annotation, NdarrayType), a.annotation)
+            for a in primal.arguments
+        ]
+
+    def arrays(self) -> list[str]:
+        """Names of the array parameters, in order."""
+        return [p.name for p in self.parameters if p.is_array]
+
+    def check(
+        self,
+        operands: Sequence[tuple[np.dtype, int]],
+        results: Sequence[tuple[np.dtype, int]],
+        statics: Mapping[str, Any],
+    ) -> None:
+        """Raise where dtypes and ranks, or the statics, are not what the kernel takes."""
+        names = self.arrays()
+        if len(names) != len(operands) + len(results):
+            raise TypeError(
+                f"{self.name} has {len(names)} array parameters ({', '.join(names)}), got "
+                f"{len(operands)} arrays and {len(results)} outs"
+            )
+        given = iter([*operands, *results])
+        for parameter in self.parameters:
+            if parameter.is_array:
+                self._check_array(parameter, *next(given))
+            else:
+                self._check_static(parameter, statics)
+
+    def _check_array(self, parameter: Parameter, dtype: np.dtype, ndim: int) -> None:
+        where = f"{self.name}: {parameter.name}"
+        if dtype.name not in TYPES:
+            raise TypeError(f"{where} has dtype {dtype}; kernels take {', '.join(TYPES)}")
+        wanted, rank = parameter.annotation.dtype, parameter.annotation.ndim
+        if wanted is not None:
+            name = dtype_name(wanted)
+            if name is None:
+                raise TypeError(
+                    f"{where} has elements that are vectors or matrices; write it as an array of "
+                    "numbers with more axes"
+                )
+            if name != TYPES[dtype.name][1] and (name, dtype.name) != ("u1", "bool"):
+                raise TypeError(f"{where} must be {_numpy_name(name)}, got {dtype}")
+        if rank is not None and rank != ndim:
+            raise ValueError(f"{where} must have {rank} axes, got {ndim}")
+
+    def _check_static(self, parameter: Parameter, statics: Mapping[str, Any]) -> None:
+        where = f"{self.name}: {parameter.name}"
+        if parameter.name not in statics:
+            raise TypeError(f"{where} is no array; give it by name, {parameter.name}=…")
+        dtype = dtype_name(parameter.annotation)
+        value = statics[parameter.name]
+        if dtype is None:
+            import taichi as ti
+
+            if not isinstance(parameter.annotation, ti.template):
+                raise TypeError(f"{where} must be an array, a number or ti.template()")
+        elif dtype in _RANGES:
+            low, high = _RANGES[dtype]
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+                raise TypeError(f"{where} must be an integer ({dtype}), got {value!r}")
+            if not low <= value <= high:
+                raise ValueError(f"{where} must be from {low} to {high} ({dtype}), got {value}")
+        elif isinstance(value, (str, tuple)) or value is None:
+            raise TypeError(f"{where} must be a number ({dtype}), got {value!r}")
+
+    def request(
+        self,
+        name: str,
+        operands: Sequence[tuple[np.dtype, int]],
+        results: Sequence[tuple[np.dtype, int]],
+        statics: Mapping[str, Any],
+        *,
+        serial: bool,
+        split: bool,
+    ) -> Request:
+        """What to compile for arrays of these dtypes and ranks."""
+        arrays, names = [*operands, *results], self.arrays()
+        types = {
+            n: (TYPES[dtype.name][1], ndim) for n, (dtype, ndim) in zip(names, arrays, strict=True)
+        }
+        own = {p.name: statics[p.name] for p in self.parameters if not p.is_array}
+        inputs = names[: len(operands)]
+        text = kernel_text(self.kernel, types, own, inputs=inputs, serial=serial, split=split)
+        return Request(name, text, arrays, split)
+
+
+def _numpy_name(dtype: str) -> str:
+    return next((name for name in reversed(TYPES) if TYPES[name][1] == dtype), "bool")

@@ -1,0 +1,312 @@
+"""A kernel and all that it refers to, as one Python text that stands on its own.
+
+The text is compiled in another process, and its bytes are the content by which compiled kernels are
+found again. Every function stands in a factory whose parameters are the names that it uses, so
+that each keeps the names of its own module or notebook; names are bound to values as they are when
+the kernel is compiled, as Taichi does it.
+"""
+
+import ast
+import collections
+import importlib
+import inspect
+import math
+import sys
+import textwrap
+import types
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from evops.compiler import syntax
+from evops.errors import KernelError
+
+# Packages that the other process imports; functions of all others travel as text.
+IMPORTED = {"taichi", "numpy", *sys.stdlib_module_names} - {"__main__"}
+PRIMITIVE = ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f16", "f32", "f64", "u1")
+
+
+def unwrapped(kernel: Any, argument: str) -> Any:
+    """What Taichi keeps about a kernel: its Python function, annotations, return type."""
+    if not getattr(kernel, "_is_wrapped_kernel", False):
+        raise TypeError(f"{argument} must be a function decorated with ti.kernel, got {kernel!r}")
+    if kernel._is_classkernel:
+        raise TypeError(f"{argument} {kernel.__name__} is a method; it must be a plain function")
+    if kernel._primal.return_type is not None:
+        raise TypeError(
+            f"{argument} {kernel.__name__} returns a value; it must write results into the arrays "
+            "of outs, its last parameters"
+        )
+    return kernel._primal
+
+
+def dtype_name(dtype: Any) -> str | None:
+    """Taichi's name of one of its primitive types, None for anything else."""
+    import taichi as ti
+
+    if dtype is float or dtype is int:
+        return "f32" if dtype is float else "i32"
+    if not isinstance(dtype, type(ti.i32)):
+        return None
+    return next((name for name in PRIMITIVE if getattr(ti, name) == dtype), None)
+
+
+def kernel_text(
+    kernel: Any,
+    arrays: Mapping[str, tuple[str, int]],
+    statics: Mapping[str, Any],
+    *,
+    inputs: Collection[str],
+    serial: bool,
+    split: bool,
+) -> str:
+    """The text; the kernel in it is called ``kernel``.
+
+    Args:
+        kernel: the `ti.kernel` object.
+        arrays: dtype in Taichi's word and rank of every array parameter.
+        statics: values of the other parameters.
+        inputs: the array parameters that must not be written to.
+        serial: whether every loop runs in order, in the calling thread (CPU), or the outermost
+            ones are left to Taichi.
+        split: whether the kernel gets one more array, int32 (part, parts), and runs that part of
+            its outermost loop.
+    """
+    text = _Text(serial)
+    text.kernel(kernel._primal, arrays, statics, inputs, split)
+    return "\n".join(["import taichi as _evops_ti", *text.lines, ""])
+
+
+class _Text:
+    """Lines so far, and the names under which values stand in them."""
+
+    def __init__(self, serial: bool):
+        self.lines: list[str] = []
+        self.names: dict[tuple[int, str], str] = {}
+        self.keep: list[Any] = []  # ids are names only as long as the objects live
+        self.open: set[tuple[int, str]] = set()
+        self.serial = serial
+
+    def kernel(self, primal, arrays, statics, inputs, split) -> None:
+        tree = _definition(primal.func)
+        written = sorted(syntax.written(tree) & set(inputs))
+        if written:
+            raise KernelError(
+                f"{tree.name} writes to {', '.join(written)}: what a call is given stays as it is; "
+                "write to the arrays of outs, the kernel's last"
+            )
+        values = {}
+        first = []
+        parameters = []
+        for parameter, argument in zip(tree.args.args, primal.arguments, strict=True):
+            name = argument.name
+            if name in arrays:
+                dtype, ndim = arrays[name]
+                clamp = argument.annotation.boundary == _clamp()
+                more = ', boundary="clamp"' if clamp else ""
+                annotation = f"_evops_ti.types.ndarray(dtype=_evops_ti.{dtype}, ndim={ndim}{more})"
+                parameter.annotation = ast.parse(annotation, mode="eval").body
+                parameters.append(parameter)
+                continue
+            dtype = dtype_name(argument.annotation)
+            if dtype is None:
+                values[name] = statics[name]
+                continue
+            # a scalar is a variable of the kernel, a template is not
+            values[f"_evops_{name}"] = (float if dtype.startswith("f") else int)(statics[name])
+            first += ast.parse(f"{name} = _evops_ti.{dtype}(_evops_{name})").body
+        if split:
+            syntax.take_part(tree)
+            annotation = "_evops_ti.types.ndarray(dtype=_evops_ti.i32, ndim=1)"
+            part = ast.arg(syntax.PART, ast.parse(annotation, mode="eval").body)
+            parameters.append(part)
+        tree.args.args = parameters
+        tree.body = first + tree.body
+        self._emit("kernel", primal.func, tree, "_evops_ti.kernel", values)
+
+    def _emit(self, name, function, tree, decorator, values) -> None:
+        """One function inside its factory."""
+        if self.serial and decorator:
+            tree = ast.fix_missing_locations(syntax.Serial().visit(tree))
+        names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+        local = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)} | {tree.name}
+        local |= {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+        given = collections.ChainMap(values, _closure(function), function.__globals__)
+        needed = {}
+        for used in sorted({node.id for node in names} - local):
+            if used in given and used != "_evops_ti":
+                where = f"{used} in {function.__name__}"
+                paths = syntax.Paths(used)
+                paths.visit(tree)
+                needed[used] = self.reference(given[used], where, paths.found)
+        body = textwrap.indent(ast.unparse(tree), "    ")
+        made = f"{decorator}({tree.name})" if decorator else tree.name
+        self.lines.append(
+            f"def _make_{name}({', '.join(needed)}):\n{body}\n    return {made}\n"
+            f"{name} = _make_{name}({', '.join(needed.values())})"
+        )
+
+    def reference(self, value: Any, where: str, paths: set[tuple[str, ...]]) -> str:
+        """An expression for a value; `paths` are the attributes of it that are used."""
+        constant = _constant(value)
+        if constant is not None:
+            if "numpy." in constant:
+                self._import("numpy")
+            return constant
+        if isinstance(value, types.ModuleType):
+            if value.__name__.partition(".")[0] in IMPORTED:
+                return self._import(value.__name__)
+            return self._namespace(value, where, paths)
+        if (name := dtype_name(value)) is not None:
+            return value.__name__ if value is int or value is float else f"_evops_ti.{name}"
+        known = _importable(value)
+        if known is not None:
+            return f"{self._import(known[0])}.{known[1]}"
+        if getattr(value, "_is_taichi_function", False) and not value._is_real_function:
+            return self._function(value.func.func, "_evops_ti.func", where)
+        if isinstance(value, types.FunctionType) and not hasattr(value, "_is_wrapped_kernel"):
+            return self._function(value, "", where)
+        compound = _compound(value)
+        if compound is not None:
+            return compound
+        if paths and () not in paths and not type(value).__module__.startswith("taichi"):
+            return self._namespace(value, where, paths)
+        raise KernelError(
+            f"{where} is {_describe(value)}: a kernel may use numbers, strings, tuples, lists and "
+            "NumPy arrays of them, Taichi's types, ti.func and plain functions, and modules; "
+            "give arrays as arguments"
+        )
+
+    def _import(self, module: str) -> str:
+        line = f"import {module}"
+        if line not in self.lines:
+            self.lines.append(line)
+        return module
+
+    def _namespace(self, value, where, paths) -> str:
+        """A module or an object of the user's, as far as its attributes are used."""
+        if () in paths:
+            raise KernelError(f"{where} is {_describe(value)}: only its attributes may be used")
+        self._import("types")
+        inner: dict[str, set] = {}
+        for head, *rest in paths:
+            inner.setdefault(head, set()).add(tuple(rest))
+        parts = []
+        for name in sorted(inner):
+            try:
+                attribute = getattr(value, name)
+            except AttributeError as error:
+                raise KernelError(f"{where}: {error}") from error
+            before, _, after = where.partition(" ")
+            parts.append(
+                f"{name}={self.reference(attribute, f'{before}.{name} {after}', inner[name])}"
+            )
+        return f"types.SimpleNamespace({', '.join(parts)})"
+
+    def _function(self, function, decorator: str, where: str) -> str:
+        key = id(function), decorator
+        if key in self.open:
+            raise KernelError(f"{where} is called by a function that it calls itself")
+        if key not in self.names:
+            if function.__name__ == "<lambda>":
+                raise KernelError(f"{where} is a lambda: write it with def")
+            self.open.add(key)
+            tree = _definition(function)
+            if not decorator:  # annotations of plain functions mean nothing here
+                tree.returns = None
+                for argument in ast.walk(tree.args):
+                    if isinstance(argument, ast.arg):
+                        argument.annotation = None
+            name = f"_{len(self.names)}_{function.__name__}"
+            self._emit(name, function, tree, decorator, {})
+            self.open.discard(key)
+            self.names[key] = name
+            self.keep.append(function)
+        return self.names[key]
+
+
+def _definition(function) -> ast.FunctionDef:
+    """The function's syntax tree, without decorators and docstring."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError) as error:
+        raise KernelError(
+            f"the source of {function.__name__} is not available ({error}): kernels and their "
+            "functions must come from a file or a notebook"
+        ) from error
+    tree = tree.body[0]
+    assert isinstance(tree, ast.FunctionDef)
+    tree.decorator_list = []
+    if ast.get_docstring(tree, clean=False) is not None:
+        tree.body = tree.body[1:] or [ast.Pass()]
+    return tree
+
+
+def _closure(function) -> dict[str, Any]:
+    """The variables of enclosing functions that are set by now."""
+    values = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            values[name] = cell.cell_contents
+        except ValueError:  # not yet
+            continue
+    return values
+
+
+def _constant(value: Any) -> str | None:
+    """An expression for a number, a string, or nested tuples, lists and NumPy arrays of such."""
+    if value is None or type(value) in (bool, int, str):
+        return repr(value)
+    if type(value) is float:
+        return repr(value) if math.isfinite(value) else f"float('{value}')"
+    if isinstance(value, (np.bool_, np.integer, np.floating)):
+        return f"numpy.{type(value).__name__}({_constant(value.item())})"
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return f"numpy.array({_constant(value.tolist())}, numpy.{value.dtype})"
+    if type(value) in (tuple, list):
+        inner = [_constant(v) for v in value]
+        if None in inner:
+            return None
+        ends = "[]" if type(value) is list else "()"
+        return ends[0] + "".join(f"{part}, " for part in inner) + ends[1]
+    return None
+
+
+def _importable(value: Any) -> tuple[str, str] | None:
+    """Module and name of something that an imported package has."""
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(name, str):
+        return None
+    if module.partition(".")[0] not in IMPORTED:
+        return None
+    found: Any = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return (module, name) if found is value else None
+
+
+def _compound(value: Any) -> str | None:
+    """An expression for one of Taichi's vector and matrix types, or a mark on a parameter."""
+    import taichi as ti
+    from taichi.lang import matrix
+
+    if isinstance(value, matrix.VectorType):
+        dtype = dtype_name(value.dtype)
+        return dtype and f"_evops_ti.types.vector({value.n}, _evops_ti.{dtype})"
+    if isinstance(value, matrix.MatrixType):
+        dtype = dtype_name(value.dtype)
+        return dtype and f"_evops_ti.types.matrix({value.n}, {value.m}, _evops_ti.{dtype})"
+    return "_evops_ti.template()" if isinstance(value, ti.template) else None
+
+
+def _clamp() -> Any:
+    from taichi.lang.enums import to_boundary_enum
+
+    return to_boundary_enum("clamp")
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, types.ModuleType):
+        return f"the module {value.__name__}"
+    return f"of type {type(value).__module__}.{type(value).__qualname__}"

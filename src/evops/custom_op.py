@@ -1,0 +1,226 @@
+"""Users' own Taichi kernels as JAX primitives."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evops.compiler import native
+from evops.compiler.signature import Kernel
+from evops.engine import bridge, custom
+from evops.errors import BackendError, check_flag, check_static
+
+_STATIC = (bool, int, float, str, np.bool_, np.number, np.dtype, type, type(None))
+
+
+class XLACustomOp:
+    """A JAX primitive that runs a Taichi kernel.
+
+    A kernel takes arrays: those of a call, then one for each entry of ``outs``, which is all zeros
+    when the kernel begins and is what the call returns. It is compiled when JAX first lowers a
+    call, in a process of its own, and kept on disk (``evops cache``).
+
+    Args:
+        cpu_kernel: a `ti.kernel` for CPUs. Its loops run in order, in the calling thread.
+        gpu_kernel: a `ti.kernel` for GPUs (not compiled yet: the fallback runs there).
+        fallback: ``fallback(*arrays, outs, **statics)`` in `jax.numpy`, for platforms without a
+            kernel, where kernels cannot be compiled, and for ``backend="jnp"``.
+        jvp: ``jvp(primals, tangents, *, outs, **statics)`` returns results and their tangents, two
+            lists; a tangent is None where it is zero or the array holds no floats.
+        transpose: ``transpose(cotangents, *arrays, outs, **statics)`` returns a cotangent for each
+            array. Arrays to which the call is linear are `jax.ShapeDtypeStruct`; those of the
+            others are ignored and may be None.
+        batching: ``batching(arrays, axes, *, outs, **statics)`` returns results and their batch
+            axes, two lists; without it a batch is computed entry by entry (`jax.lax.map`). ``outs``
+            are those of one entry.
+        parallel: the kernel is one outermost loop over ``range`` or ``ti.ndrange`` whose iterations
+            do not write to the same entries, and is to be split over XLA's threads (CPU).
+        name: name in messages; the kernel's where none is given.
+
+    Raises:
+        TypeError: a kernel that is none, or returns a value; a rule that cannot be called.
+
+    Example:
+        docs/custom_op.md has kernels; the other ways to compute look like this.
+
+        >>> import jax, evops
+        >>> double = evops.XLACustomOp(fallback=lambda x, *, outs: [2 * x])
+        >>> x = jax.numpy.arange(3.0)
+        >>> double(x, outs=[jax.ShapeDtypeStruct(x.shape, x.dtype)])[0]
+        Array([0., 2., 4.], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        cpu_kernel: Any = None,
+        gpu_kernel: Any = None,
+        fallback: Callable[..., Any] | None = None,
+        *,
+        jvp: Callable[..., Any] | None = None,
+        transpose: Callable[..., Any] | None = None,
+        batching: Callable[..., Any] | None = None,
+        parallel: bool = False,
+        name: str | None = None,
+    ):
+        if cpu_kernel is None and gpu_kernel is None and fallback is None:
+            raise TypeError("XLACustomOp needs cpu_kernel, gpu_kernel or fallback")
+        self._cpu = None if cpu_kernel is None else Kernel(cpu_kernel, "cpu_kernel")
+        self._gpu = None if gpu_kernel is None else Kernel(gpu_kernel, "gpu_kernel")
+        self._parallel = check_flag("parallel", parallel)
+        rules = {"fallback": fallback, "jvp": jvp, "transpose": transpose, "batching": batching}
+        for which, rule in rules.items():
+            if rule is not None and not callable(rule):
+                raise TypeError(f"{which} must be a function, got {rule!r}")
+        self._rules = rules
+        first = self._cpu or self._gpu
+        self.name: str = name or (first.name if first else getattr(fallback, "__name__", "op"))
+
+    def __repr__(self) -> str:
+        """Its name."""
+        return f"XLACustomOp({self.name})"
+
+    def __call__(
+        self, *arrays: Any, outs: Any, backend: str | None = None, **statics: Any
+    ) -> list[jax.Array]:
+        """The results, one array for each entry of `outs`.
+
+        Args:
+            arrays: the kernel's arrays before those of `outs`; numbers and lists become arrays.
+            outs: shape and dtype of each result, a list of `jax.ShapeDtypeStruct`.
+            backend: "native" or "jnp" (the fallback).
+            statics: known before compilation: numbers, strings, dtypes, None and tuples of them.
+                Those that the kernel has as parameters (scalars, ``ti.template()``) are compiled
+                into it; all are passed to the fallback and the rules.
+
+        Raises:
+            TypeError: a wrong number of arrays, a wrong dtype, a static that is none.
+            ValueError: wrong ranks; no `outs`.
+            BackendError: there is neither a kernel nor a fallback that can run here.
+            KernelError: the kernel does not compile.
+        """
+        values = tuple(self._array(i, a) for i, a in enumerate(arrays))
+        call = _Call(
+            self,
+            self._outs(outs),
+            tuple((n, _static(f"{self.name}: {n}", v)) for n, v in sorted(statics.items())),
+            tuple((v.dtype, v.ndim) for v in values),
+        )
+        kernel = self._cpu or self._gpu
+        if kernel is not None:
+            kernel.check(call.operands, call.results, call.keywords)
+        return list(custom.bind(call, *values, backend=self._backend(backend)))
+
+    def _array(self, index: int, value: Any) -> jax.Array:
+        try:
+            return jnp.asarray(value)
+        except TypeError as error:
+            raise TypeError(f"{self.name}: argument {index} is no array: {value!r}") from error
+
+    def _outs(self, outs: Any) -> tuple[jax.ShapeDtypeStruct, ...]:
+        every = outs if isinstance(outs, (list, tuple)) else [outs]
+        if not every:
+            raise ValueError(f"{self.name}: outs must have one entry at least")
+        found = []
+        for i, out in enumerate(every):
+            if not (hasattr(out, "shape") and hasattr(out, "dtype")):
+                raise TypeError(
+                    f"{self.name}: outs[{i}] must be a jax.ShapeDtypeStruct, got {out!r}"
+                )
+            dtype = jax.dtypes.canonicalize_dtype(out.dtype)
+            found.append(jax.ShapeDtypeStruct(tuple(out.shape), dtype))
+        return tuple(found)
+
+    def _backend(self, backend: str | None) -> str:
+        """Which way to go; the lowering of another platform than the CPU has the last word."""
+        asked = bridge.choose(backend)
+        if asked == "jnp":
+            library = bridge.backends()["native"]
+            why = "the jnp path was chosen" if library.available else library.detail
+        else:
+            why = "it has no cpu_kernel" if self._cpu is None else native.missing_tools()
+            if why is None:
+                return "native"
+            if backend == "native":
+                raise BackendError(f"{self.name}: backend=native is not available: {why}")
+        if self._rules["fallback"] is None:
+            raise BackendError(f"{self.name} has no fallback, and {why}")
+        return "jnp"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Call:
+    """See `evops.engine.custom.Call`."""
+
+    op: XLACustomOp
+    outs: tuple[jax.ShapeDtypeStruct, ...]
+    statics: tuple[tuple[str, "_Static"], ...]
+    operands: tuple[tuple[np.dtype, int], ...]
+
+    @property
+    def name(self) -> str:
+        return self.op.name
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        return {name: static.value for name, static in self.statics}
+
+    @property
+    def results(self) -> list[tuple[np.dtype, int]]:
+        return [(np.dtype(out.dtype), len(out.shape)) for out in self.outs]
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def rule(self, which: str) -> Callable[..., Any] | None:
+        rule = self.op._rules[which]
+        return rule and functools.partial(rule, outs=list(self.outs), **self.keywords)
+
+    def value(self, *arrays: jax.Array) -> Sequence[Any]:
+        fallback = self.rule("fallback")
+        if fallback is None:
+            raise BackendError(f"{self.name} has no kernel for this platform and no fallback")
+        return fallback(*arrays)
+
+    def target(self) -> tuple[str, dict[str, Any]]:
+        kernel = self.op._cpu
+        assert kernel is not None
+        request = kernel.request(
+            self.name,
+            self.operands,
+            self.results,
+            self.keywords,
+            serial=True,
+            split=self.op._parallel,
+        )
+        return "evops_custom", {"key": native.registered(request), "name": self.name}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Static:
+    """A static value; 1, 1.0 and True are different ones."""
+
+    text: str
+    value: Any = dataclasses.field(compare=False)
+
+
+def _static(name: str, value: Any) -> _Static:
+    def plain(v: Any) -> Any:
+        check_static(name, v)
+        if isinstance(v, (list, tuple)):
+            return tuple(plain(entry) for entry in v)
+        if not isinstance(v, _STATIC):
+            raise TypeError(
+                f"{name} must be a number, a string, a dtype, None or a tuple of such, got {v!r}; "
+                "give arrays before outs="
+            )
+        return v
+
+    def text(v: Any) -> str:
+        return f"({','.join(map(text, v))})" if isinstance(v, tuple) else f"{type(v)} {v!r}"
+
+    value = plain(value)
+    return _Static(text(value), value)

@@ -1,0 +1,256 @@
+"""Random numbers and the sampler for users' Taichi kernels: ``import evops.taichi``.
+
+All are Taichi functions (`ti.func`). A generator's state is a key, a vector of four uint32; every
+function that draws takes a key and returns the next one with what it drew::
+
+    key = lfsr88_key(seed + row)
+    key, gap = lfsr88_random_integers(key, 1, 19)
+    key, x = lfsr88_normal(key, 0.0, 1.0)
+
+LFSR88 is the generator of the published operators and draws the same numbers as they do; LFSR113 is
+its larger sibling. Both are combined Tausworthe generators: seeds that are small neighbouring
+numbers give related streams (docs/published.md). Seeds are 1 or more: 0 and -1 give states that
+are stuck at 0.
+
+The functions of `evops.connectivity.sampler` (`feistel`, `word`, `look_up`, `below`, `permuted`,
+…) are here under their names: counter-based words without these faults, and the definition of which
+synapses a `Projection` has. `next_gap` walks the targets of a block where the probability is below
+1/8; with ``key = W.key``, ``scheme = np.uint32(W.rule.scheme(W.shape))`` and ``table =
+W.rule.table`` among a kernel's arrays, these are the targets of neuron `pre` in block `block`::
+
+    k0, k1 = feistel(pre, block, key[0], key[1])
+    begin = block << scheme[2]
+    size = ti.min(ti.u32(1) << scheme[2], n_post - begin)
+    i, c, found = ti.u32(0), ti.u32(0), False
+    while c < size:
+        i, c, found = next_gap(k0, k1, i, c, scheme, table)
+        if found:
+            if c < size:
+                ...  # a synapse from pre to begin + c
+            c += ti.u32(1)
+
+References:
+    P. L'Ecuyer, Math. Comp. 65 (1996), doi:10.1090/S0025-5718-96-00696-5 (LFSR88);
+    P. L'Ecuyer, Math. Comp. 68 (1999), doi:10.1090/S0025-5718-99-01039-X (LFSR113).
+"""
+
+# pyright: reportInvalidTypeForm=false
+import importlib.util
+from math import pi
+from pathlib import Path
+
+try:
+    import taichi as ti
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "evops.taichi needs taichi: pip install 'jax-evops[taichi]'", name="taichi"
+    ) from error
+
+# A copy of the module of its own, in which the functions call each other as Taichi functions. It is
+# read by its place, so that the build of the package can use this file before it is installed.
+_spec = importlib.util.spec_from_file_location(
+    "evops_taichi_sampler", Path(__file__).resolve().parent / "connectivity/sampler.py"
+)
+assert _spec is not None and _spec.loader is not None
+_sampler = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_sampler)
+for _name, _function in list(vars(_sampler).items()):
+    if callable(_function) and getattr(_function, "__module__", "") == _sampler.__name__:
+        setattr(_sampler, _name, ti.func(_function))
+
+line_state = _sampler.line_state
+hashed_line_state = _sampler.hashed_line_state
+next_state = _sampler.next_state
+word88 = _sampler.word88
+gap = _sampler.gap
+mix = _sampler.mix
+feistel = _sampler.feistel
+word = _sampler.word
+look_up = _sampler.look_up
+dense_hit = _sampler.dense_hit
+below = _sampler.below
+permuted = _sampler.permuted
+variate_key = _sampler.variate_key
+slot = _sampler.slot
+between = _sampler.between
+TIE, WEIGHT, DELAY = _sampler.TIE, _sampler.WEIGHT, _sampler.DELAY
+LINE, SOURCES, SLOTS = _sampler.LINE, _sampler.SOURCES, _sampler.SLOTS
+
+_TWO_PI = 2 * pi
+
+
+@ti.func
+def next_gap(k0, k1, i, c, scheme: ti.template(), table: ti.template()):
+    """The next step along a block of targets whose key is (k0, k1).
+
+    From word i and target c it goes to word i and target c, where there is a synapse if the third
+    value is true; the step after it then starts at c + 1, else at c.
+    """
+    high, low = scheme[3], scheme[4]
+    shift = ti.u32(32) - high
+    w = word(k0, k1, i)
+    i += ti.u32(1)
+    g = look_up(table[ti.i32(w >> shift)], w, shift)
+    found = g != (ti.u32(1) << high) - ti.u32(1)
+    if low != 0:
+        w = word(k0, k1, i)
+        i += ti.u32(1)
+        part = look_up(table[ti.i32((ti.u32(1) << high) + (w >> (ti.u32(32) - low)))], w, 32 - low)
+        g = g << low
+        if found:
+            g += part
+    return i, c + g, found
+
+
+@ti.func
+def _unit(x):
+    """A word as a number in [0, 1]."""
+    return ti.cast(x, ti.f32) * ti.f32(2.0**-32)
+
+
+@ti.func
+def _within(x, low, high):
+    """A word as an integer from low to high, both included, by the remainder."""
+    span = ti.cast(high - low, ti.u32) + ti.u32(1)
+    r = x
+    if span != 0:
+        r = x % span
+    return low + ti.cast(r, ti.i32)
+
+
+@ti.func
+def _gaussian(u1, u2, mu, sigma, epsilon):
+    """Normal from two numbers in [0, 1] (Box and Muller)."""
+    radius = ti.sqrt(ti.f32(-2.0) * ti.log(ti.max(u1, ti.cast(epsilon, ti.f32))))
+    return ti.cast(mu, ti.f32) + ti.cast(sigma, ti.f32) * (radius * ti.sin(ti.f32(_TWO_PI) * u2))
+
+
+@ti.func
+def lfsr88_key(seed):
+    """The key of a seed, an integer; negative ones wrap modulo 2**32."""
+    s1, s2, s3 = _sampler.line_state(ti.cast(seed, ti.u32))
+    return ti.Vector([s1, s2, s3, ti.u32(0)], ti.u32)
+
+
+@ti.func
+def lfsr88_next_key(key):
+    """The key after one step."""
+    s1, s2, s3 = _sampler.next_state(key[0], key[1], key[2])
+    return ti.Vector([s1, s2, s3, ti.u32(0)], ti.u32)
+
+
+@ti.func
+def lfsr113_key(seed):
+    """The key of a seed, an integer of 1 or more: seed + 1, + 7, + 15, + 127.
+
+    The four generators drop 1, 3, 4 and 7 low bits of their words, which must not all be 0 above.
+    """
+    s = ti.cast(seed, ti.u32)
+    return ti.Vector([s + 1, s + 7, s + 15, s + 127], ti.u32)
+
+
+@ti.func
+def _tausworthe(z, q: ti.template(), s: ti.template(), k: ti.template()):
+    """One step of a Tausworthe generator of k bits with x**k + x**q + 1, s bits at a time."""
+    b = ((z << q) ^ z) >> (k - s)
+    return ((z >> (32 - k)) << (32 - k + s)) ^ b
+
+
+@ti.func
+def lfsr113_next_key(key):
+    """The key after one step."""
+    return ti.Vector(
+        [
+            _tausworthe(key[0], 6, 18, 31),
+            _tausworthe(key[1], 2, 2, 29),
+            _tausworthe(key[2], 13, 7, 28),
+            _tausworthe(key[3], 3, 13, 25),
+        ],
+        ti.u32,
+    )
+
+
+@ti.func
+def lfsr88_randint(key, dtype: ti.template() = ti.u32):
+    """A random word."""
+    after = lfsr88_next_key(key)
+    return after, ti.cast(after[0] ^ after[1] ^ after[2], dtype)
+
+
+@ti.func
+def lfsr88_random_integers(key, low, high):
+    """An integer from low to high, both included."""
+    after, x = lfsr88_randint(key)
+    return after, _within(x, low, high)
+
+
+@ti.func
+def lfsr88_rand(key):
+    """A number in [0, 1], float32."""
+    after, x = lfsr88_randint(key)
+    return after, _unit(x)
+
+
+@ti.func
+def lfsr88_uniform(key, low, high):
+    """A number between low and high, float32."""
+    after, u = lfsr88_rand(key)
+    return after, u * ti.cast(high - low, ti.f32) + ti.cast(low, ti.f32)
+
+
+@ti.func
+def lfsr88_normal(key, mu, sigma, epsilon=1e-10):
+    """A normal number with mean mu and standard deviation sigma, float32; two draws."""
+    middle, u1 = lfsr88_rand(key)
+    after, u2 = lfsr88_rand(middle)
+    return after, _gaussian(u1, u2, mu, sigma, epsilon)
+
+
+@ti.func
+def lfsr88_randn(key, epsilon=1e-10):
+    """A standard normal number, float32; two draws."""
+    after, z = lfsr88_normal(key, 0.0, 1.0, epsilon)
+    return after, z
+
+
+@ti.func
+def lfsr113_randint(key, dtype: ti.template() = ti.u32):
+    """A random word."""
+    after = lfsr113_next_key(key)
+    return after, ti.cast(after[0] ^ after[1] ^ after[2] ^ after[3], dtype)
+
+
+@ti.func
+def lfsr113_random_integers(key, low, high):
+    """An integer from low to high, both included."""
+    after, x = lfsr113_randint(key)
+    return after, _within(x, low, high)
+
+
+@ti.func
+def lfsr113_rand(key):
+    """A number in [0, 1], float32."""
+    after, x = lfsr113_randint(key)
+    return after, _unit(x)
+
+
+@ti.func
+def lfsr113_uniform(key, low, high):
+    """A number between low and high, float32."""
+    after, u = lfsr113_rand(key)
+    return after, u * ti.cast(high - low, ti.f32) + ti.cast(low, ti.f32)
+
+
+@ti.func
+def lfsr113_normal(key, mu, sigma, epsilon=1e-10):
+    """A normal number with mean mu and standard deviation sigma, float32; two draws."""
+    middle, u1 = lfsr113_rand(key)
+    after, u2 = lfsr113_rand(middle)
+    return after, _gaussian(u1, u2, mu, sigma, epsilon)
+
+
+@ti.func
+def lfsr113_randn(key, epsilon=1e-10):
+    """A standard normal number, float32; two draws."""
+    after, z = lfsr113_normal(key, 0.0, 1.0, epsilon)
+    return after, z
