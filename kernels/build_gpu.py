@@ -1,8 +1,9 @@
 """Compile the GPU kernels to PTX: ``python kernels/build_gpu.py OUT COMPILER``.
 
-Taichi compiles for CUDA on any machine once it finds a driver; the COMPILER (gcc or its like) makes a stand-in
-(standin/cuda.c) for it. Each kernel's LLVM IR gets an entry whose arguments are the parameters of the
-launch itself, so that a launch copies nothing to the device first, and llvmlite makes PTX of it.
+Taichi compiles for CUDA on any machine once it finds a driver; the COMPILER (gcc or its like) makes
+a stand-in (standin/cuda.c) for it. Each kernel's LLVM IR gets an entry whose arguments are the
+parameters of the launch itself, so that a launch copies nothing to the device first, and llvmlite
+makes PTX of it.
 ``OUT/gpu_kernels.cc`` holds the texts for the bridge.
 """
 
@@ -22,8 +23,9 @@ def taichi_ir(folder: Path):
     """(name, LLVM IR, bytes of the arguments) of each kernel, after a check of its layout."""
     import gpu
     import taichi as ti
-    from build import emit
     from taichi.types.ndarray_type import NdarrayType
+
+    from build import emit
 
     if ti.lang.impl.current_cfg().arch != ti.cuda:
         sys.exit("Taichi does not compile for CUDA here: the stand-in driver was not accepted")

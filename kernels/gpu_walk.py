@@ -1,13 +1,13 @@
 """The readers of the sampler for a GPU: blocks of a line by one warp, 32 lanes side by side.
 
-The synapses are those of `draw.py`. A lane draws every 32nd word; where the place of a synapse depends
-on the words before (gaps), the lanes add up what they drew. A line of the published scheme is a chain
-that cannot be cut: a thread walks it alone.
+The synapses are those of `draw.py`. A lane draws every 32nd word; where the place of a synapse
+depends on the words before (gaps), the lanes add up what they drew. A line of the published scheme
+is a chain that cannot be cut: a thread walks it alone.
 
-What to do with a synapse is a function ``put(sum, ...)`` that a walk is made with: it gets the lane's sum
-so far and returns the next. The arguments of a walk:
+What to do with a synapse is a function ``put(sum, ...)`` that a walk is made with: it gets the
+lane's sum so far and returns the next. The arguments of a walk:
 
-    line: pre, t0, t1 (the key), n (post neurons), first and step (blocks first, first + step ... are walked)
+    line: pre, t0, t1 (the key), n (post neurons), first and step: blocks first, first + step ...
     scheme: reader, skip, s2, s3, s4; its table, and where the table of this matrix starts in it
     for `put`: target, quantiles, delays, base, a, b, late, slots, width, delay_bits
 """
@@ -138,7 +138,7 @@ def scatter_put(element, kind):
 
 
 def gather_put(element, kind):
-    """Function that sums up the inputs at the targets, times a or a + b z where weights are taken."""
+    """Function that sums up the inputs at the targets, times a or a + b z where `kind` says so."""
     weight = _weight(element, kind)
 
     @ti.func
@@ -225,8 +225,8 @@ def _warp_walk(put):
                                 hit = dense_hit(w, j, word(k0 + ti.u32(TIE), k1, j), s3, s4)
                             if hit:
                                 sum = put(
-                                    sum, begin + j, begin + j, ti.f32(0.0), vk0, vk1, target, quantiles, delays,
-                                    base, a, b, late, slots, width, delay_bits,
+                                    sum, begin + j, begin + j, ti.f32(0.0), vk0, vk1, target,
+                                    quantiles, delays, base, a, b, late, slots, width, delay_bits,
                                 )  # fmt: skip
                     i += ti.u32(WIDTH)
                 block += step

@@ -15,7 +15,6 @@ sys.path.insert(0, str(KERNELS))
 
 import build_gpu  # noqa: E402
 
-
 # a * b + c as two words: what the one inline assembly of NVIDIA's mathematical library does
 MAD_WIDE = """
 define internal { i32, i32 } @emulated_mad_wide(i32 %a, i32 %b, i32 %c) {

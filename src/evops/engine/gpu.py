@@ -1,10 +1,12 @@
 """The primitives on a GPU: what their kernels need beyond the operands.
 
-Spikes are listed before the work on them is shared out, and no handler allocates: the lists are further
-results of the calls, which XLA places, so that a call is nothing but launches on XLA's stream.
+Spikes are listed before the work on them is shared out, and no handler allocates: the lists are
+further results of the calls, which XLA places, so that a call is nothing but launches on XLA's
+stream.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,13 +22,17 @@ def _target(native: Callable, statics) -> tuple[str, dict]:
 
 
 def _lists(rows: int, n: int, dtype) -> list[jax.ShapeDtypeStruct]:
-    """Room for the neurons that fire in each of some rows, for their values, and for their number."""
+    """Room for the neurons that fire in each of some rows, their values and their number."""
     words = np.dtype(dtype).itemsize // 4
     return [
         jax.ShapeDtypeStruct((rows, n), jnp.uint32),
         jax.ShapeDtypeStruct((rows, n * words), jnp.uint32),
         jax.ShapeDtypeStruct((rows,), jnp.int32),
     ]
+
+
+def _call(target: str, out, *operands, **attributes) -> Any:
+    return ffi.ffi_call(target, out)(*operands, **attributes)
 
 
 def product(x, weight, *rest, native, **statics):
@@ -40,7 +46,7 @@ def product(x, weight, *rest, native, **statics):
     out = [jax.ShapeDtypeStruct(shape, weight.dtype)]
     if not gather:
         out += _lists(*x.shape, weight.dtype)
-    return ffi.ffi_call(target, out)(x, weight, *rest, **attributes)[0]
+    return _call(target, out, x, weight, *rest, **attributes)[0]
 
 
 def push(ring, x, *rest, native, **statics):
@@ -70,4 +76,4 @@ def stored(x, data, *rest, native, **statics):
     out = [jax.ShapeDtypeStruct((x.shape[0], statics["n_out"]), data.dtype)]
     if not statics["gather"]:
         out += _lists(*x.shape, data.dtype)
-    return ffi.ffi_call(target, out)(x, data, *rest, **attributes)[0]
+    return _call(target, out, x, data, *rest, **attributes)[0]

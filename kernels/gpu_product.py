@@ -1,0 +1,257 @@
+"""The GPU kernels that draw synapses: walks (gpu_walk.py) shared out among warps or threads.
+
+A task is some blocks of the line of one spike, or the whole of one line where lines are summed up.
+"""
+
+import dataclasses
+
+import taichi as ti
+from gpu_arrays import U32, WORKERS
+from gpu_walk import WIDTH, A, gather_put, lane_total, scatter_put, walk_of
+from walk import array
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What is walked and what a synapse weighs: data of the kernels below.
+
+    varied: weights are a + b z, else one for all. draws: None for the exact sampler; for the
+    published scheme the words that z takes from a line's stream (0: z comes from a quantile table).
+    """
+
+    varied: bool
+    draws: int | None = None
+
+    @property
+    def chain(self) -> bool:
+        return self.draws is not None
+
+    @property
+    def parameters(self) -> int:
+        return 2 if self.varied else 1
+
+    @property
+    def lanes(self) -> int:
+        """Threads that share a task."""
+        return 1 if self.chain else WIDTH
+
+    @property
+    def weighted(self) -> bool:
+        """Whether weights are taken synapse by synapse, not for the whole sum at the end."""
+        return self.varied or self.chain
+
+
+KINDS = {
+    "constant": Kind(False),
+    "quantiles": Kind(True),
+    "lfsr": Kind(False, 0),
+    "lfsr_quantiles": Kind(True, 0),
+    "lfsr_uniform": Kind(True, 1),
+    "lfsr_normal": Kind(True, 2),
+}
+
+
+@ti.func
+def silent(weight: A, w, varied: ti.template()):
+    """Whether all weights of an instance or pair are 0."""
+    every = weight[w] == 0
+    if ti.static(varied):
+        every = every & (weight[w + 1] == 0)
+    return every
+
+
+def product_scatter(element, weight_element, kind: Kind):
+    """Kernel: ``y[k] += x[row of k] @ C_k``, with the weights where `kind` says so."""
+    walk = walk_of(kind, scatter_put(element, kind))
+    tasks_at_once = WORKERS // kind.lanes
+
+    @ti.kernel
+    def kernel(
+        active: array(U32),
+        value: array(element),
+        count: array(ti.i32),
+        weight: array(weight_element),
+        seed: array(U32),
+        table: array(U32),
+        quantiles: array(ti.i32),
+        y: array(element),
+        rows: U32,
+        n_x: U32,
+        n_out: U32,
+        instances: U32,
+        repeat: U32,
+        table_size: U32,
+        parts: U32,
+        reader: U32,
+        skip: U32,
+        s2: U32,
+        s3: U32,
+        s4: U32,
+    ):
+        for t in range(WORKERS):
+            lane = U32(t) % U32(kind.lanes)
+            shift = U32(0)
+            for k in range(ti.i32(instances)):
+                w = ti.static(kind.parameters) * k
+                row = (U32(k) // repeat) % rows
+                tasks = U32(count[ti.i32(row)]) * parts
+                if not silent(weight, w, kind.varied):
+                    j = (U32(t) // U32(kind.lanes) - shift) & U32(tasks_at_once - 1)
+                    while j < tasks:
+                        spike = ti.i32(row * n_x + j // parts)
+                        a = value[spike]
+                        b = ti.cast(0, element)
+                        if ti.static(kind.varied):
+                            b = weight[w + 1] * a
+                        if ti.static(kind.weighted):
+                            a = weight[w] * a
+                        walk(
+                            0, lane, active[spike], seed[2 * k], seed[2 * k + 1], n_out,
+                            j % parts, parts, reader, skip, s2, s3, s4, table, U32(k) * table_size,
+                            y, quantiles, table, U32(k) * n_out, a, b,
+                            U32(0), U32(0), U32(0), U32(0),
+                        )  # fmt: skip
+                        j += U32(tasks_at_once)
+                    shift += tasks
+
+    return kernel
+
+
+def product_gather(x_element, weight_element, kind: Kind):
+    """Kernel: ``y[k] = C_k @ x[row of k]`` times the weights; a warp (or thread) sums up a line."""
+    element = ti.i32 if x_element == ti.u8 else x_element
+    walk = walk_of(kind, gather_put(element, kind))
+    total = lane_total(element)
+    tasks_at_once = WORKERS // kind.lanes
+
+    @ti.kernel
+    def kernel(
+        x: array(x_element),
+        weight: array(weight_element),
+        seed: array(U32),
+        table: array(U32),
+        quantiles: array(ti.i32),
+        y: array(weight_element),
+        rows: U32,
+        n_x: U32,
+        n_out: U32,
+        instances: U32,
+        repeat: U32,
+        table_size: U32,
+        reader: U32,
+        skip: U32,
+        s2: U32,
+        s3: U32,
+        s4: U32,
+    ):
+        for t in range(WORKERS):
+            lane = U32(t) % U32(kind.lanes)
+            j = U32(t) // U32(kind.lanes)
+            while j < instances * n_out:
+                k = ti.i32(j // n_out)
+                row = (U32(k) // repeat) % rows
+                w = ti.static(kind.parameters) * k
+                a = ti.cast(0, element)
+                b = ti.cast(0, element)
+                if ti.static(kind.weighted):
+                    a = weight[w]
+                if ti.static(kind.varied):
+                    b = weight[w + 1]
+                sum = ti.cast(0, element)
+                if not silent(weight, w, kind.varied):
+                    sum = walk(
+                        sum, lane, j % n_out, seed[2 * k], seed[2 * k + 1], n_x, U32(0), U32(1),
+                        reader, skip, s2, s3, s4, table, U32(k) * table_size, x, quantiles, table,
+                        row * n_x, a, b, U32(0), U32(0), U32(0), U32(0),
+                    )  # fmt: skip
+                if ti.static(not kind.chain):
+                    sum = total(sum)
+                if lane == 0:
+                    if ti.static(kind.weighted):
+                        y[ti.i32(j)] = sum
+                    else:
+                        y[ti.i32(j)] = weight[w] * ti.cast(sum, weight_element)
+                j += U32(tasks_at_once)
+
+    return kernel
+
+
+def push(element, kind: Kind):
+    """Kernel: spikes into a ring of delayed sums, ``engine.ops.push``."""
+    walk = walk_of(kind, scatter_put(element, kind))
+    tasks_at_once = WORKERS // kind.lanes
+
+    @ti.kernel
+    def kernel(
+        active: array(U32),
+        value: array(element),
+        count: array(ti.i32),
+        weight: array(element),
+        seed: array(U32),
+        delay: array(ti.i32),
+        step: array(ti.i32),
+        table: array(U32),
+        quantiles: array(ti.i32),
+        delays: array(U32),
+        source_of: array(ti.i32),
+        line_of: array(ti.i32),
+        post_offset: array(ti.i32),
+        post_size: array(ti.i32),
+        delay_column: array(ti.i32),
+        ring: array(element),
+        slots: U32,
+        n_post: U32,
+        targets: U32,
+        columns: U32,
+        delay_bits: U32,
+        parts: U32,
+        reader: U32,
+        skip: U32,
+        s2: U32,
+        s3: U32,
+        s4: U32,
+    ):
+        for t in range(WORKERS):
+            lane = U32(t) % U32(kind.lanes)
+            j = U32(t) // U32(kind.lanes)
+            tasks = U32(count[0]) * targets * parts
+            while j < tasks:
+                spike = ti.i32(j // (targets * parts))
+                target = ti.i32(j // parts % targets)
+                neuron = ti.i32(active[spike])
+                source = source_of[neuron]
+                if source >= 0:
+                    pair = source * ti.i32(targets) + target
+                    w = ti.static(kind.parameters) * pair
+                    a = weight[w] * value[spike]
+                    b = ti.cast(0, element)
+                    if ti.static(kind.varied):
+                        b = weight[w + 1] * value[spike]
+                    column = target
+                    line = source
+                    if columns != 0:  # delays for each neuron
+                        column = delay_column[target]
+                        line = neuron
+                    width = targets
+                    if columns != 0:
+                        width = columns
+                    steps = delay[line * ti.i32(width) + column]
+                    # what arrives outside the ring is lost: delays are checked where they are set
+                    if (
+                        (not silent(weight, w, kind.varied))
+                        & (steps >= 0)
+                        & (steps < ti.i32(slots))
+                    ):
+                        late = (U32(step[0]) + U32(steps)) % slots
+                        base = U32(post_offset[target])
+                        if delay_bits == 0:
+                            base += late * n_post
+                        walk(
+                            0, lane, U32(line_of[neuron]), seed[2 * pair], seed[2 * pair + 1],
+                            U32(post_size[target]), j % parts, parts, reader, skip, s2, s3, s4,
+                            table, U32(0), ring, quantiles, delays, base, a, b, late, slots,
+                            n_post, delay_bits,
+                        )  # fmt: skip
+                j += U32(tasks_at_once)
+
+    return kernel
