@@ -1,8 +1,8 @@
 """The GPU kernels that draw nothing: lists of spikes, weights of sums, slots, stored matrices.
 
-The form of all GPU kernels: one loop of WORKERS threads. A launch may have fewer, each of which then
-does the work of several (bridge/gpu/kernels.h). Arrays are one-dimensional; sizes come as 32-bit
-numbers behind them.
+The form of all GPU kernels: one loop of WORKERS threads. A launch may have fewer, each of which
+then does the work of several (bridge/gpu/kernels.h). Arrays are one-dimensional; sizes come as
+32-bit numbers behind them.
 """
 
 import taichi as ti

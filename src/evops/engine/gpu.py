@@ -21,8 +21,9 @@ def _target(native: Callable, statics) -> tuple[str, dict]:
     return name.replace("evops_", "evops_gpu_", 1), attributes
 
 
-def _lists(rows: int, n: int, dtype) -> list[jax.ShapeDtypeStruct]:
+def _lists(shape: tuple[int, ...], dtype) -> list[jax.ShapeDtypeStruct]:
     """Room for the neurons that fire in each of some rows, their values and their number."""
+    rows, n = shape
     words = np.dtype(dtype).itemsize // 4
     return [
         jax.ShapeDtypeStruct((rows, n), jnp.uint32),
@@ -45,7 +46,7 @@ def product(x, weight, *rest, native, **statics):
         x = x.astype(weight.dtype)
     out = [jax.ShapeDtypeStruct(shape, weight.dtype)]
     if not gather:
-        out += _lists(*x.shape, weight.dtype)
+        out += _lists(x.shape, weight.dtype)
     return _call(target, out, x, weight, *rest, **attributes)[0]
 
 
@@ -55,7 +56,7 @@ def push(ring, x, *rest, native, **statics):
     blocks = statics["blocks"]
     columns = blocks.delay_column or (0,) * len(blocks.post_size)
     arrays = (blocks.source_of(), blocks.line_of(), blocks.post_offset, blocks.post_size, columns)
-    out = [jax.ShapeDtypeStruct(ring.shape, ring.dtype), *_lists(1, x.shape[0], ring.dtype)]
+    out = [jax.ShapeDtypeStruct(ring.shape, ring.dtype), *_lists((1, x.shape[0]), ring.dtype)]
     call = ffi.ffi_call(target, out, input_output_aliases={0: 0})
     return call(ring, x, *rest, *(jnp.asarray(a, jnp.int32) for a in arrays), **attributes)[0]
 
@@ -75,5 +76,5 @@ def stored(x, data, *rest, native, **statics):
     target, attributes = _target(native, statics)
     out = [jax.ShapeDtypeStruct((x.shape[0], statics["n_out"]), data.dtype)]
     if not statics["gather"]:
-        out += _lists(*x.shape, data.dtype)
+        out += _lists(x.shape, data.dtype)
     return _call(target, out, x, data, *rest, **attributes)[0]
