@@ -6,8 +6,10 @@ them for the bridge and
 ``OUT/objects.txt`` for CMake. Taichi and llvmlite are needed here and never at run time.
 """
 
+import hashlib
 import importlib.util
 import sys
+from importlib import metadata
 from pathlib import Path
 
 _EMIT = Path(__file__).resolve().parent.parent / "src/evops/compiler/emit.py"
@@ -39,8 +41,33 @@ def write_names(names, out: Path):
     (out / "kernel_table.h").write_text(f"#pragma once\n#define EVOPS_KERNELS(X){table}\n")
 
 
+def inputs_digest() -> str:
+    """Digest of everything that the compiled kernels depend on."""
+    here, package = Path(__file__).resolve().parent, _EMIT.parents[1]
+    files = sorted([*here.glob("*.py"), *here.glob("standin/*")])
+    files += [_EMIT, package / "taichi.py", package / "connectivity/sampler.py"]
+    digest = hashlib.sha256()
+    for part in [*(f.read_bytes() for f in files), *map(_version, ("taichi", "llvmlite"))]:
+        digest.update(part + b"\0")
+    return digest.hexdigest()
+
+
+def _version(package: str) -> bytes:
+    try:
+        return metadata.version(package).encode()
+    except metadata.PackageNotFoundError:
+        return b"none"
+
+
+def is_done(stamp: Path) -> bool:
+    """Whether a build before wrote the same kernels: a package is built several times in a row."""
+    return stamp.exists() and stamp.read_text() == inputs_digest()
+
+
 def main(out: Path):
     out.mkdir(parents=True, exist_ok=True)
+    if is_done(out / "cpu.stamp"):
+        return
     try:
         emit.start()
     except ImportError as error:
@@ -56,6 +83,7 @@ def main(out: Path):
             objects.append(path.as_posix())
     write_names(names, out)
     (out / "objects.txt").write_text(";".join(objects))
+    (out / "cpu.stamp").write_text(inputs_digest())
 
 
 if __name__ == "__main__":

@@ -83,29 +83,28 @@ AGAIN = {
 }
 
 
-@pytest.mark.parametrize("name", AGAIN)
-def test_gives_the_values_of_the_cpu(built, name):
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-n",
-        "0",
-        "-p",
-        "no:cacheprovider",
-        "-x",
-        HERE / name,
-    ]
-    environment = {**os.environ, **CHILD, "EVOPS_GPU_ON_CPU": str(built)}
+def run_again(name, **environment):
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "-x"]
     done = subprocess.run(
-        [*command, "-k", AGAIN[name]],
+        [*command, "-m", "not gpu", "-k", AGAIN[name], HERE / name],
         capture_output=True,
         text=True,
-        env=environment,
+        env={**os.environ, **CHILD, **environment},
         cwd=HERE.parent,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert re.search(r"^\d+ passed", done.stdout, re.M), done.stdout[-500:]
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_gives_the_values_of_the_cpu(built, name):
+    run_again(name, EVOPS_GPU_ON_CPU=str(built))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", AGAIN)
+def test_gives_the_values_of_the_cpu_on_a_card(name):
+    run_again(name, JAX_PLATFORMS="cuda,cpu")
 
 
 def run_on_stand_in(built, code, **environment):

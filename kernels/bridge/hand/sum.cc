@@ -65,7 +65,7 @@ class Sums {
     at_ += __builtin_popcount(hit);
     if constexpr (kDelayed)  // a ring is larger than the cache
       for (const int64_t end = at_ - kLanes; asked_ < end; ++asked_) __builtin_prefetch(s_.out + target_[asked_], 1);
-    if (at_ - done_ >= kBehind + kLanes) AddUntil(done_ + kLanes);
+    if (at_ - done_ >= kBehind + kLanes) AddLanes();
     if (at_ >= kRoom) {
       AddUntil(at_);
       at_ = done_ = asked_ = 0;
@@ -98,6 +98,11 @@ class Sums {
     T value;
     __builtin_memcpy(&value, value_ + k, sizeof value < 4 ? sizeof value : 4);
     return value;
+  }
+  EVOPS_INLINE void AddLanes() {
+#pragma GCC unroll 16
+    for (int64_t k = 0; k < kLanes; ++k) s_.out[target_[done_ + k]] += AddendAt(done_ + k);
+    done_ += kLanes;
   }
   EVOPS_INLINE void AddUntil(int64_t end) {
     for (; done_ < end; ++done_) s_.out[target_[done_]] += AddendAt(done_);
