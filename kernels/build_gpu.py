@@ -29,7 +29,6 @@ def taichi_ir(folder: Path):
     import taichi as ti
     from taichi.types.ndarray_type import NdarrayType
 
-
     if ti.lang.impl.current_cfg().arch != ti.cuda:
         sys.exit("Taichi does not compile for CUDA here: the stand-in driver was not accepted")
     module = ti.aot.Module(ti.cuda)

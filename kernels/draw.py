@@ -7,8 +7,6 @@ their number to ``produced[0]``. A list never outgrows `target`. Readers of the 
 take t0 for the seed; two of them also write what they draw from the same stream to `z`.
 """
 
-from math import pi
-
 import taichi as ti
 from walk import (
     DELAY,
@@ -25,9 +23,11 @@ from walk import (
     look_up,
     next_gap,
     next_state,
+    normal,
     permuted,
     remainder,
     slot,
+    uniform,
     variate_key,
     word,
     word88,
@@ -159,12 +159,10 @@ def _lfsr(draws: int):
                 owner[at] = ti.cast(j, ti.u8)
                 if ti.static(draws > 0):
                     s1, s2, s3 = next_state(s1, s2, s3)
-                    u = ti.cast(word88(s1, s2, s3), ti.f32) * ti.f32(2.0**-32)
+                    u = uniform(word88(s1, s2, s3))
                     if ti.static(draws == 2):
                         s1, s2, s3 = next_state(s1, s2, s3)
-                        turn = ti.cast(word88(s1, s2, s3), ti.f32) * ti.f32(2.0**-32)
-                        radius = ti.sqrt(ti.f32(-2.0) * ti.log(ti.max(u, ti.f32(1e-10))))
-                        u = radius * ti.sin(ti.f32(2 * pi) * turn)
+                        u = normal(u, uniform(word88(s1, s2, s3)))
                     z[at] = u
                 at += 1
             s1, s2, s3 = next_state(s1, s2, s3)

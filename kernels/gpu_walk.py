@@ -12,8 +12,6 @@ lane's sum so far and returns the next. The arguments of a walk:
     for `put`: target, quantiles, delays, base, a, b, late, slots, width, delay_bits
 """
 
-from math import pi
-
 import taichi as ti
 from walk import (
     DELAY,
@@ -27,9 +25,11 @@ from walk import (
     first_state,
     look_up,
     next_state,
+    normal,
     permuted,
     remainder,
     slot,
+    uniform,
     variate_key,
     word,
     word88,
@@ -290,12 +290,10 @@ def _chain_walk(put, draws: int):
             z = ti.f32(0.0)
             if ti.static(draws > 0):
                 x1, x2, x3 = next_state(x1, x2, x3)
-                z = ti.cast(word88(x1, x2, x3), ti.f32) * ti.f32(2.0**-32)
+                z = uniform(word88(x1, x2, x3))
             if ti.static(draws == 2):
                 x1, x2, x3 = next_state(x1, x2, x3)
-                turn = ti.cast(word88(x1, x2, x3), ti.f32) * ti.f32(2.0**-32)
-                radius = ti.sqrt(ti.f32(-2.0) * ti.log(ti.max(z, ti.f32(1e-10))))
-                z = radius * ti.sin(ti.f32(2 * pi) * turn)
+                z = normal(z, uniform(word88(x1, x2, x3)))
             sum = put(
                 sum, post, post, z, vk0, vk1, target, quantiles, delays,
                 base, a, b, late, slots, width, delay_bits,

@@ -1,6 +1,7 @@
 """The sampler as Taichi functions (`evops.taichi`), and what the kernels share."""
 
 import importlib.util
+from math import pi
 from pathlib import Path
 
 import taichi as ti
@@ -60,3 +61,16 @@ def remainder(x, d, m):
     q = ti.cast((ti.cast(x, ti.u64) * ti.cast(m, ti.u64)) >> 32, ti.u32)
     r = x - q * d
     return ti.min(r, r - d)
+
+
+@ti.func
+def uniform(w):
+    """A word as a number in [0, 1], as the published operators take it."""
+    return ti.cast(w, ti.f32) * ti.f32(2.0**-32)
+
+
+@ti.func
+def normal(u, turn):
+    """A normal number from two uniform ones (Box and Muller), as the published operators do."""
+    radius = ti.sqrt(ti.f32(-2.0) * ti.log(ti.max(u, ti.f32(1e-10))))
+    return radius * ti.sin(ti.f32(2 * pi) * turn)
