@@ -66,7 +66,7 @@ def push(
 ):
     a = {
         "pre_offset": [0], "pre_size": [5], "post_offset": [0], "post_size": [6], "delay_column": [],
-        "law": 0, "delay_bits": 0, "scheme": SCHEME, **a,
+        "law": 0, "delay_bits": 0, "synapses_per_line": 1, "scheme": SCHEME, **a,
     }  # fmt: skip
     a = {k: np.array(v, np.int64)[()] for k, v in a.items()}
     fn = jax.ffi.ffi_call("evops_push", jax.ShapeDtypeStruct(*ring))
@@ -361,6 +361,7 @@ def test_wrong_delays_stay_in_the_ring(fill):
         "delay_column": [],
         "law": 0,
         "delay_bits": 12,
+        "synapses_per_line": 1,
         "scheme": [DENSE, 0, 12, 256, 0],
     }
     ring = fn(
