@@ -46,7 +46,7 @@ def main(out: Path):
     except ImportError as error:
         sys.exit(f"taichi does not import: {error} (a library named here is a system package)")
     names, objects = [], []
-    for name, ir in emit.taichi_ir(kernels(), out):
+    for name, ir, _ in emit.taichi_ir(kernels(), out):
         names.append(name)
         for level, cpu in LEVELS.items():
             if level != "x86_64" and name.startswith(BY_HAND):
