@@ -26,7 +26,7 @@ def taichi_ir(folder: Path):
 
 
 def block_bytes(kernel):
-    """Bytes that the bridge packs: {int32 shape[1]; pad; pointer} for an array, then the numbers."""
+    """Bytes that the bridge packs: {int32 shape[1]; pad; pointer} for each array, then numbers."""
     from taichi.types.ndarray_type import NdarrayType
 
     arrays = [isinstance(a.annotation, NdarrayType) for a in kernel._primal.arguments]

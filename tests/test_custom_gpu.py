@@ -27,7 +27,7 @@ from evops.engine import bridge
 
 sys.path.insert(0, str(HERE / "gpu_on_cpu"))
 
-from route import users_kernels  # noqa: E402
+from route import users_kernels
 
 STRUCT = jax.ShapeDtypeStruct
 A1 = ti.types.ndarray(ndim=1)
@@ -325,6 +325,12 @@ def test_ptx_assembles(name, tmp_path, rng):
     command = [assembler(), "-arch=sm_90", "-o", tmp_path / "kernel.cubin", path]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_lowering_for_cuda_names_the_handler():
+    f = jax.jit(lambda x: op(plus_one)(x, outs=OUT)[0])
+    text = f.trace(X).lower(lowering_platforms=("cuda",)).as_text()
+    assert "@evops_gpu_custom" in text and "tensor<1048576xui8>" in text
 
 
 def test_blocks_of_a_size_that_is_compiled_in():

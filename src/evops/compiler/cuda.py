@@ -37,9 +37,8 @@ def uses_scratch(ir: str) -> bool:
 
 def uses_run_time(ir: str) -> bool:
     """Whether a kernel takes more of Taichi's run time than that."""
-    return (
-        re.search(rf"getelementptr (?:inbounds )?{_RUNTIME},", _TEMPORARY.sub("", ir)) is not None
-    )
+    field = rf"getelementptr (?:inbounds )?{_RUNTIME},"
+    return re.search(field, _TEMPORARY.sub("", ir)) is not None
 
 
 def with_entries(ir: str, entries: Mapping[str, str], size: int, *, by_value: bool) -> str:

@@ -1,10 +1,11 @@
 """From Taichi kernels to object files or PTX, in a process of its own.
 
 Taichi writes textual LLVM IR (its ahead-of-time module), llvmlite makes a position-independent
-object of it, or for a GPU the text that NVIDIA's driver compiles (cuda.py). The package's own kernels are built with these functions (``kernels/build.py``); a
-user's kernel by running this file: ``python emit.py FOLDER``, where ``FOLDER/request.json`` says
-what to do and ``FOLDER/kernel.py`` holds the kernel. So the file imports nothing of evops, and the
-user's own Taichi program never hears of it.
+object of it, or for a GPU the text that NVIDIA's driver compiles (cuda.py). The package's own
+kernels are built with these functions (``kernels/build.py``, ``kernels/build_gpu.py``); a user's
+kernel by running this file: ``python emit.py FOLDER``, where ``FOLDER/request.json`` says what to
+do and ``FOLDER/kernel.py`` holds the kernel. So the file imports nothing of evops, and the user's
+own Taichi program never hears of it.
 """
 
 import contextlib
@@ -181,9 +182,7 @@ def compile_ptx(ir: str, size: int, tasks: Sequence[tuple[str, int, int]]) -> by
 def task_sizes(metadata: str) -> list[tuple[str, int, int]]:
     """Name, threads of a block and blocks of every task of one kernel, in order."""
     each = r'"name": "(\w+)",\s*"block_dim": (\d+),\s*"grid_dim": (\d+)'
-    return [
-        (name, int(threads), int(blocks)) for name, threads, blocks in re.findall(each, metadata)
-    ]
+    return [(name, int(t), int(b)) for name, t, b in re.findall(each, metadata)]
 
 
 def main(folder: Path) -> None:

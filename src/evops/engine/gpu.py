@@ -81,6 +81,6 @@ def stored(x, data, *rest, native, **statics):
 
 
 def custom(target: str, outs, scratch: int, *operands, **attributes) -> list[Any]:
-    """A user's kernel (`custom.py`), whose tasks may leave values for each other in scratch memory."""
+    """A user's kernel, whose tasks may leave values for each other in scratch memory."""
     more = [jax.ShapeDtypeStruct((scratch,), jnp.uint8)] if scratch else []
     return list(_call(target, [*outs, *more], *operands, **attributes)[: len(outs)])
