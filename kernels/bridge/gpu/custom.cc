@@ -52,7 +52,7 @@ ffi::Error Run(Stream stream, ffi::RemainingArgs operands, ffi::RemainingRets re
 
 template <Stage kStage>
 auto Binding() {
-  return Bind<kStage, 0, 0>()
+  return BindStream<kStage>()
       .RemainingArgs()
       .RemainingRets()
       .template Attr<std::string_view>("key")

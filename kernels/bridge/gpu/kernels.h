@@ -202,19 +202,19 @@ auto WithBuffers(Binding&& binding) {
     return WithBuffers<kArguments - 1, kResults>(std::move(binding).template Arg<ffi::AnyBuffer>());
   } else if constexpr (kResults > 1) {
     return WithBuffers<0, kResults - 1>(std::move(binding).template Ret<ffi::AnyBuffer>());
-  } else if constexpr (kResults == 1) {  // bindings cannot be copied
+  } else {  // bindings cannot be copied
     return std::move(binding).template Ret<ffi::AnyBuffer>();
-  } else {
-    return std::move(binding);
   }
 }
 
-// A handler's stream, arguments and results.
-template <Stage kStage, int kArguments, int kResults>
-auto Bind() {
+// A handler's stream; and its arguments and results.
+template <Stage kStage>
+auto BindStream() {
   constexpr auto stage = kStage == Stage::kLoad ? ffi::ExecutionStage::kInitialize : ffi::ExecutionStage::kExecute;
-  return WithBuffers<kArguments, kResults>(ffi::Ffi::Bind<stage>().template Ctx<XlaStream>());
+  return ffi::Ffi::Bind<stage>().template Ctx<XlaStream>();
 }
+template <Stage kStage, int kArguments, int kResults>
+auto Bind() { return WithBuffers<kArguments, kResults>(BindStream<kStage>()); }
 
 }  // namespace evops::gpu
 
