@@ -44,7 +44,9 @@ def for_cpu(ir: str) -> str:
     assembly = r'asm "[^"]*mad\.lo\.cc[^"]*", "[^"]*"'
     if re.search(assembly, ir):
         ir = re.sub(assembly, "@emulated_mad_wide", ir) + MAD_WIDE
-    ir = re.sub(r'asm (?:sideeffect )?"activemask[^"]*", "[^"]*"', "@emulated_activemask", ir)
+    active = r'asm (?:sideeffect )?"activemask[^"]*", "[^"]*"'
+    if re.search(active, ir):
+        ir = re.sub(active, "@emulated_activemask", ir) + "\ndeclare i32 @emulated_activemask()\n"
     intrinsic = r"@llvm\.nvvm\.(?:read\.ptx\.sreg\.)?([\w.]+)"
     return re.sub(intrinsic, lambda m: "@emulated_" + m[1].replace(".", "_"), ir)
 
@@ -73,25 +75,24 @@ def objects(out: Path):
 
 
 def main(out: Path, include: str):
-    from build import kernels, write_names
-
     made = list(objects(out))
     # the driver knows a kernel by its name, where a card's compiles the text
     texts = {name: (size, f".entry evops_gpu_{name}(") for name, size, _ in made}
     build_gpu.write_table(texts, out / "gpu_kernels.cc")
-    write_names(kernels(), out)
     link(out, include, [path for *_, path in made], (KERNELS / "bridge/gpu").glob("*.cc"), "-O1")
 
 
 def custom(out: Path, include: str):
     """Without the package's own kernels."""
     build_gpu.write_table({}, out / "gpu_kernels.cc")
-    (out / "kernel_table.h").write_text("#define EVOPS_KERNELS(X)\n")
     bridge = KERNELS / "bridge/gpu"
     link(out, include, [], [bridge / "custom.cc", bridge / "driver.cc"], "-O0")
 
 
 def link(out: Path, include: str, objects, handlers, level: str):
+    from build import kernels, write_names
+
+    write_names(kernels(), out)
     flags = ["g++", "-std=c++17", level, "-fPIC", "-shared", "-U_FORTIFY_SOURCE"]
     include_flags = [f"-I{out}", f"-I{KERNELS / 'bridge'}", "-isystem", include]
     handlers = [*handlers, out / "gpu_kernels.cc"]

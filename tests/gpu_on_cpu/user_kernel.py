@@ -27,7 +27,9 @@ def library(ir: str) -> str:
     made.write_bytes(gpu_on_cpu.compiled(ir))
     command = ["gcc", "-shared", "-o", linked, made, folder / "driver.so", "-lm"]
     subprocess.run(command, check=True)
-    return f"// {linked}\n" + "".join(f".entry {entry}(\n" for entry in named)
+    # what a card's compiler would not know
+    others = [".extern .func vprintf\n"] if "@vprintf(" in ir else []
+    return "".join([f"// {linked}\n", *(f".entry {entry}(\n" for entry in named), *others])
 
 
 def by_address(ir, entries, size, *, by_value):
