@@ -45,7 +45,12 @@ def inputs_digest() -> str:
     """Digest of everything that the compiled kernels depend on."""
     here, package = Path(__file__).resolve().parent, _EMIT.parents[1]
     files = sorted([*here.glob("*.py"), *here.glob("standin/*")])
-    files += [_EMIT, package / "taichi.py", package / "connectivity/sampler.py"]
+    files += [
+        _EMIT,
+        _EMIT.with_name("cuda.py"),
+        package / "taichi.py",
+        package / "connectivity/sampler.py",
+    ]
     digest = hashlib.sha256()
     for part in [*(f.read_bytes() for f in files), *map(_version, ("taichi", "llvmlite"))]:
         digest.update(part + b"\0")
@@ -73,7 +78,7 @@ def main(out: Path):
     except ImportError as error:
         sys.exit(f"taichi does not import: {error} (a library named here is a system package)")
     names, objects = [], []
-    for name, ir in emit.taichi_ir(kernels(), out):
+    for name, ir, _ in emit.taichi_ir(kernels(), out):
         names.append(name)
         for level, cpu in LEVELS.items():
             if level != "x86_64" and name.startswith(BY_HAND):

@@ -26,7 +26,7 @@ class XLACustomOp:
 
     Args:
         cpu_kernel: a `ti.kernel` for CPUs. Its loops run in order, in the calling thread.
-        gpu_kernel: a `ti.kernel` for GPUs (not compiled yet: the fallback runs there).
+        gpu_kernel: a `ti.kernel` for NVIDIA GPUs, whose outermost loops run in parallel.
         fallback: ``fallback(*arrays, outs, **statics)`` in `jax.numpy`, for platforms without a
             kernel, where kernels cannot be compiled, and for ``backend="jnp"``.
         jvp: ``jvp(primals, tangents, *, outs, **statics)`` returns results and their tangents, two
@@ -105,6 +105,7 @@ class XLACustomOp:
         values = tuple(self._array(i, a) for i, a in enumerate(arrays))
         call = _Call(
             self,
+            backend == "native",
             self._outs(outs),
             tuple((n, _static(f"{self.name}: {n}", v)) for n, v in sorted(statics.items())),
             tuple((v.dtype, v.ndim) for v in values),
@@ -135,13 +136,14 @@ class XLACustomOp:
         return tuple(found)
 
     def _backend(self, backend: str | None) -> str:
-        """Which way to go; the lowering of another platform than the CPU has the last word."""
+        """Which way to go; a platform without a kernel takes the fallback when it is lowered."""
         asked = bridge.choose(backend)
         if asked == "jnp":
             library = bridge.backends()["native"]
             why = "the jnp path was chosen" if library.available else library.detail
         else:
-            why = "it has no cpu_kernel" if self._cpu is None else native.missing_tools()
+            none = self._cpu is None and self._gpu is None
+            why = "it has no kernel" if none else native.missing_tools()
             if why is None:
                 return "native"
             if backend == "native":
@@ -156,6 +158,7 @@ class _Call:
     """See `evops.engine.custom.Call`."""
 
     op: XLACustomOp
+    native: bool  # asked for by hand: no fallback
     outs: tuple[jax.ShapeDtypeStruct, ...]
     statics: tuple[tuple[str, "_Static"], ...]
     operands: tuple[tuple[np.dtype, int], ...]
@@ -185,18 +188,31 @@ class _Call:
             raise BackendError(f"{self.name} has no kernel for this platform and no fallback")
         return fallback(*arrays)
 
-    def target(self) -> tuple[str, dict[str, Any]]:
-        kernel = self.op._cpu
-        assert kernel is not None
+    def target(self) -> tuple[str, dict[str, Any]] | None:
+        kernel = self._kernel("cpu_kernel", self.op._cpu)
+        if kernel is None:
+            return None
         request = kernel.request(
-            self.name,
-            self.operands,
-            self.results,
-            self.keywords,
-            serial=True,
-            split=self.op._parallel,
+            self.name, self.operands, self.results, self.keywords, split=self.op._parallel
         )
         return "evops_custom", {"key": native.registered(request), "name": self.name}
+
+    def gpu_target(self) -> tuple[str, dict[str, Any], int] | None:
+        kernel = self._kernel("gpu_kernel", self.op._gpu)
+        if kernel is None:
+            return None
+        kernel.check(self.operands, self.results, self.keywords)
+        request = kernel.request(self.name, self.operands, self.results, self.keywords)
+        key = native.registered(request)
+        return "evops_gpu_custom", {"key": key, "name": self.name}, native.scratch_bytes(key)
+
+    def _kernel(self, which: str, kernel: Kernel | None) -> Kernel | None:
+        """The kernel of the platform that is lowered; None where the fallback takes its place."""
+        if kernel is None and self.native:
+            raise BackendError(f"{self.name}: backend=native is not available: it has no {which}")
+        if kernel is None and self.op._rules["fallback"] is None:
+            raise BackendError(f"{self.name} has no fallback, and it has no {which}")
+        return kernel
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The GPU's kernels and handlers for a test without a GPU: ``python build.py OUT JAXLIB_INCLUDE``.
 
 Writes OUT/driver.so, a CUDA driver that runs the kernels' own LLVM IR on the CPU, and OUT/handlers.so,
-the bridge's GPU handlers for XLA's CPU client. Needs taichi, llvmlite and g++.
+the bridge's GPU handlers for XLA's CPU client. Needs taichi, llvmlite and g++. With a third argument,
+"custom", there is only what runs users' kernels (user_kernel.py).
 """
 
 import re
@@ -14,6 +15,7 @@ KERNELS = HERE.parents[1] / "kernels"
 sys.path.insert(0, str(KERNELS))
 
 import build_gpu  # noqa: E402
+from build import emit  # noqa: E402
 
 # a * b + c as two words: what the one inline assembly of NVIDIA's mathematical library does
 MAD_WIDE = """
@@ -42,41 +44,60 @@ def for_cpu(ir: str) -> str:
     assembly = r'asm "[^"]*mad\.lo\.cc[^"]*", "[^"]*"'
     if re.search(assembly, ir):
         ir = re.sub(assembly, "@emulated_mad_wide", ir) + MAD_WIDE
+    active = r'asm (?:sideeffect )?"activemask[^"]*", "[^"]*"'
+    if re.search(active, ir):
+        ir = re.sub(active, "@emulated_activemask", ir) + "\ndeclare i32 @emulated_activemask()\n"
     intrinsic = r"@llvm\.nvvm\.(?:read\.ptx\.sreg\.)?([\w.]+)"
     return re.sub(intrinsic, lambda m: "@emulated_" + m[1].replace(".", "_"), ir)
 
 
-def objects(out: Path):
-    """Name, size of the arguments and an object of every kernel."""
+def compiled(ir: str) -> bytes:
+    """An object for x86-64 of a kernel with its entries, which take an address."""
     import llvmlite.binding as llvm
 
-    build_gpu.start_taichi()
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_triple("x86_64-pc-linux-gnu").create_target_machine(
         opt=2, reloc="pic", codemodel="small"
     )
+    module = llvm.parse_assembly(for_cpu(emit.cuda.clean(ir)))
+    emit.cuda.optimise(module, machine)
+    return machine.emit_object(module)
+
+
+def objects(out: Path):
+    """Name, size of the arguments and an object of every kernel."""
+    emit.start("cuda")
     for name, ir, size in build_gpu.taichi_ir(out):
-        with_entry = build_gpu.with_entry(ir, name, size, by_value=False)
-        module = llvm.parse_assembly(for_cpu(build_gpu.clean(with_entry)))
-        build_gpu.optimise(module, machine)
         path = out / f"{name}.o"
-        path.write_bytes(machine.emit_object(module))
+        path.write_bytes(compiled(build_gpu.with_entry(ir, name, size, by_value=False)))
         yield name, size, path
 
 
 def main(out: Path, include: str):
-    from build import kernels, write_names
-
     made = list(objects(out))
     # the driver knows a kernel by its name, where a card's compiles the text
     texts = {name: (size, f".entry evops_gpu_{name}(") for name, size, _ in made}
     build_gpu.write_table(texts, out / "gpu_kernels.cc")
+    link(out, include, [path for *_, path in made], (KERNELS / "bridge/gpu").glob("*.cc"), "-O1")
+
+
+def custom(out: Path, include: str):
+    """Without the package's own kernels."""
+    build_gpu.write_table({}, out / "gpu_kernels.cc")
+    bridge = KERNELS / "bridge/gpu"
+    link(out, include, [], [bridge / "custom.cc", bridge / "driver.cc"], "-O0")
+
+
+def link(out: Path, include: str, objects, handlers, level: str):
+    from build import kernels, write_names
+
     write_names(kernels(), out)
-    flags = ["g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-U_FORTIFY_SOURCE"]
-    bridge = KERNELS / "bridge"
-    include_flags = [f"-I{out}", f"-I{bridge}", "-isystem", include]
-    handlers = [*(bridge / "gpu").glob("*.cc"), out / "gpu_kernels.cc"]
+    flags = ["g++", "-std=c++17", level, "-fPIC", "-shared", "-U_FORTIFY_SOURCE"]
+    include_flags = [f"-I{out}", f"-I{KERNELS / 'bridge'}", "-isystem", include]
+    handlers = [*handlers, out / "gpu_kernels.cc"]
     commands = [
-        [*flags, HERE / "driver.cc", *(path for *_, path in made), "-ldl", "-o", out / "driver.so"],
+        [*flags, HERE / "driver.cc", *objects, "-ldl", "-o", out / "driver.so"],
         [
             *flags,
             "-DEVOPS_GPU_ON_CPU",
@@ -94,7 +115,9 @@ def main(out: Path, include: str):
 if __name__ == "__main__":
     out = Path(sys.argv[1]).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    if len(sys.argv) > 3:
+    if sys.argv[3:] == ["custom"]:
+        custom(out, sys.argv[2])
+    elif len(sys.argv) > 3:
         main(out, sys.argv[2])
     else:
         again = [sys.executable, __file__, str(out), sys.argv[2], "with-stand-in"]

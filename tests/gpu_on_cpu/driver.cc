@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <ucontext.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -35,7 +36,7 @@ jmp_buf scheduler;
 ucontext_t origin;
 Entry entry;
 void* arguments;
-uint32_t block_index, block_size, blocks;
+uint32_t block_index, block_size, blocks, most_blocks = UINT32_MAX;
 std::string calls, failure;
 std::recursive_mutex one_at_a_time;  // XLA's CPU client may call from several threads
 
@@ -59,7 +60,8 @@ void Resume(Lane& lane) {
   swapcontext(&origin, &fibre);
 }
 
-// Lanes hand over what they exchange. All 32 must be there, as the masks of the kernels say.
+// Lanes hand over what they exchange. All 32 must be there, as the masks of the kernels say (a smaller block has
+// lanes that are done from the beginning).
 bool Give() {
   uint32_t given[kLanes];
   const Exchange wants = lanes[0].wants;
@@ -78,7 +80,8 @@ bool Give() {
 
 bool RunWarp(uint32_t first) {
   for (int l = 0; l < kLanes; ++l) {
-    lanes[l].started = lanes[l].done = false;
+    lanes[l].started = false;
+    lanes[l].done = first + l >= block_size;
     lanes[l].wants = kNone;
     lanes[l].thread = first + l;
   }
@@ -117,6 +120,7 @@ uint32_t emulated_tid_x() { return current->thread; }
 uint32_t emulated_ntid_x() { return block_size; }
 uint32_t emulated_ctaid_x() { return block_index; }
 uint32_t emulated_nctaid_x() { return blocks; }
+uint32_t emulated_activemask() { return 0; }  // lanes that do not run together: each adds for itself
 uint32_t emulated_shfl_sync_up_i32(uint32_t, uint32_t x, uint32_t by, uint32_t) { return Ask(kUp, x, by); }
 uint32_t emulated_shfl_sync_down_i32(uint32_t, uint32_t x, uint32_t by, uint32_t) { return Ask(kDown, x, by); }
 uint32_t emulated_shfl_sync_idx_i32(uint32_t, uint32_t x, uint32_t from, uint32_t) { return Ask(kIndex, x, from); }
@@ -149,13 +153,19 @@ int cuLibraryLoadData(void** library, const void* text, void*, void**, unsigned,
   return Result("cuLibraryLoadData");
 }
 int cuLibraryGetKernel(void** kernel, void* library, const char* name) {
-  if (!std::strstr(static_cast<const char*>(library), (".entry " + std::string(name) + "(").c_str())) return 500;
+  const std::string text = static_cast<const char*>(library);
+  if (text.find(".entry " + std::string(name) + "(") == std::string::npos) return 500;
+  // a user's kernel is a library of its own, which the first line of its text names
   Dl_info own;
   dladdr(reinterpret_cast<void*>(&cuDriverGetVersion), &own);
-  *kernel = dlsym(dlopen(own.dli_fname, RTLD_NOW | RTLD_NOLOAD), name);
+  const std::string path = text.compare(0, 3, "// ") == 0 ? text.substr(3, text.find('\n') - 3) : own.dli_fname;
+  *kernel = dlsym(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL), name);
   return *kernel ? Result("cuLibraryGetKernel") : 500;
 }
 int cuKernelGetFunction(void** function, void* kernel) { return *function = kernel, Result("cuKernelGetFunction"); }
+int cuMemsetD8Async(void* to, unsigned char value, size_t count, void*) {
+  return std::memset(to, value, count), Result("cuMemsetD8Async");
+}
 int cuMemsetD32Async(uint32_t* to, unsigned value, size_t count, void*) {
   for (size_t k = 0; k < count; ++k) to[k] = value;
   return Result("cuMemsetD32Async");
@@ -165,11 +175,11 @@ int cuMemcpyDtoDAsync_v2(void* to, const void* from, size_t size, void*) {
 }
 int cuLaunchKernel(void* kernel, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned ty, unsigned tz,
                    unsigned shared, void*, void** parameters, void** extra) {
-  if (x == 0 || y != 1 || z != 1 || threads % kLanes != 0 || ty != 1 || tz != 1 || shared != 0 || extra) return 1;
+  if (x == 0 || y != 1 || z != 1 || threads == 0 || ty != 1 || tz != 1 || shared != 0 || extra) return 1;
   std::lock_guard<std::recursive_mutex> lock(one_at_a_time);
   entry = reinterpret_cast<Entry>(kernel);
   arguments = parameters[0];
-  blocks = x;
+  blocks = std::min(x, most_blocks);
   block_size = threads;
   for (block_index = 0; block_index < blocks; ++block_index)
     for (uint32_t first = 0; first < threads; first += kLanes)
@@ -181,4 +191,6 @@ int cuLaunchKernel(void* kernel, unsigned x, unsigned y, unsigned z, unsigned th
 const char* emulated_calls() { return calls.c_str(); }
 void emulated_clear() { calls.clear(); }
 void emulated_fail(const char* call) { failure = call; }
+// Launches get no more blocks than this, which a kernel must see to by itself.
+void emulated_limit(unsigned most) { most_blocks = most; }
 }

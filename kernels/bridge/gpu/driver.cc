@@ -34,21 +34,27 @@ Driver Open() {
   find(&driver.LibraryGetKernel, "cuLibraryGetKernel");
   find(&driver.KernelGetFunction, "cuKernelGetFunction");
   find(&driver.LaunchKernel, "cuLaunchKernel");
+  find(&driver.MemsetD8Async, "cuMemsetD8Async");
   find(&driver.MemsetD32Async, "cuMemsetD32Async");
   find(&driver.MemcpyDtoDAsync, "cuMemcpyDtoDAsync_v2");
   return driver;
 }
 
-// Kernels that were loaded, by name: for every device at once.
+// Texts that were loaded, and their entries: for every device at once.
 struct Loaded {
   std::mutex mutex;
-  std::map<std::string, Function, std::less<>> kernels;
+  std::map<const char*, Library> texts;
+  std::map<std::pair<const char*, std::string>, Function> entries;
 };
 
-const KernelText* Find(const std::string& name) {
-  for (size_t k = 0; k < kKernelTextCount; ++k)
-    if (name == kKernelTexts[k].name) return &kKernelTexts[k];
-  return nullptr;
+const KernelText* Find(std::string_view name) {
+  static const auto texts = [] {
+    std::map<std::string_view, const KernelText*> every;
+    for (size_t k = 0; k < kKernelTextCount; ++k) every.emplace(kKernelTexts[k].name, &kKernelTexts[k]);
+    return every;
+  }();
+  const auto found = texts.find(name);
+  return found == texts.end() ? nullptr : found->second;
 }
 
 }  // namespace
@@ -69,28 +75,34 @@ void Commands::Check(const std::string& what, CudaResult result) {
 }
 
 Function Commands::Load(const std::string& name, size_t argument_bytes) {
+  const KernelText* text = Find(name);
+  if (text && text->argument_bytes == argument_bytes) return Load({text->ptx, "evops_gpu_" + name, name});
+  error_ = "there is no kernel " + name + " with " + std::to_string(argument_bytes) + " bytes of arguments";
+  return nullptr;
+}
+
+Function Commands::Load(const Entry& entry) {
   static Loaded loaded;
   const Driver& driver = Driver::Get();
   std::lock_guard<std::mutex> lock(loaded.mutex);
-  const auto found = loaded.kernels.find(name);
-  Function kernel = found == loaded.kernels.end() ? nullptr : found->second;
+  const auto known = loaded.entries.find({entry.ptx, entry.symbol});
+  Function kernel = known == loaded.entries.end() ? nullptr : known->second;
   if (!kernel) {
-    const KernelText* text = Find(name);
-    if (!text || text->argument_bytes != argument_bytes) {
-      error_ = "there is no kernel " + name + " with " + std::to_string(argument_bytes) + " bytes of arguments";
-      return nullptr;
+    const auto text = loaded.texts.find(entry.ptx);
+    Library library = text == loaded.texts.end() ? nullptr : text->second;
+    if (!library) {
+      Check("loading the PTX of " + entry.name,
+            driver.LibraryLoadData(&library, entry.ptx, nullptr, nullptr, 0, nullptr, nullptr, 0));
+      if (!error_.empty()) return nullptr;
+      loaded.texts.emplace(entry.ptx, library);
     }
-    Library library = nullptr;
-    Check("loading the PTX of " + name,
-          driver.LibraryLoadData(&library, text->ptx, nullptr, nullptr, 0, nullptr, nullptr, 0));
-    if (error_.empty())
-      Check("looking up " + name, driver.LibraryGetKernel(&kernel, library, ("evops_gpu_" + name).c_str()));
+    Check("looking up " + entry.name, driver.LibraryGetKernel(&kernel, library, entry.symbol.c_str()));
     if (!error_.empty()) return nullptr;
-    loaded.kernels.emplace(name, kernel);
+    loaded.entries.emplace(std::pair(entry.ptx, entry.symbol), kernel);
   }
   if (stage_ == Stage::kLoad) {  // now, and not while a graph is recorded
     Function here = nullptr;
-    Check("loading " + name + " onto the device", driver.KernelGetFunction(&here, kernel));
+    Check("loading " + entry.name + " onto the device", driver.KernelGetFunction(&here, kernel));
   }
   return kernel;
 }

@@ -24,6 +24,7 @@ struct Driver {
   CudaResult (*KernelGetFunction)(Function*, Function) = nullptr;
   CudaResult (*LaunchKernel)(Function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Stream,
                              void**, void**) = nullptr;
+  CudaResult (*MemsetD8Async)(DevicePointer, unsigned char, size_t, Stream) = nullptr;
   CudaResult (*MemsetD32Async)(DevicePointer, unsigned, size_t, Stream) = nullptr;
   CudaResult (*MemcpyDtoDAsync)(DevicePointer, DevicePointer, size_t, Stream) = nullptr;
   std::string error;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <string_view>
 
 #include "../check.h"
 #include "driver.h"
@@ -25,6 +26,12 @@ constexpr int64_t kWorkers = 1 << 18;  // as in kernels/gpu.py
 constexpr int64_t kThreads = 128;      // of a block, as Taichi compiles it
 constexpr int64_t kWarp = 32;
 
+// An entry of a PTX text, which lives as long as the process, and what messages call it.
+struct Entry {
+  const char* ptx;
+  std::string symbol, name;
+};
+
 // What a handler does with its kernels: XLA calls it once to load them, before any graph is recorded, then to
 // launch them.
 enum class Stage { kLoad, kExecute };
@@ -32,7 +39,7 @@ enum class Stage { kLoad, kExecute };
 // The commands of one call, in their order on XLA's stream. The first failure is kept, and nothing follows it.
 class Commands {
  public:
-  Commands(const char* op, Stage stage, Stream stream)
+  Commands(std::string_view op, Stage stage, Stream stream)
       : op_(op), stage_(stage), stream_(stream), error_(Driver::Get().error) {}
 
   // Launches a kernel of kernels/gpu.py with about `threads` threads: arrays first, then 32-bit numbers.
@@ -44,16 +51,24 @@ class Commands {
     alignas(8) char block[PackedBytes<A...>()] = {};
     size_t at = 0;
     (Pack(block, &at, arguments), ...);
-    const int64_t blocks = (std::min(threads, kWorkers) + kThreads - 1) / kThreads;
-    void* parameters[] = {block};
-    Check("launch of " + kernel,
-          Driver::Get().LaunchKernel(function, static_cast<unsigned>(blocks), 1, 1, kThreads, 1, 1, 0, stream_,
-                                     parameters, nullptr));
+    Launch(kernel, function, (std::min(threads, kWorkers) + kThreads - 1) / kThreads, kThreads, block);
+  }
+
+  // Launches an entry that takes one block of arguments.
+  void Launch(const Entry& entry, int64_t blocks, int64_t threads, void* block) {
+    if (!error_.empty()) return;
+    const Function function = Load(entry);
+    if (error_.empty() && stage_ == Stage::kExecute) Launch(entry.name, function, blocks, threads, block);
   }
 
   void Zero(const ffi::AnyBuffer& words) {
     if (!error_.empty() || stage_ == Stage::kLoad || words.size_bytes() == 0) return;
     Check("clearing counts", Driver::Get().MemsetD32Async(Address(words), 0, words.size_bytes() / 4, stream_));
+  }
+
+  void ClearResult(const ffi::AnyBuffer& result) {
+    if (!error_.empty() || stage_ == Stage::kLoad || result.size_bytes() == 0) return;
+    Check("clearing a result", Driver::Get().MemsetD8Async(Address(result), 0, result.size_bytes(), stream_));
   }
 
   void Copy(const ffi::AnyBuffer& to, const ffi::AnyBuffer& from) {
@@ -84,10 +99,18 @@ class Commands {
     *at += sizeof number;
   }
 
+  void Launch(const std::string& name, Function function, int64_t blocks, int64_t threads, void* block) {
+    void* parameters[] = {block};
+    Check("launch of " + name,
+          Driver::Get().LaunchKernel(function, static_cast<unsigned>(blocks), 1, 1, static_cast<unsigned>(threads), 1,
+                                     1, 0, stream_, parameters, nullptr));
+  }
+
   Function Load(const std::string& kernel, size_t argument_bytes);
+  Function Load(const Entry& entry);
   void Check(const std::string& what, CudaResult result);
 
-  const char* op_;
+  std::string_view op_;
   Stage stage_;
   Stream stream_;
   std::string error_;
@@ -184,12 +207,14 @@ auto WithBuffers(Binding&& binding) {
   }
 }
 
-// A handler's stream, arguments and results.
-template <Stage kStage, int kArguments, int kResults>
-auto Bind() {
+// A handler's stream; and its arguments and results.
+template <Stage kStage>
+auto BindStream() {
   constexpr auto stage = kStage == Stage::kLoad ? ffi::ExecutionStage::kInitialize : ffi::ExecutionStage::kExecute;
-  return WithBuffers<kArguments, kResults>(ffi::Ffi::Bind<stage>().template Ctx<XlaStream>());
+  return ffi::Ffi::Bind<stage>().template Ctx<XlaStream>();
 }
+template <Stage kStage, int kArguments, int kResults>
+auto Bind() { return WithBuffers<kArguments, kResults>(BindStream<kStage>()); }
 
 }  // namespace evops::gpu
 

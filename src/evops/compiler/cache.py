@@ -1,9 +1,10 @@
 """Compiled kernels on disk: private to the user, found by content, never trusted unread.
 
-One file for each kernel, ``<key>.o``: the SHA-256 of the rest and of the key, then the object.
-Files appear whole (written under another name, then renamed), so processes that compile the same
-kernel at once do the same work twice and nothing worse. What the user does not own, others may
-write, is no plain file, or does not match its digest is not read further, and compiled again.
+One file for each kernel, ``<key>.o``: the SHA-256 of the rest and of the key, then the object, or
+for a GPU its PTX and sizes as JSON. Files appear whole (written under another name, then renamed),
+so processes that compile the same kernel at once do the same work twice and nothing worse. What the
+user does not own, others may write, is no plain file, or does not match its digest is not read
+further, and compiled again.
 """
 
 import contextlib
@@ -33,7 +34,7 @@ def folder() -> Path:
 
 
 def load(key: str) -> bytes | None:
-    """The object under this key; None where there is none that may be trusted."""
+    """What is kept under this key; None where there is none that may be trusted."""
     path = folder() / f"{key}{_SUFFIX}"
     try:
         with _opened(path.parent, os.O_RDONLY | os.O_DIRECTORY) as (_, parent):
@@ -59,7 +60,7 @@ def load(key: str) -> bytes | None:
 
 
 def store(key: str, code: bytes) -> None:
-    """Keep an object; where that cannot be done, say so and go on."""
+    """Keep a compiled kernel; where that cannot be done, say so and go on."""
     directory = folder()
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,10 +1,11 @@
-"""From Taichi kernels to object files, in a process of its own.
+"""From Taichi kernels to object files or PTX, in a process of its own.
 
 Taichi writes textual LLVM IR (its ahead-of-time module), llvmlite makes a position-independent
-object of it. The package's own kernels are built with these functions (``kernels/build.py``); a
-user's kernel by running this file: ``python emit.py FOLDER``, where ``FOLDER/request.json`` says
-what to do and ``FOLDER/kernel.py`` holds the kernel. So the file imports nothing of evops, and the
-user's own Taichi program never hears of it.
+object of it, or for a GPU the text that NVIDIA's driver compiles (cuda.py). The package's own
+kernels are built with these functions (``kernels/build.py``, ``kernels/build_gpu.py``); a user's
+kernel by running this file: ``python emit.py FOLDER``, where ``FOLDER/request.json`` says what to
+do and ``FOLDER/kernel.py`` holds the kernel. So the file imports nothing of evops, and the user's
+own Taichi program never hears of it.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 SYMBOL = "evops_custom_kernel"
+_METADATA = "metadata.json"  # that Taichi writes
 
 # What an object may ask of the process that loads it: memory and the C library's mathematics.
 _MATH = (
@@ -32,13 +34,34 @@ class Refused(Exception):
     """A kernel that Taichi compiles and that cannot be called on its own."""
 
 
-def start(**options) -> None:
-    """Start Taichi for CPU kernels, silently."""
+def beside(name: str):
+    """Another file of this folder as a module; there may be no package around it."""
+    return _imported(f"evops_{name}", Path(__file__).with_name(f"{name}.py"))
+
+
+def _imported(name: str, path: Path):
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+cuda = beside("cuda")
+
+
+def start(arch: str = "x64") -> None:
+    """Start Taichi, silently; for arch "cuda" it must find a driver (kernels/standin)."""
     os.environ["TI_SKIP_VERSION_CHECK"] = "ON"
     with contextlib.redirect_stdout(sys.stderr):
         import taichi as ti
 
-        ti.init(arch=ti.x64, offline_cache=False, fast_math=False, log_level=ti.ERROR, **options)
+        wanted = getattr(ti, arch)
+        # blocks at most of a task whose size is not known before it runs
+        options = {"saturating_grid_dim": cuda.BLOCKS} if arch == "cuda" else {}
+        ti.init(arch=wanted, offline_cache=False, fast_math=False, log_level=ti.ERROR, **options)
+    if ti.lang.impl.current_cfg().arch != wanted:
+        raise RuntimeError(f"Taichi does not compile for {arch} here: it found no driver")
 
 
 def block_bytes(ranks: Sequence[int]) -> int:
@@ -49,23 +72,28 @@ def block_bytes(ranks: Sequence[int]) -> int:
     return sum((max(rank, 1) + 1) // 2 * 8 + 8 for rank in ranks)
 
 
-def taichi_ir(named_kernels, folder: Path) -> Iterator[tuple[str, str]]:
-    """The LLVM IR of each kernel by name, after a check of its argument layout."""
+def taichi_ir(named_kernels, folder: Path, expected_bytes=None) -> Iterator[tuple[str, str, int]]:
+    """Name, LLVM IR and bytes of the arguments of each kernel, after a check of their layout.
+
+    The metadata of all stay in the folder. `expected_bytes` is a function of a kernel; without it
+    the arguments are arrays only.
+    """
     import taichi as ti
 
-    module = ti.aot.Module(ti.x64)
+    module = ti.aot.Module(ti.lang.impl.current_cfg().arch)
     for name, kernel in named_kernels.items():
         module.add_kernel(kernel, name=name)
     module.save(str(folder))
-    sizes = block_sizes((folder / "metadata.json").read_text())
+    sizes = block_sizes((folder / _METADATA).read_text())
     for name, kernel in named_kernels.items():
-        expected = block_bytes([a.annotation.ndim for a in kernel._primal.arguments])
+        expected = (expected_bytes or _bytes_of_arrays)(kernel)
         if sizes[name] != expected:
             raise Refused(f"{name}: argument block of {sizes[name]} bytes, expected {expected}")
-        ir = (folder / f"{name}.ll").read_text()
-        if _uses_run_time(ir):
-            raise Refused(f"{name} needs Taichi's run time")
-        yield name, ir
+        yield name, (folder / f"{name}.ll").read_text(), expected
+
+
+def _bytes_of_arrays(kernel) -> int:
+    return block_bytes([a.annotation.ndim for a in kernel._primal.arguments])
 
 
 def _uses_run_time(ir: str) -> bool:
@@ -89,6 +117,8 @@ def compile_object(ir: str, symbol: str, cpu: str) -> bytes:
     """One object file whose only global function is `symbol`."""
     import llvmlite.binding as llvm
 
+    if _uses_run_time(ir):
+        raise Refused(f"{symbol} needs Taichi's run time")
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     module = llvm.parse_assembly(ir)
@@ -128,14 +158,41 @@ def undefined_symbols(elf: bytes) -> set[str]:
     return names
 
 
+def compile_ptx(ir: str, size: int, tasks: Sequence[tuple[str, int, int]]) -> bytes:
+    """What the native library is told about a GPU kernel, as JSON.
+
+    ``ptx`` has the entries evops_custom_0 and so on, ``launches`` are the threads of a block and
+    the blocks of each, ``scratch`` is the size of the memory that they share.
+    """
+    if cuda.uses_run_time(ir):
+        raise Refused("it needs Taichi's run time")
+    if not tasks:
+        raise Refused("it does nothing")
+    if size + 8 > cuda.MAX_ARGUMENT_BYTES:
+        raise Refused(f"its arrays take {size} bytes of arguments, a launch has 4096")
+    entries = {name: f"evops_custom_{k}" for k, (name, *_) in enumerate(tasks)}
+    text = cuda.ptx(cuda.with_entries(ir, entries, size, by_value=True))
+    if missing := cuda.externals(text):
+        raise Refused(f"it needs {', '.join(missing)} of Taichi's own run time")
+    scratch = cuda.SCRATCH_BYTES if cuda.uses_scratch(ir) else 0
+    launches = [sizes for _, *sizes in tasks]
+    return json.dumps({"ptx": text, "launches": launches, "scratch": scratch}).encode()
+
+
+def task_sizes(metadata: str) -> list[tuple[str, int, int]]:
+    """Name, threads of a block and blocks of every task of one kernel, in order."""
+    each = r'"name": "(\w+)",\s*"block_dim": (\d+),\s*"grid_dim": (\d+)'
+    return [(name, int(t), int(b)) for name, t, b in re.findall(each, metadata)]
+
+
 def main(folder: Path) -> None:
     """Compile ``kernel.py`` in the folder to ``kernel.o``, or say in ``error.json`` why not."""
     request = json.loads((folder / "request.json").read_text())
     sys.path[:] = request["path"]
     sys.setrecursionlimit(request["recursion_limit"])
     try:
-        start()
-        (folder / "kernel.o").write_bytes(_compile(folder, request["cpu"]))
+        start(request["arch"])
+        (folder / "kernel.o").write_bytes(_compile(folder, request["arch"], request["cpu"]))
         return
     except ImportError as error:
         failure = {"kind": "import", "message": str(error)}
@@ -147,13 +204,12 @@ def main(folder: Path) -> None:
     sys.exit(1)
 
 
-def _compile(folder: Path, cpu: str) -> bytes:
+def _compile(folder: Path, arch: str, cpu: str) -> bytes:
     # Taichi reads functions from their files, so the text is imported as one
-    spec = importlib.util.spec_from_file_location("evops_user_kernel", folder / "kernel.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    ((_, ir),) = taichi_ir({"kernel": module.kernel}, folder)
+    kernel = _imported("evops_user_kernel", folder / "kernel.py").kernel
+    ((_, ir, size),) = taichi_ir({"kernel": kernel}, folder)
+    if arch == "cuda":
+        return compile_ptx(ir, size, task_sizes((folder / _METADATA).read_text()))
     code = compile_object(ir, SYMBOL, cpu)
     missing = undefined_symbols(code) - ALLOWED
     if missing:

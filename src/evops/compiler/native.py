@@ -1,4 +1,4 @@
-"""Compile a kernel in another process, load the object, make it known to the native library."""
+"""Compile a kernel in another process, load it, make it known to the native library."""
 
 import ctypes
 import dataclasses
@@ -11,8 +11,9 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
-from importlib import metadata
+from importlib import metadata, resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from evops.engine import bridge
 from evops.errors import BackendError, KernelError
 
 _EMIT = Path(__file__).with_name("emit.py")
+_CUDA = "cuda"  # the level of all GPUs: their driver compiles PTX for the card
 _EXTRA = "pip install 'jax-evops[taichi]'"
 _TAIL = 4000
 # XLA's number and Taichi's name of the element types of arrays; a bool is a byte of 0 or 1
@@ -42,19 +44,22 @@ TYPES = {
 
 _lock = threading.RLock()
 _loaded: set[str] = set()
+_scratch: dict[str, int] = {}
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
     """A kernel to compile: its text, and dtype and rank of its arrays in order.
 
-    With `split` it takes one more array, which part of its loop to run and of how many.
+    With `split` it takes one more array, which part of its loop to run and of how many. `arch` is
+    "x64" or "cuda", in Taichi's words.
     """
 
     name: str
     text: str
     arrays: Sequence[tuple[np.dtype, int]]
     split: bool = False
+    arch: str = "x64"
 
 
 def missing_tools() -> str | None:
@@ -70,7 +75,8 @@ def missing_tools() -> str | None:
 def registered(request: Request) -> str:
     """The key under which the library knows this kernel: loaded, from the cache, or compiled."""
     library = bridge.library()
-    cpu = library.evops_level().decode()
+    gpu = request.arch == _CUDA
+    cpu = _CUDA if gpu else library.evops_level().decode()
     key = _key(request, cpu)
     with _lock:
         if key not in _loaded:
@@ -78,9 +84,14 @@ def registered(request: Request) -> str:
             if code is None:
                 code = _compiled(request, cpu)
                 cache.store(key, code)
-            _register(library, key, code, request)
+            (_register_ptx if gpu else _register)(library, key, code, request)
             _loaded.add(key)
     return key
+
+
+def scratch_bytes(key: str) -> int:
+    """The memory that a registered GPU kernel needs beside its arrays."""
+    return _scratch[key]
 
 
 def _key(request: Request, cpu: str) -> str:
@@ -96,7 +107,8 @@ def _key(request: Request, cpu: str) -> str:
 
 @functools.cache
 def _emit_digest() -> str:
-    return hashlib.sha256(_EMIT.read_bytes()).hexdigest()
+    files = (_EMIT, Path(__file__).with_name("cuda.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 @functools.cache
@@ -114,11 +126,15 @@ def _compiled(request: Request, cpu: str) -> bytes:
     if not sys.executable:
         raise BackendError("kernels are compiled in a Python process, and sys.executable is empty")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("TI_", "PYTHONWARN"))}
+    if request.arch == _CUDA:
+        paths = [str(_stand_in()), environment.get("LD_LIBRARY_PATH")]
+        environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, paths))
     with tempfile.TemporaryDirectory(prefix="evops-") as name:
         folder = Path(name)
         (folder / "kernel.py").write_text(request.text)
         what = {
             "path": [str(p) for p in sys.path],
+            "arch": request.arch,
             "cpu": cpu,
             "recursion_limit": sys.getrecursionlimit(),
         }
@@ -145,6 +161,17 @@ def _compiled(request: Request, cpu: str) -> bytes:
             )
         failure = json.loads(report.read_text())
     raise _failure(request.name, failure["kind"], failure["message"])
+
+
+def _stand_in() -> Path:
+    """Where the driver lies that Taichi finds when it compiles for a GPU, on any machine."""
+    folder = Path(str(resources.files("evops") / "_lib" / "standin"))
+    if not (folder / "libcuda.so").exists():
+        raise BackendError(
+            f"users' GPU kernels are compiled with {folder / 'libcuda.so'}, which does not exist: "
+            "install the package again"
+        )
+    return folder
 
 
 class TaichiMessage(Exception):
@@ -181,14 +208,38 @@ def _register(library: ctypes.CDLL, key: str, code: bytes, request: Request) -> 
     address = engine.get_function_address(SYMBOL)
     if not address:
         raise KernelError(f"{request.name}: the object has no function {SYMBOL}")
-    signature = [v for dtype, ndim in request.arrays for v in (TYPES[dtype.name][0], ndim)]
     failed = library.evops_register_custom(
         key.encode(),
         ctypes.c_void_p(address),
-        (ctypes.c_int32 * len(signature))(*signature),
-        ctypes.c_int64(len(request.arrays)),
+        *_signature(request),
         ctypes.c_int(request.split),
     )
+    _check(failed, request)
+    engine.detach()  # never freed: compiled programs may call it as long as the process lives
+
+
+def _register_ptx(library: ctypes.CDLL, key: str, code: bytes, request: Request) -> None:
+    """Give the library a text that the GPU's driver compiles, and how its tasks are launched."""
+    kernel = json.loads(code)
+    launches = [size for task in kernel["launches"] for size in task]
+    failed = library.evops_gpu_register_custom(
+        key.encode(),
+        kernel["ptx"].encode(),
+        *_signature(request),
+        (ctypes.c_int32 * len(launches))(*launches),
+        ctypes.c_int64(len(kernel["launches"])),
+        ctypes.c_int64(kernel["scratch"]),
+    )
+    _check(failed, request)
+    _scratch[key] = kernel["scratch"]
+
+
+def _signature(request: Request) -> tuple[Any, ctypes.c_int64]:
+    """XLA's element type and the rank of each array, and their number."""
+    every = [v for dtype, ndim in request.arrays for v in (TYPES[dtype.name][0], ndim)]
+    return (ctypes.c_int32 * len(every))(*every), ctypes.c_int64(len(request.arrays))
+
+
+def _check(failed: int, request: Request) -> None:
     if failed:
         raise KernelError(f"{request.name}: the library does not take {len(request.arrays)} arrays")
-    engine.detach()  # never freed: compiled programs may call it as long as the process lives

@@ -32,6 +32,7 @@ class Kernel:
 
         primal = unwrapped(kernel, argument)
         self.kernel = kernel
+        self.arch = "x64" if argument == "cpu_kernel" else "cuda"
         self.name: str = kernel.__name__
         self.parameters = [
             Parameter(a.name, isinstance(a.annotation, NdarrayType), a.annotation)
@@ -106,18 +107,18 @@ class Kernel:
         results: Sequence[tuple[np.dtype, int]],
         statics: Mapping[str, Any],
         *,
-        serial: bool,
-        split: bool,
+        split: bool = False,
     ) -> Request:
-        """What to compile for arrays of these dtypes and ranks."""
+        """What to compile for arrays of these dtypes and ranks; `split` is for CPUs."""
         arrays, names = [*operands, *results], self.arrays()
         types = {
             n: (TYPES[dtype.name][1], ndim) for n, (dtype, ndim) in zip(names, arrays, strict=True)
         }
         own = {p.name: statics[p.name] for p in self.parameters if not p.is_array}
         inputs = names[: len(operands)]
+        serial = self.arch == "x64"
         text = kernel_text(self.kernel, types, own, inputs=inputs, serial=serial, split=split)
-        return Request(name, text, arrays, split)
+        return Request(name, text, arrays, split, self.arch)
 
 
 def _numpy_name(dtype: str) -> str:

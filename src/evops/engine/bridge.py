@@ -29,6 +29,7 @@ GPU_TARGETS = (
     "evops_gpu_pop",
     "evops_gpu_stored_scatter",
     "evops_gpu_stored_gather",
+    "evops_gpu_custom",
 )
 BACKENDS = ("native", "jnp")
 

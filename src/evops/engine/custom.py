@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
+from evops.engine import gpu
 from evops.engine.compat import ShapedArray, ad, zero_tangent
 from evops.engine.primitive import register
 
@@ -32,8 +33,12 @@ class Call(Protocol):
         """The results in jnp."""
         ...
 
-    def target(self) -> tuple[str, dict[str, Any]]:
-        """The FFI target and its attributes."""
+    def target(self) -> tuple[str, dict[str, Any]] | None:
+        """The CPU's FFI target and its attributes; None where only `value` can be used."""
+        ...
+
+    def gpu_target(self) -> tuple[str, dict[str, Any], int] | None:
+        """The GPU's; and how many bytes of memory the kernel needs beside its arrays."""
         ...
 
     def rule(self, which: str) -> Callable[..., Any] | None:
@@ -137,7 +142,11 @@ def _batch(operands, dims, *, call: Call, backend):
 
 def _gpu(*arrays, call: Call, native):
     del native  # of the CPU
-    return _value(*arrays, call=call)
+    found = call.gpu_target()
+    if found is None:
+        return _value(*arrays, call=call)
+    target, attributes, scratch = found
+    return gpu.custom(target, call.outs, scratch, *arrays, **attributes)
 
 
 custom_p = register(

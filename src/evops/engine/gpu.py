@@ -78,3 +78,9 @@ def stored(x, data, *rest, native, **statics):
     if not statics["gather"]:
         out += _lists(x.shape, data.dtype)
     return _call(target, out, x, data, *rest, **attributes)[0]
+
+
+def custom(target: str, outs, scratch: int, *operands, **attributes) -> list[Any]:
+    """A user's kernel, whose tasks may leave values for each other in scratch memory."""
+    more = [jax.ShapeDtypeStruct((scratch,), jnp.uint8)] if scratch else []
+    return list(_call(target, [*outs, *more], *operands, **attributes)[: len(outs)])

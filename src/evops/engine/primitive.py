@@ -18,7 +18,7 @@ def register(
     jvp: Callable[..., Any],
     transpose: Callable[..., Any],
     batch: Callable[..., Any],
-    native: Callable[..., tuple[str, dict[str, Any]]],
+    native: Callable[..., tuple[str, dict[str, Any]] | None],
     gpu: Callable[..., Any],
     aliases: dict[int, int] | None = None,
     multiple_results: bool = False,
@@ -26,8 +26,9 @@ def register(
     """A primitive with every rule set.
 
     Each rule gets the statics as keywords. `value` is the jnp path, used wherever the native
-    library is not; it, `native`, which names the FFI target and its attributes, and `gpu`, which is
-    traced in its place on a GPU and gets `native` too, do not get ``backend``.
+    library is not; it, `native`, which names the FFI target and its attributes (or None, for the
+    jnp path), and `gpu`, which is traced in its place on a GPU and gets `native` too, do not get
+    ``backend``.
     `aliases` maps operands to the results that may take over their memory.
     """
     primitive = Primitive(name)
@@ -42,7 +43,10 @@ def register(
         if backend != "native":
             return in_jnp(ctx, *operands, **statics)
         bridge.choose("native")  # registers the targets in a process that only loads compiled code
-        target, attributes = native(**statics)
+        found = native(**statics)
+        if found is None:
+            return in_jnp(ctx, *operands, **statics)
+        target, attributes = found
         rule = ffi.ffi_lowering(target, operand_output_aliases=aliases)
         return rule(ctx, *operands, **attributes)
 
