@@ -55,12 +55,13 @@ def start(arch: str = "x64") -> None:
     os.environ["TI_SKIP_VERSION_CHECK"] = "ON"
     with contextlib.redirect_stdout(sys.stderr):
         import taichi as ti
+        from taichi.lang import impl
 
         wanted = getattr(ti, arch)
         # blocks at most of a task whose size is not known before it runs
         options = {"saturating_grid_dim": cuda.BLOCKS} if arch == "cuda" else {}
         ti.init(arch=wanted, offline_cache=False, fast_math=False, log_level=ti.ERROR, **options)
-    if ti.lang.impl.current_cfg().arch != wanted:
+    if impl.current_cfg().arch != wanted:
         raise RuntimeError(f"Taichi does not compile for {arch} here: it found no driver")
 
 
@@ -79,8 +80,9 @@ def taichi_ir(named_kernels, folder: Path, expected_bytes=None) -> Iterator[tupl
     the arguments are arrays only.
     """
     import taichi as ti
+    from taichi.lang import impl
 
-    module = ti.aot.Module(ti.lang.impl.current_cfg().arch)
+    module = ti.aot.Module(impl.current_cfg().arch)
     for name, kernel in named_kernels.items():
         module.add_kernel(kernel, name=name)
     module.save(str(folder))
