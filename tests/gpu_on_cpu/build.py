@@ -15,7 +15,8 @@ KERNELS = HERE.parents[1] / "kernels"
 sys.path.insert(0, str(KERNELS))
 
 import build_gpu  # noqa: E402
-from build import emit  # noqa: E402
+
+emit = build_gpu.emit
 
 # a * b + c as two words: what the one inline assembly of NVIDIA's mathematical library does
 MAD_WIDE = """
