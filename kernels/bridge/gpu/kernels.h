@@ -151,6 +151,14 @@ inline int64_t PartsOf(const Scheme& scheme, int64_t n, int64_t synapses_per_lin
   }
 }
 
+// What the kernels' 32-bit numbers cannot count, or an empty string: more tasks, or an array of more elements.
+inline std::string TooLarge(double tasks, std::initializer_list<ffi::AnyBuffer> arrays) {
+  for (const ffi::AnyBuffer& b : arrays)
+    if (static_cast<int64_t>(b.element_count()) > kMaxElements) return Describe(b) + ", at most 2147483647 elements";
+  if (tasks < 4294967296.0) return "";
+  return "lines are cut into " + std::to_string(tasks) + " parts, at most 4294967295: split the projection";
+}
+
 // Lists of the spikes in rows of x: neurons, their values as words of `element`, and how many there are.
 struct Spikes {
   ffi::AnyBuffer active, value, count;

@@ -27,9 +27,7 @@ std::string Read(Plan* p, bool gather, const Operands& o, int64_t repeat, int64_
   if (type != ffi::DataType::S32 && type != ffi::DataType::F32 && type != ffi::DataType::F64)
     return "values are " + Name(type) + ", expected int32, float32 or float64";
   std::string bad = p->Read(gather, o, repeat, law, synapses_per_line, scheme);
-  if (bad.empty() && static_cast<int64_t>(o.x.element_count()) > kMaxElements)
-    bad = "x is " + Describe(o.x) + ", at most 2147483647 elements";
-  return bad;
+  return bad.empty() ? TooLarge(0, {o.x, o.weight, o.seed, o.table}) : bad;
 }
 
 template <Stage kStage>
@@ -44,12 +42,13 @@ ffi::Error Scatter(Stream stream, ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::
   const auto sums = SumsOf(p, type);
   const Spikes spikes{*active, *value, *count};
   if (bad.empty()) bad = spikes.Mismatch(p.shape.rows, p.shape.n_x, sums);
+  const int64_t parts = bad.empty() ? PartsOf(p.scheme, p.shape.n_out, synapses_per_line) : 0;
+  if (bad.empty()) bad = TooLarge(static_cast<double>(p.shape.n_x) * parts, {});
   if (!bad.empty()) return Invalid(kOp, bad);
   const Shape& s = p.shape;
   Commands commands(kOp, kStage, stream);
   if (s.instances * s.n_out == 0) return commands.Result();
   spikes.Find(commands, x, sums, *y, WordsOf(*y));
-  const int64_t parts = PartsOf(p.scheme, s.n_out, synapses_per_line);
   const int64_t lanes = p.scheme.published() ? 1 : kWarp;
   const auto n = [](int64_t number) { return static_cast<uint32_t>(number); };
   const Scheme& w = p.scheme;

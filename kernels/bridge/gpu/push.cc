@@ -34,12 +34,13 @@ ffi::Error Push(Stream stream, ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBu
                                    Mismatch("sizes", sizes, ffi::DataType::S32, {targets}),
                                    Mismatch("column_of", column_of, ffi::DataType::S32, {targets})})
     if (bad.empty()) bad = wrong;
+  const int64_t parts = bad.empty() ? PartsOf(p.scheme, p.longest, synapses_per_line) : 0;
+  if (bad.empty()) bad = TooLarge(static_cast<double>(p.n_pre) * targets * parts, {weight, seed, delay, table});
   if (!bad.empty()) return Invalid(kOp, bad);
   Commands commands(kOp, kStage, stream);
   commands.Copy(*out, ring);
   if (p.n_pre * targets * p.n_post == 0) return commands.Result();
   spikes.Find(commands, x, type, *count, 0);
-  const int64_t parts = PartsOf(p.scheme, p.longest, synapses_per_line);
   const int64_t lanes = p.scheme.published() ? 1 : kWarp;
   const auto n = [](int64_t number) { return static_cast<uint32_t>(number); };
   const Scheme& w = p.scheme;
