@@ -313,16 +313,39 @@ def test_ptx_assembles(name, tmp_path, rng):
         made = compiled(mathematics, f32.astype(float), outs=[f32.astype(float)])
     else:
         made = compiled(kernels.draws, i32, outs=[u32[None], f32[None]])
+    assemble(made, tmp_path)
+    # bounds are worked out by one thread, then there are threads for every card
+    assert made["launches"][:2] == [[1, 1], [128, 2048]] and made["scratch"] == 1 << 20
+
+
+def assemble(made, folder):
     text = made["ptx"]
     entries = [f".entry evops_custom_{k}(" for k in range(len(made["launches"]))]
     assert all(entry in text for entry in entries) and ".extern" not in text
-    # bounds are worked out by one thread, then there are threads for every card
-    assert made["launches"][:2] == [[1, 1], [128, 2048]] and made["scratch"] == 1 << 20
-    path = tmp_path / "kernel.ptx"
+    path = folder / "kernel.ptx"
     path.write_text(text)
-    command = [assembler(), "-arch=sm_90", "-o", tmp_path / "kernel.cubin", path]
+    command = [assembler(), "-arch=sm_90", "-o", folder / "kernel.cubin", path]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@ti.kernel
+def turned(x: A1, y: A1):
+    """Each block turns its part around."""
+    ti.loop_config(block_dim=256)
+    for i in range(4096):
+        shared = ti.simt.block.SharedArray((256,), ti.f32)
+        shared[i % 256] = x[i]
+        ti.simt.block.sync()
+        y[i] = shared[255 - i % 256]
+
+
+def test_shared_arrays_assemble(tmp_path):
+    f32 = np.zeros(1, np.float32)
+    made = compiled(turned, f32, outs=[f32])
+    assert made["launches"] == [[256, 16]] and made["scratch"] == 0
+    assert "bar.sync" in made["ptx"] and ".b8 shared_array" in made["ptx"]
+    assemble(made, tmp_path)
 
 
 def test_lowering_for_cuda_names_the_handler():
