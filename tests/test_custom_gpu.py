@@ -6,28 +6,21 @@ As for the package's own (test_gpu.py); here nothing is compiled but what users'
 import json
 import os
 import subprocess
-import sys
-from pathlib import Path
 
 import custom_kernels as kernels
 import jax
 import jax.numpy as jnp
-import jaxlib
 import numpy as np
 import pytest
 import taichi as ti
 from test_custom_errors import _assert, _print, _random
 from test_custom_features import mathematics
 from test_custom_op import check_recorded
-from test_gpu import HERE, assembler
+from test_gpu import assembler
 
 import evops
 from evops.compiler import cache, native
 from evops.engine import bridge
-
-sys.path.insert(0, str(HERE / "gpu_on_cpu"))
-
-from route import users_kernels
 
 STRUCT = jax.ShapeDtypeStruct
 A1 = ti.types.ndarray(ndim=1)
@@ -37,25 +30,6 @@ OUT = [STRUCT((3,), np.float32)]
 
 def op(gpu_kernel, **options):
     return evops.XLACustomOp(gpu_kernel=gpu_kernel, **options)
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    out = tmp_path_factory.mktemp("custom_gpu_on_cpu")
-    include = Path(jaxlib.__file__).parent / "include"
-    command = [sys.executable, HERE / "gpu_on_cpu/build.py", out, include, "custom"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return out
-
-
-@pytest.fixture
-def driver(built):
-    """GPU kernels run; what the driver is asked for. A launch has few blocks, to be quick."""
-    with users_kernels(built) as driver:
-        driver.emulated_limit(4)
-        driver.emulated_clear()
-        yield driver
 
 
 def calls(driver):
@@ -318,34 +292,15 @@ def test_ptx_assembles(name, tmp_path, rng):
     assert made["launches"][:2] == [[1, 1], [128, 2048]] and made["scratch"] == 1 << 20
 
 
-def assemble(made, folder):
+def assemble(made, folder, architecture="sm_90"):
     text = made["ptx"]
     entries = [f".entry evops_custom_{k}(" for k in range(len(made["launches"]))]
     assert all(entry in text for entry in entries) and ".extern" not in text
     path = folder / "kernel.ptx"
     path.write_text(text)
-    command = [assembler(), "-arch=sm_90", "-o", folder / "kernel.cubin", path]
+    command = [assembler(), f"-arch={architecture}", "-o", folder / "kernel.cubin", path]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-@ti.kernel
-def turned(x: A1, y: A1):
-    """Each block turns its part around."""
-    ti.loop_config(block_dim=256)
-    for i in range(4096):
-        shared = ti.simt.block.SharedArray((256,), ti.f32)
-        shared[i % 256] = x[i]
-        ti.simt.block.sync()
-        y[i] = shared[255 - i % 256]
-
-
-def test_shared_arrays_assemble(tmp_path):
-    f32 = np.zeros(1, np.float32)
-    made = compiled(turned, f32, outs=[f32])
-    assert made["launches"] == [[256, 16]] and made["scratch"] == 0
-    assert "bar.sync" in made["ptx"] and ".b8 shared_array" in made["ptx"]
-    assemble(made, tmp_path)
 
 
 def test_lowering_for_cuda_names_the_handler():
