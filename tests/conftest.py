@@ -1,8 +1,10 @@
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import jax
+import jaxlib
 import numpy as np
 import pytest
 
@@ -11,10 +13,14 @@ import evops
 # Nothing in the package may lean on silent promotion of dtypes or ranks.
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# A GPU would multiply the matrices that results are compared with in fewer bits.
+jax.config.update("jax_default_matmul_precision", "highest")
+
+GPU_ON_CPU = Path(__file__).with_name("gpu_on_cpu")
+sys.path.insert(0, str(GPU_ON_CPU))
 
 # test_gpu.py runs tests again, with the GPU's kernels
 if BUILT := os.environ.get("EVOPS_GPU_ON_CPU"):
-    sys.path.insert(0, str(Path(__file__).with_name("gpu_on_cpu")))
     from route import route
 
     route(Path(BUILT))
@@ -47,3 +53,38 @@ def kind(request):
 @pytest.fixture
 def rng():
     return np.random.default_rng(20180418)
+
+
+@pytest.fixture(scope="session")
+def users_gpu(tmp_path_factory):
+    """Where what runs users' GPU kernels on the CPU is built; nothing but that."""
+    out = tmp_path_factory.mktemp("custom_gpu_on_cpu")
+    include = Path(jaxlib.__file__).parent / "include"
+    command = [sys.executable, GPU_ON_CPU / "build.py", out, include, "custom"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+class Card:
+    """In the place of the driver of the tests where there is a GPU: it runs what it is given."""
+
+    def emulated_limit(self, most):
+        """Launches get their blocks."""
+
+    def emulated_clear(self):
+        """Nothing is counted."""
+
+
+@pytest.fixture
+def driver(request):
+    """Users' GPU kernels run; what the driver is asked for. A launch has few blocks, to be quick."""
+    if jax.default_backend() == "gpu":
+        yield Card()
+        return
+    from route import users_kernels
+
+    with users_kernels(request.getfixturevalue("users_gpu")) as driver:
+        driver.emulated_limit(4)
+        driver.emulated_clear()
+        yield driver

@@ -48,8 +48,25 @@ def for_cpu(ir: str) -> str:
     active = r'asm (?:sideeffect )?"activemask[^"]*", "[^"]*"'
     if re.search(active, ir):
         ir = re.sub(active, "@emulated_activemask", ir) + "\ndeclare i32 @emulated_activemask()\n"
+    ir = shared_for_cpu(ir)
     intrinsic = r"@llvm\.nvvm\.(?:read\.ptx\.sreg\.)?([\w.]+)"
     return re.sub(intrinsic, lambda m: "@emulated_" + m[1].replace(".", "_"), ir)
+
+
+def shared_for_cpu(ir: str) -> str:
+    """What a block shares as plain memory, of which the driver hears when a thread begins."""
+    arrays = re.findall(r"^(@\S+) = internal addrspace\(3\) global (.+) undef", ir, re.M)
+    if not arrays:
+        return ir
+    ir = ir.replace(" addrspace(3)", "").replace("addrspacecast (", "bitcast (")
+    calls = "".join(
+        f"  call void @emulated_shared(i8* bitcast ({kind}* {name} to i8*), "
+        f"i64 ptrtoint ({kind}* getelementptr ({kind}, {kind}* null, i32 1) to i64))\n"
+        for name, kind in arrays
+    )
+    entry = r"^define void @\w+\(\[\d+ x i64\]\* %arguments\) {\n"
+    ir = re.sub(entry, lambda found: found[0] + calls, ir, flags=re.M)
+    return ir + "\ndeclare void @emulated_shared(i8*, i64)\n"
 
 
 def compiled(ir: str) -> bytes:

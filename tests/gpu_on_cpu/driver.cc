@@ -1,7 +1,8 @@
-// A CUDA driver that runs kernels on the CPU, for tests: the kernels' LLVM IR, compiled for x86-64, with a thread
-// of a warp as a fibre that waits for the others wherever lanes exchange values.
+// A CUDA driver that runs kernels on the CPU, for tests: the kernels' LLVM IR, compiled for x86-64, with every
+// thread as a fibre. Those of a warp wait for each other wherever lanes exchange values, those of a block at its
+// barriers.
 //
-// Warps run one after another; nothing here waits for a whole block.
+// Blocks run one after another, and the warps of a block, each up to the next barrier.
 #include <dlfcn.h>
 #include <setjmp.h>
 #include <ucontext.h>
@@ -15,23 +16,33 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 namespace {
 
-constexpr int kLanes = 32, kStackBytes = 64 * 1024;
-enum Exchange { kNone, kUp, kDown, kIndex };
+constexpr int kLanes = 32, kMostThreads = 1024, kStackBytes = 64 * 1024;
+constexpr unsigned char kGarbage = 0xCD;
+// What a thread waits for: its warp, or (from kBlock on) its block.
+enum Meeting { kNone, kUp, kDown, kIndex, kWarp, kBlock, kBlockAnd, kBlockOr, kBlockCount };
 using Entry = void (*)(void*);
 
-struct Lane {
+struct Fibre {
   jmp_buf at;
-  bool started, done;
-  Exchange wants;
-  uint32_t value, argument, thread;
+  bool started = false;
   std::unique_ptr<char[]> stack{new char[kStackBytes]};
 };
 
-Lane lanes[kLanes];
-Lane* current;
+struct Thread {
+  Fibre* fibre;  // from when it begins until it ends
+  bool done;
+  Meeting waits;
+  uint32_t value, argument, index;
+};
+
+Thread threads[kMostThreads];
+std::vector<std::unique_ptr<Fibre>> fibres;
+std::vector<Fibre*> idle;
+Thread* current;
 jmp_buf scheduler;
 ucontext_t origin;
 Entry entry;
@@ -40,69 +51,115 @@ uint32_t block_index, block_size, blocks, most_blocks = UINT32_MAX;
 std::string calls, failure;
 std::recursive_mutex one_at_a_time;  // XLA's CPU client may call from several threads
 
-void Fibre() {
-  entry(arguments);
-  current->done = true;
-  _longjmp(scheduler, 1);
+// A fibre runs one thread after another: a new context takes the kernel calls that jumps do without.
+void Run() {
+  for (;;) {
+    entry(arguments);
+    current->done = true;
+    idle.push_back(current->fibre);
+    if (_setjmp(current->fibre->at) == 0) _longjmp(scheduler, 1);
+  }
 }
 
-void Resume(Lane& lane) {
-  current = &lane;
+void Resume(Thread& thread) {
+  if (!thread.fibre) {
+    if (idle.empty()) {
+      fibres.emplace_back(new Fibre);
+      idle.push_back(fibres.back().get());
+    }
+    thread.fibre = idle.back();
+    idle.pop_back();
+  }
+  current = &thread;
   if (_setjmp(scheduler) != 0) return;
-  if (lane.started) _longjmp(lane.at, 1);
-  lane.started = true;
-  ucontext_t fibre;
-  getcontext(&fibre);
-  fibre.uc_stack.ss_sp = lane.stack.get();
-  fibre.uc_stack.ss_size = kStackBytes;
-  fibre.uc_link = nullptr;
-  makecontext(&fibre, Fibre, 0);
-  swapcontext(&origin, &fibre);
+  Fibre& fibre = *current->fibre;
+  if (fibre.started) _longjmp(fibre.at, 1);
+  fibre.started = true;
+  ucontext_t context;
+  getcontext(&context);
+  context.uc_stack.ss_sp = fibre.stack.get();
+  context.uc_stack.ss_size = kStackBytes;
+  context.uc_link = nullptr;
+  makecontext(&context, Run, 0);
+  swapcontext(&origin, &context);
 }
 
 // Lanes hand over what they exchange. All 32 must be there, as the masks of the kernels say (a smaller block has
 // lanes that are done from the beginning).
-bool Give() {
+bool MeetInWarp(Thread* lanes) {
   uint32_t given[kLanes];
-  const Exchange wants = lanes[0].wants;
+  const Meeting meeting = lanes[0].waits;
   for (int l = 0; l < kLanes; ++l) {
-    if (lanes[l].done || lanes[l].wants != wants) return false;
+    if (lanes[l].done || lanes[l].waits != meeting) return false;
     given[l] = lanes[l].value;
   }
   for (int l = 0; l < kLanes; ++l) {
     const int by = static_cast<int>(lanes[l].argument);
-    const int from = wants == kUp ? l - by : wants == kDown ? l + by : by;
+    const int from = meeting == kUp ? l - by : meeting == kDown ? l + by : meeting == kIndex ? by : l;
     if (from >= 0 && from < kLanes) lanes[l].value = given[from];
-    lanes[l].wants = kNone;
+    lanes[l].waits = kNone;
   }
   return true;
 }
 
-bool RunWarp(uint32_t first) {
-  for (int l = 0; l < kLanes; ++l) {
-    lanes[l].started = false;
-    lanes[l].done = first + l >= block_size;
-    lanes[l].wants = kNone;
-    lanes[l].thread = first + l;
+// The threads of a block meet, but those that have ended, as on a GPU. False where they are at barriers of
+// different kinds.
+bool MeetInBlock() {
+  uint32_t live = 0, count = 0;
+  Meeting meeting = kNone;
+  for (uint32_t t = 0; t < block_size; ++t) {
+    if (threads[t].done) continue;
+    if (live++ == 0) meeting = threads[t].waits;
+    if (threads[t].waits != meeting) return false;
+    count += threads[t].value != 0;
   }
+  for (uint32_t t = 0; t < block_size; ++t) {
+    threads[t].value = meeting == kBlockCount ? count : meeting == kBlockOr ? count > 0 : count == live;
+    threads[t].waits = kNone;
+  }
+  return true;
+}
+
+// Runs the warp until its threads have ended or wait for their block. False where they wait for each other in vain.
+bool RunWarp(Thread* lanes) {
   for (;;) {
     bool waiting = false;
-    for (Lane& lane : lanes) {
-      if (!lane.done) Resume(lane);
-      waiting |= !lane.done;
+    for (int l = 0; l < kLanes; ++l) {
+      if (!lanes[l].done && lanes[l].waits < kBlock) Resume(lanes[l]);
+      waiting |= !lanes[l].done && lanes[l].waits < kBlock;
     }
     if (!waiting) return true;
-    if (!Give()) return false;
+    if (!MeetInWarp(lanes)) return false;
   }
 }
 
-uint32_t Ask(Exchange wants, uint32_t value, uint32_t argument) {
-  Lane* lane = current;
-  lane->wants = wants;
-  lane->value = value;
-  lane->argument = argument;
-  if (_setjmp(lane->at) == 0) _longjmp(scheduler, 1);
-  return lane->value;
+bool RunBlock() {
+  const uint32_t rounded = (block_size + kLanes - 1) / kLanes * kLanes;
+  for (uint32_t t = 0; t < rounded; ++t) threads[t] = {nullptr, t >= block_size, kNone, 0, 0, t};
+  for (;;) {
+    for (uint32_t first = 0; first < rounded; first += kLanes)
+      if (!RunWarp(threads + first)) return false;
+    if (std::all_of(threads, threads + block_size, [](const Thread& t) { return t.done; })) return true;
+    if (!MeetInBlock()) return false;
+  }
+}
+
+// What threads that wait in vain have begun is not continued.
+void Abandon() {
+  for (uint32_t t = 0; t < block_size; ++t) {
+    if (threads[t].done || !threads[t].fibre) continue;
+    threads[t].fibre->started = false;
+    idle.push_back(threads[t].fibre);
+  }
+}
+
+uint32_t Meet(Meeting meeting, uint32_t value, uint32_t argument) {
+  Thread* thread = current;
+  thread->waits = meeting;
+  thread->value = value;
+  thread->argument = argument;
+  if (_setjmp(thread->fibre->at) == 0) _longjmp(scheduler, 1);
+  return current->value;
 }
 
 int Result(const char* call) {
@@ -116,18 +173,29 @@ int Result(const char* call) {
 extern "C" {
 
 // What the kernels' IR calls in place of the GPU's registers and instructions.
-uint32_t emulated_tid_x() { return current->thread; }
+uint32_t emulated_tid_x() { return current->index; }
 uint32_t emulated_ntid_x() { return block_size; }
 uint32_t emulated_ctaid_x() { return block_index; }
 uint32_t emulated_nctaid_x() { return blocks; }
 uint32_t emulated_activemask() { return 0; }  // lanes that do not run together: each adds for itself
-uint32_t emulated_shfl_sync_up_i32(uint32_t, uint32_t x, uint32_t by, uint32_t) { return Ask(kUp, x, by); }
-uint32_t emulated_shfl_sync_down_i32(uint32_t, uint32_t x, uint32_t by, uint32_t) { return Ask(kDown, x, by); }
-uint32_t emulated_shfl_sync_idx_i32(uint32_t, uint32_t x, uint32_t from, uint32_t) { return Ask(kIndex, x, from); }
+uint32_t emulated_shfl_sync_up_i32(uint32_t, uint32_t x, uint32_t by, uint32_t) { return Meet(kUp, x, by); }
+uint32_t emulated_shfl_sync_down_i32(uint32_t, uint32_t x, uint32_t by, uint32_t) { return Meet(kDown, x, by); }
+uint32_t emulated_shfl_sync_idx_i32(uint32_t, uint32_t x, uint32_t from, uint32_t) { return Meet(kIndex, x, from); }
+void emulated_bar_warp_sync(uint32_t) { Meet(kWarp, 0, 0); }
+void emulated_barrier0() { Meet(kBlock, 0, 0); }
+uint32_t emulated_barrier0_and(uint32_t x) { return Meet(kBlockAnd, x, 0); }
+uint32_t emulated_barrier0_or(uint32_t x) { return Meet(kBlockOr, x, 0); }
+uint32_t emulated_barrier0_popc(uint32_t x) { return Meet(kBlockCount, x, 0); }
+void emulated_membar_cta() {}
+void emulated_membar_gl() {}
+// Every thread begins with this, for each array that its block shares: there is garbage in it, as on a GPU.
+void emulated_shared(void* memory, uint64_t size) {
+  if (current->index == 0) std::memset(memory, kGarbage, size);
+}
 float emulated_shfl_sync_down_f32(uint32_t, float x, uint32_t by, uint32_t) {
   uint32_t bits;
   std::memcpy(&bits, &x, 4);
-  bits = Ask(kDown, bits, by);
+  bits = Meet(kDown, bits, by);
   std::memcpy(&x, &bits, 4);
   return x;
 }
@@ -173,17 +241,17 @@ int cuMemsetD32Async(uint32_t* to, unsigned value, size_t count, void*) {
 int cuMemcpyDtoDAsync_v2(void* to, const void* from, size_t size, void*) {
   return std::memcpy(to, from, size), Result("cuMemcpyDtoDAsync_v2");
 }
-int cuLaunchKernel(void* kernel, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned ty, unsigned tz,
+int cuLaunchKernel(void* kernel, unsigned x, unsigned y, unsigned z, unsigned tx, unsigned ty, unsigned tz,
                    unsigned shared, void*, void** parameters, void** extra) {
-  if (x == 0 || y != 1 || z != 1 || threads == 0 || ty != 1 || tz != 1 || shared != 0 || extra) return 1;
+  if (x == 0 || y != 1 || z != 1 || tx == 0 || tx > kMostThreads || ty != 1 || tz != 1) return 1;
+  if (shared != 0 || extra) return 1;
   std::lock_guard<std::recursive_mutex> lock(one_at_a_time);
   entry = reinterpret_cast<Entry>(kernel);
   arguments = parameters[0];
   blocks = std::min(x, most_blocks);
-  block_size = threads;
+  block_size = tx;
   for (block_index = 0; block_index < blocks; ++block_index)
-    for (uint32_t first = 0; first < threads; first += kLanes)
-      if (!RunWarp(first)) return 719;
+    if (!RunBlock()) return Abandon(), 719;
   return Result("cuLaunchKernel");
 }
 
