@@ -211,7 +211,7 @@ class Draws {
       for (int64_t i = first; i < last; ++i) blocks = std::max(blocks, BlocksOf(line(i)));
       for (int64_t b = 0; b < blocks; ++b) {
         for (int64_t i = first; i < last; ++i) {
-          const Line l = line(i);
+          const Line& l = line(i);
           if (b >= BlocksOf(l)) continue;
           Put(l, b, i);
           n = l.n;

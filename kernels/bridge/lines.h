@@ -69,7 +69,7 @@ class DrawnLines {
 
   void Flush() {
     draws_.template AddUp<addend>(
-        count_, [&](int64_t i) { return line_[i]; }, [&](int64_t i) { return value_[i]; }, out_);
+        count_, [&](int64_t i) -> const Line& { return line_[i]; }, [&](int64_t i) { return value_[i]; }, out_);
     count_ = 0;
   }
 

@@ -55,22 +55,26 @@ class Pushing {
 
   // Lists the neurons that fire, block by block; returns the work expected for them.
   double List() {
-    double work = 0;
-    const int64_t targets = p_.post.count();
+    begin_.reserve(p_.pre.count() + 1);
+    active_.reserve(std::min<int64_t>(p_.n_pre, 256));
     for (int64_t s = 0; s < p_.pre.count(); ++s) {
-      const int64_t before = static_cast<int64_t>(active_.size());
-      begin_.push_back(before);
+      begin_.push_back(static_cast<int64_t>(active_.size()));
       ForEachNonzero(x_ + p_.pre.offset[s], p_.pre.size[s], [&](int64_t i) { active_.push_back(i); });
-      const int64_t count = static_cast<int64_t>(active_.size()) - before;
-      if (count == 0) continue;
-      double synapses = 0;
-      for (int64_t pair = s * targets; pair < (s + 1) * targets; ++pair)
-        if (const int64_t k = p_.SourceOf(pair); k >= 0 && !Silent(pair))
-          synapses += p_.sources[k].synapses_per_line * (p_.sources[k].delay_bits ? kWorkInRing : 1);
-      work += count * synapses;
     }
     begin_.push_back(static_cast<int64_t>(active_.size()));
+    double most = 0, work = 0;
+    for (const PushSource& source : p_.sources) most = std::max(most, WorkOfLine(source));
+    const int64_t targets = p_.post.count();
+    if (most * static_cast<double>(active_.size()) * targets < 2 * kWorkOfAThread) return 0;  // for one thread at most
+    for (int64_t s = 0; s < p_.pre.count(); ++s) {
+      const int64_t count = begin_[s + 1] - begin_[s];
+      for (int64_t pair = s * targets; count > 0 && pair < (s + 1) * targets; ++pair)
+        if (const int64_t k = p_.SourceOf(pair); k >= 0 && !Silent(pair)) work += count * WorkOfLine(p_.sources[k]);
+    }
     return work;
+  }
+  static double WorkOfLine(const PushSource& source) {
+    return static_cast<double>(source.synapses_per_line) * (source.delay_bits ? kWorkInRing : 1);
   }
 
   T A(int64_t pair) const { return weight_[pair * p_.parameters]; }

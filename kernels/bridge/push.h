@@ -138,22 +138,27 @@ struct PushPlan {
     s.quantiles_at = words[9];
     s.delays_at = words[10];
     int64_t shortest = n_post, longest = 0, lines = 0, table_size = 0;
-    for (int64_t pair = 0; pair < pre.count() * post.count(); ++pair) {
-      if (SourceOf(pair) != k) continue;
-      shortest = std::min(shortest, post.size[pair % post.count()]);
-      longest = std::max(longest, post.size[pair % post.count()]);
-      lines = std::max(lines, pre.size[pair / post.count()]);
+    for (int64_t row = 0, pair = 0; row < pre.count(); ++row) {
+      for (int64_t column = 0; column < post.count(); ++column, ++pair) {
+        if (SourceOf(pair) != k) continue;
+        shortest = std::min(shortest, post.size[column]);
+        longest = std::max(longest, post.size[column]);
+        lines = std::max(lines, pre.size[row]);
+      }
+      if (source_of_pair.size() == 0) break;  // every row has them
     }
+    if (source_of_pair.size() == 0)
+      for (int64_t size : pre.size) lines = std::max(lines, size);
     if (s.table_at < 0 || s.table_at > kMaxElements) return "table_at is " + std::to_string(s.table_at);
     std::string bad = ReadScheme(Integers(words, 5), lines, shortest, longest, &s.scheme, &table_size);
     if (bad.empty()) bad = CheckLaw(s.law_number, s.scheme);
     if (bad.empty()) bad = CheckDelayBits(s.delay_bits);
     if (bad.empty()) bad = Short("quantiles", o.quantiles, ffi::DataType::S32, s.quantiles_at, QuantilesOf(s.law_number));
     if (bad.empty()) bad = Short("delays", o.delays, ffi::DataType::U32, s.delays_at, DelaysOf(s.delay_bits));
-    for (int64_t pair = 0; bad.empty() && pair < pre.count() * post.count(); ++pair)
+    if (bad.empty()) bad = Short("table", o.table, ffi::DataType::U32, s.table_at, table_size);
+    for (int64_t pair = 0; bad.empty() && pair < static_cast<int64_t>(starts_at.size()); ++pair)
       if (SourceOf(pair) == k)
-        bad = Short("table", o.table, ffi::DataType::U32, s.table_at + StartsAt(pair),
-                    s.scheme.counted() ? pre.size[pair / post.count()] + 1 : table_size);
+        bad = Short("table", o.table, ffi::DataType::U32, s.table_at + starts_at[pair], table_size);
     return bad;
   }
 };
