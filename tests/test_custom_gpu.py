@@ -113,6 +113,49 @@ def test_empty_arrays(driver):
     assert y.tolist() == [0, 0, 0]
 
 
+@ti.kernel
+def until(bounds: A1, y: A1):
+    for i in range(bounds[0], bounds[1]):
+        y[i - bounds[0]] += i
+
+
+@pytest.mark.parametrize("size", [(1 << 18) + 700, 129, 0, -5])
+def test_a_size_that_only_the_device_knows(driver, size):
+    driver.emulated_limit(2**32 - 1)  # all threads, of which each has two rounds, one or none
+    bounds = np.array([-3, size - 3], np.int32)
+    (y,) = op(until)(bounds, outs=[STRUCT(((1 << 18) + 800,), np.int32)])
+    expected = np.zeros(y.shape, np.int32)
+    expected[: max(size, 0)] = np.arange(*bounds)
+    np.testing.assert_array_equal(y, expected)
+
+
+@ti.kernel
+def reductions(x: A1, y: A1, z: A1):
+    y[2] = 1
+    for i in x:
+        ti.atomic_max(y[0], x[i])
+        ti.atomic_min(y[1], x[i])
+        if i % 100 == 0:
+            ti.atomic_mul(y[2], 3)
+        y[3] -= x[i]
+        z[i] = 2
+        z[i] *= x[i]
+    largest = x[0]
+    for i in x:
+        ti.atomic_max(largest, x[i])
+    y[4] = largest
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64"])
+def test_atomic_operations(driver, rng, dtype):
+    with jax.enable_x64(True):
+        x = rng.integers(-50, 60, 1000).astype(dtype)
+        outs = [STRUCT((5,), dtype), STRUCT(x.shape, dtype)]
+        y, z = op(reductions)(x, outs=outs)
+        assert y.tolist() == [x.max(), x.min(), 3**10, -x.sum(), x.max()]
+        np.testing.assert_array_equal(z, 2 * x)
+
+
 def test_a_size_that_is_compiled_in_is_one_launch(driver):
     with jax.enable_x64(True):
         scaled = jax.jit(lambda x: op(kernels.scaled)(x, a=0.5, n=3, outs=[STRUCT((5,), float)])[0])
@@ -185,6 +228,20 @@ def test_annotations_of_the_gpu_kernel_are_checked(driver):
 def test_kernels_that_need_taichis_run_time(driver, make):
     with pytest.raises(evops.KernelError, match="kernel: the kernel cannot be called on its own"):
         op(make())(X, outs=OUT)
+
+
+@ti.kernel
+def bits(x: A1, y: A1):
+    for i in range(3):
+        y[i] |= 1
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
+def test_what_taichis_compiler_ends_itself_for(platform):
+    f = jax.jit(lambda x: evops.XLACustomOp(bits, bits)(x, outs=OUT))
+    message = "^bits: Taichi's compiler ends itself .SIGABRT.: arrays of floating.* have no &=, |="
+    with pytest.raises(evops.KernelError, match=message):
+        f.trace(X).lower(lowering_platforms=(platform,))
 
 
 def test_without_the_stand_in_driver(driver, monkeypatch, tmp_path):

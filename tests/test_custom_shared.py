@@ -6,6 +6,8 @@ import pytest
 import taichi as ti
 from test_custom_gpu import assemble, compiled, op
 
+import evops
+
 block, warp = ti.simt.block, ti.simt.warp
 STRUCT = jax.ShapeDtypeStruct
 A1 = ti.types.ndarray(ndim=1)
@@ -85,6 +87,63 @@ def votes(x: A1, y: ti.types.ndarray(ndim=2)):
 
 
 @ti.kernel
+def loops(x: A1, y: A1):
+    """Arrays of several loops, which Taichi gives one name, and one of vectors."""
+    ti.loop_config(block_dim=32)
+    for i in range(128):
+        shared = block.SharedArray((32,), ti.f32)
+        shared[i % 32] = x[i]
+        block.sync()
+        y[i] = shared[31 - i % 32]
+    ti.loop_config(block_dim=64)
+    for i in range(128):
+        shared = block.SharedArray((64,), ti.f64)
+        shared[i % 64] = x[i]
+        block.sync()
+        y[i] += ti.cast(shared[63 - i % 64], ti.f32)
+    ti.loop_config(block_dim=32)
+    for i in range(128):
+        shared = block.SharedArray((16, 2), ti.math.vec3)
+        shared[i % 16, i // 16 % 2] = ti.math.vec3(x[i], 0, 1)
+        block.sync()
+        y[i] += shared[15 - i % 16, i // 16 % 2].sum()
+
+
+@ti.kernel
+def one_too_large(x: A1, y: A1):
+    for i in range(128):
+        shared = block.SharedArray((6145,), ti.f64)
+        shared[i] = x[i]
+        block.sync()
+        y[i] = shared[127 - i]
+
+
+@ti.kernel
+def together_too_large(x: A1, y: A1):
+    for i in range(128):
+        shared = block.SharedArray((6144,), ti.f64)
+        shared[i] = x[i]
+        block.sync()
+        y[i] = shared[127 - i]
+    for i in range(128):
+        shared = block.SharedArray((6000,), ti.f32)
+        other = block.SharedArray((6300,), ti.i32)
+        shared[i] = x[i]
+        other[i] = i
+        block.sync()
+        y[i] += shared[127 - i] + other[127 - i]
+
+
+@ti.kernel
+def of_nobody(x: A1, y: A1):
+    shared = block.SharedArray((128,), ti.f32)
+    for i in range(128):
+        shared[i] = x[i]
+        block.sync()
+        y[i] = shared[127 - i]
+
+
+@ti.kernel
 def halves(x: A1, y: A1):
     """Half of a warp waits for the block, half for the warp: neither comes."""
     ti.loop_config(block_dim=64)
@@ -123,6 +182,31 @@ def test_sums_of_a_block(driver, rng):
         np.testing.assert_array_equal(blocks, np.bincount(of_block) / 2)
 
 
+def test_shared_arrays_of_several_loops(driver, rng):
+    x = rng.integers(0, 99, 128).astype(np.float32)
+    (y,) = op(loops)(x, outs=[STRUCT(x.shape, x.dtype)])
+    expected = sum(x.reshape(-1, n)[:, ::-1].ravel() for n in (32, 64, 16)) + 1
+    np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "message"),
+    [
+        (one_too_large, "the threads of a block share an array of 49160 bytes, a block has 49152"),
+        (together_too_large, "the threads of a block share arrays of 49200 bytes, a block has 491"),
+    ],
+)
+def test_more_than_a_block_has(kernel, message):
+    f = jax.jit(lambda x: op(kernel)(x, outs=[STRUCT((128,), np.float32)]))
+    with pytest.raises(evops.KernelError, match=f"^{kernel.__name__}: .* too large: {message}"):
+        f.trace(np.zeros(128, np.float32)).lower(lowering_platforms=("cuda",))
+
+
+def test_a_shared_array_outside_of_loops(driver):
+    with pytest.raises(evops.KernelError, match="of_nobody: a SharedArray belongs to the blocks"):
+        op(of_nobody)(np.zeros(128, np.float32), outs=[STRUCT((128,), np.float32)])
+
+
 def test_shared_arrays_begin_with_garbage(driver):
     (y,) = op(garbage)(outs=[STRUCT((128,), np.int32)])
     assert set(y.tolist()) == {-0x32323233}
@@ -159,5 +243,5 @@ def test_shared_arrays_assemble(tmp_path, architecture):
     assert made["launches"] == [[256, 4]] and made["scratch"] == 0
     assert "bar.sync" in made["ptx"] and "shared_array" in made["ptx"]
     assemble(made, tmp_path, architecture)
-    for kernel, given, outs in ((histogram, [i32], [i32, f64]), (prefix, [i32], [i32])):
+    for kernel, given, outs in ((histogram, [i32], [i32, f64]), (loops, [f32], [f32])):
         assemble(compiled(kernel, *given, outs=outs), tmp_path, architecture)

@@ -55,7 +55,7 @@ def for_cpu(ir: str) -> str:
 
 def shared_for_cpu(ir: str) -> str:
     """What a block shares as plain memory, of which the driver hears when a thread begins."""
-    arrays = re.findall(r"^(@\S+) = internal addrspace\(3\) global (\[\d+ x \w+\])", ir, re.M)
+    arrays = re.findall(r"^(@\S+) = internal addrspace\(3\) global (.+) undef", ir, re.M)
     if not arrays:
         return ir
     ir = ir.replace(" addrspace(3)", "").replace("addrspacecast (", "bitcast (")

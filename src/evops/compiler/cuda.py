@@ -14,6 +14,7 @@ from collections.abc import Mapping
 ARCHITECTURE, PTX = "sm_70", "ptx63"  # the oldest; drivers compile it for newer cards
 MAX_ARGUMENT_BYTES = 4096  # that a launch takes
 SCRATCH_BYTES = 1 << 20  # what Taichi's compiler may use of them
+MAX_SHARED_BYTES = 48 * 1024  # that a block has on every card without being asked for more
 
 # Blocks of a task that has work for many: with 128 threads each, 2**18 threads.
 BLOCKS = 2048
@@ -102,14 +103,36 @@ define void @{entry}({block}*{attribute} %arguments) {{
 
 
 def clean(ir: str) -> str:
-    """Without what only Taichi's own pipeline resolves: flags of libdevice, room for arrays.
-
-    Shared arrays without a length are those that a launch would have to give room to.
-    """
-    shared = r"^(@\S+ = )external (addrspace\(3\) global \[[1-9]\d* x \w+\])"
-    ir = re.sub(shared, r"\1internal \2 undef", ir, flags=re.M)
+    """Without what only Taichi's own pipeline resolves: flags of libdevice, room for arrays."""
     ir = re.sub(r"call i32 @__nvvm_reflect\(.*?\)(?= #|$|,)", "add i32 0, 0", ir, flags=re.M)
-    return ir.replace(" seq_cst, align", " monotonic, align")
+    return _with_shared(ir.replace(" seq_cst, align", " monotonic, align"))
+
+
+def _with_shared(ir: str) -> str:
+    """With memory for the arrays that the threads of a block share.
+
+    Taichi leaves it to others, and gives arrays of different tasks one name: an array that is seen
+    as one of another type becomes one of its own. Those of no length, which are what a launch would
+    have to make room for, stay as they are.
+    """
+    kind = r"\[[^()*]+\]"
+    view = rf"bitcast \({kind} addrspace\(3\)\* (@[\w.]+) to ({kind}) addrspace\(3\)\*\)"
+    made: dict[tuple[str, str], str] = {}
+    ir = re.sub(view, lambda f: made.setdefault((f[1], f[2]), f"{f[1]}.{len(made)}"), ir)
+    ir += "".join(
+        f"\n{new} = external addrspace(3) global {type}, align 8\n"
+        for (_, type), new in made.items()
+    )
+    given = rf"^(@[\w.]+ = )external (addrspace\(3\) global (?!\[0 x){kind})"
+    return re.sub(given, r"\1internal \2 undef", ir, flags=re.M)
+
+
+def shared_bytes(text: str, entry: str) -> int:
+    """What the threads of a block share in an entry of a PTX text."""
+    body = text[text.index(f".entry {entry}(") :].split(".entry ", 2)[1]
+    sizes = re.findall(r"\.shared \.align \d+ \.[bfsu](\d+)\s+([\w$.]+)(?:\[(\d+)\])?;", text)
+    used = {name: int(bits) // 8 * int(count or 1) for bits, name, count in sizes}
+    return sum(used[name] for name in used if re.search(rf"\b{re.escape(name)}\b", body))
 
 
 def optimise(module, machine) -> None:

@@ -17,6 +17,7 @@ import struct
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 SYMBOL = "evops_custom_kernel"
 _METADATA = "metadata.json"  # that Taichi writes
@@ -32,6 +33,22 @@ ALLOWED = {"memcpy", "memmove", "memset", *_MATH, *(f"{name}f" for name in _MATH
 
 class Refused(Exception):
     """A kernel that Taichi compiles and that cannot be called on its own."""
+
+
+class TooLarge(Exception):
+    """A kernel that needs more than a GPU gives to a launch."""
+
+
+class Task(NamedTuple):
+    """A part of a GPU kernel that is launched by itself: its function, threads of a block, blocks.
+
+    `shared` is the size of an array that a block shares, where Taichi leaves it to the launch.
+    """
+
+    name: str
+    threads: int
+    blocks: int
+    shared: int
 
 
 def beside(name: str):
@@ -160,7 +177,7 @@ def undefined_symbols(elf: bytes) -> set[str]:
     return names
 
 
-def compile_ptx(ir: str, size: int, tasks: Sequence[tuple[str, int, int]]) -> bytes:
+def compile_ptx(ir: str, size: int, tasks: Sequence[Task]) -> bytes:
     """What the native library is told about a GPU kernel, as JSON.
 
     ``ptx`` has the entries evops_custom_0 and so on, ``launches`` are the threads of a block and
@@ -171,20 +188,28 @@ def compile_ptx(ir: str, size: int, tasks: Sequence[tuple[str, int, int]]) -> by
     if not tasks:
         raise Refused("it does nothing")
     if size + 8 > cuda.MAX_ARGUMENT_BYTES:
-        raise Refused(f"its arrays take {size} bytes of arguments, a launch has 4096")
-    entries = {name: f"evops_custom_{k}" for k, (name, *_) in enumerate(tasks)}
+        raise TooLarge(f"its arrays take {size} bytes of arguments, a launch has 4096")
+    entries = {task.name: f"evops_custom_{k}" for k, task in enumerate(tasks)}
     text = cuda.ptx(cuda.with_entries(ir, entries, size, by_value=True))
+    for task in tasks:
+        shared = task.shared or cuda.shared_bytes(text, entries[task.name])
+        if shared > cuda.MAX_SHARED_BYTES:
+            raise TooLarge(
+                f"the threads of a block share {'an array' if task.shared else 'arrays'} of "
+                f"{shared} bytes, a block has {cuda.MAX_SHARED_BYTES}"
+            )
     if missing := cuda.externals(text):
         raise Refused(f"it needs {', '.join(missing)} of Taichi's own run time")
     scratch = cuda.SCRATCH_BYTES if cuda.uses_scratch(ir) else 0
-    launches = [sizes for _, *sizes in tasks]
+    launches = [(task.threads, task.blocks) for task in tasks]
     return json.dumps({"ptx": text, "launches": launches, "scratch": scratch}).encode()
 
 
-def task_sizes(metadata: str) -> list[tuple[str, int, int]]:
-    """Name, threads of a block and blocks of every task of one kernel, in order."""
-    each = r'"name": "(\w+)",\s*"block_dim": (\d+),\s*"grid_dim": (\d+)'
-    return [(name, int(t), int(b)) for name, t, b in re.findall(each, metadata)]
+def tasks(metadata: str) -> list[Task]:
+    """Every task of one kernel, in order."""
+    numbers = ("block_dim", "grid_dim", "dynamic_shared_array_bytes")
+    each = r",\s*".join([r'"name": "(\w+)"', *(rf'"{number}": (\d+)' for number in numbers)])
+    return [Task(name, *map(int, sizes)) for name, *sizes in re.findall(each, metadata)]
 
 
 def main(folder: Path) -> None:
@@ -200,6 +225,8 @@ def main(folder: Path) -> None:
         failure = {"kind": "import", "message": str(error)}
     except Refused as error:
         failure = {"kind": "refused", "message": str(error)}
+    except TooLarge as error:
+        failure = {"kind": "large", "message": str(error)}
     except Exception as error:
         failure = {"kind": "taichi", "message": f"{type(error).__name__}: {error}"}
     (folder / "error.json").write_text(json.dumps(failure))
@@ -211,7 +238,7 @@ def _compile(folder: Path, arch: str, cpu: str) -> bytes:
     kernel = _imported("evops_user_kernel", folder / "kernel.py").kernel
     ((_, ir, size),) = taichi_ir({"kernel": kernel}, folder)
     if arch == "cuda":
-        return compile_ptx(ir, size, task_sizes((folder / _METADATA).read_text()))
+        return compile_ptx(ir, size, tasks((folder / _METADATA).read_text()))
     code = compile_object(ir, SYMBOL, cpu)
     missing = undefined_symbols(code) - ALLOWED
     if missing:

@@ -6,6 +6,8 @@ import functools
 import hashlib
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +28,11 @@ _EMIT = Path(__file__).with_name("emit.py")
 _CUDA = "cuda"  # the level of all GPUs: their driver compiles PTX for the card
 _EXTRA = "pip install 'jax-evops[taichi]'"
 _TAIL = 4000
+# Where Taichi aborts, and why it does.
+_ABORTS = {
+    "codegen_llvm.cpp:real_type_atomic": "arrays of floating-point numbers have no &=, |=, ^= and "
+    "no ti.atomic_and, atomic_or, atomic_xor"
+}
 # XLA's number and Taichi's name of the element types of arrays; a bool is a byte of 0 or 1
 TYPES = {
     "bool": (1, "u8"),
@@ -154,11 +161,7 @@ def _compiled(request: Request, cpu: str) -> bytes:
             return (folder / "kernel.o").read_bytes()
         report = folder / "error.json"
         if not report.exists():
-            said = run.stdout[-_TAIL:].strip()
-            raise KernelError(
-                f"{request.name}: the process that compiles it ended with status "
-                f"{run.returncode}: {said}"
-            )
+            raise KernelError(f"{request.name}: {_end(run.returncode, run.stdout)}")
         failure = json.loads(report.read_text())
     raise _failure(request.name, failure["kind"], failure["message"])
 
@@ -174,6 +177,16 @@ def _stand_in() -> Path:
     return folder
 
 
+def _end(status: int, said: str) -> str:
+    """Why the process that compiles ended without a report: mostly, Taichi's compiler aborts."""
+    errors = re.findall(r"^\[E [^\]]*\] \[(\S+?)@\d+\] (.*)", said, re.M)
+    if status >= 0 or not errors:
+        return f"the process that compiles it ended with status {status}: {said[-_TAIL:].strip()}"
+    place, message = errors[0]
+    why = _ABORTS.get(place, f"{place}: {message}")
+    return f"Taichi's compiler ends itself ({signal.Signals(-status).name}): {why}"
+
+
 class TaichiMessage(Exception):
     """What Taichi said about a kernel, in the process that compiled it."""
 
@@ -183,6 +196,8 @@ def _failure(name: str, kind: str, message: str) -> Exception:
         library = next((w for w in message.split() if ".so" in w), "").strip(":,")
         hint = f" (install the system package that has {library})" if library else ""
         return BackendError(f"{name}: Taichi does not import: {message}{hint}")
+    if kind == "large":
+        return KernelError(f"{name}: the kernel is too large: {message}")
     if kind == "refused":
         return KernelError(
             f"{name}: the kernel cannot be called on its own: {message}; print, assert, ti.random, "

@@ -96,6 +96,10 @@ class _Text:
                 f"{tree.name} writes to {', '.join(written)}: what a call is given stays as it is; "
                 "write to the arrays of outs, the kernel's last"
             )
+        if syntax.shares_outside_loops(tree):
+            raise KernelError(
+                f"{tree.name}: a SharedArray belongs to the blocks of a loop, make it inside one"
+            )
         values = {}
         first = []
         parameters = []

@@ -95,3 +95,10 @@ def written(tree: ast.FunctionDef) -> set[str]:
             places += node.args[:1]
     bases = (p.value for p in places if isinstance(p, ast.Subscript))
     return {base.id for base in bases if isinstance(base, ast.Name)}
+
+
+def shares_outside_loops(tree: ast.FunctionDef) -> bool:
+    """Whether a kernel makes a shared array where it is not one block's."""
+    loops = [node for node in ast.walk(tree) if isinstance(node, ast.For)]
+    inside = {id(node) for loop in loops for node in ast.walk(loop)}
+    return any(called(node) == "SharedArray" and id(node) not in inside for node in ast.walk(tree))
