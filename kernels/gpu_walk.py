@@ -232,22 +232,26 @@ def _warp_walk(put, one_block):
                 begin = block << s2
                 size = ti.min(ti.u32(1) << s2, n - begin)
                 k0, k1 = feistel(pre, block, t0, t1)
-                i = lane
-                while i << 2 < size:
-                    w = word(k0, k1, i)
-                    for byte in ti.static(range(4)):
-                        j = (i << 2) + ti.u32(byte)
-                        value = (w >> ti.u32(8 * byte)) & ti.u32(255)
+                c = ti.u32(0)
+                while c < size:
+                    w = ti.cast(word(k0, k1, (c >> 2) + lane), ti.i32)
+                    for quarter in ti.static(range(4)):
+                        # lanes side by side take targets side by side
+                        there = quarter * ti.static(WIDTH // 4) + ti.cast(lane >> 2, ti.i32)
+                        w_j = ti.simt.warp.shfl_sync_i32(ti.u32(EVERY_LANE), w, there)
+                        w_j = ti.cast(w_j, ti.u32)
+                        j = c + ti.u32(quarter * WIDTH) + lane
+                        value = (w_j >> ((lane & ti.u32(3)) << 3)) & ti.u32(255)
                         if (value <= s3) & (j < size) & (begin + j != leave_out):
                             hit = True
                             if value == s3:
-                                hit = dense_hit(w, j, word(k0 + ti.u32(TIE), k1, j), s3, s4)
+                                hit = dense_hit(w_j, j, word(k0 + ti.u32(TIE), k1, j), s3, s4)
                             if hit:
                                 sum = put(
                                     sum, begin + j, begin + j, ti.f32(0.0), vk0, vk1, target,
                                     quantiles, delays, base, a, b, late, slots, width, delay_bits,
                                 )  # fmt: skip
-                    i += ti.u32(WIDTH)
+                    c += ti.u32(4 * WIDTH)
                 if ti.static(one_block):
                     break
                 block += step
