@@ -45,6 +45,8 @@ def test_every_kernel_assembles_without_spills(architecture, tmp_path):
     assert len(texts) > 50
     for name, text in texts.items():
         assert f".entry evops_gpu_{name}(" in text and ".extern" not in text
+        # threads of a block, as the handlers launch them
+        assert f".maxntid {512 if name.startswith('product_scatter') else 128}," in text
         path = tmp_path / f"{name}.ptx"
         path.write_text(text)
         command = [

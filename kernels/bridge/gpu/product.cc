@@ -33,17 +33,19 @@ std::string Read(Plan* p, bool gather, const Operands& o, int64_t repeat, int64_
   return bad.empty() ? TooLarge(0, {o.x, o.weight, o.seed, o.table}) : bad;
 }
 
-// How the work on x @ C is laid out for kernels/gpu_product.py, whose threads of a block and bytes of a slab these are.
+// As in kernels/gpu_product.py: threads of a block, and bytes of the sums that it shares.
 constexpr int64_t kBlock = 512, kSlabBytes = 1 << 15;
-constexpr int64_t kBlocksAtOnce = 2;  // on a multiprocessor, whose registers have room for no more
+// Blocks for which a multiprocessor has room: of its 65,536 registers a thread takes up to 64.
+constexpr int64_t kBlocksAtOnce = 2;
 
+// How the work on x @ C is shared out: blocks of threads for every slab of targets and share of the spikes.
 struct Layout {
   int64_t parts;       // into which a line is cut
-  int64_t slab_parts;  // of them in a slab of targets
-  int64_t slabs;
-  int64_t shares;  // of the spikes, a block of threads for each
-  double shared_from;  // spikes from which a slab is added up in shared memory
-  int64_t blocks;
+  int64_t slab_parts;  // parts in a slab
+  int64_t slabs;       // in a line
+  int64_t shares;      // of the spikes
+  double shared_from;  // spikes from which slabs are added up in shared memory
+  int64_t blocks;      // to launch
 };
 
 // The sums that a block of threads must expect for each of its targets to add them up in shared memory first: with
