@@ -7,6 +7,9 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
+PACKAGES = (
+    "jax-evops jax jaxlib jax-cuda12-plugin jax-cuda13-plugin numpy scipy brainevent numba taichi"
+).split()
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
@@ -18,7 +21,7 @@ def machine() -> dict:
             model = line.split(":", 1)[1].strip()
             break
     versions = {}
-    for name in ("jax-evops", "jax", "jaxlib", "numpy", "scipy", "brainevent", "numba"):
+    for name in PACKAGES:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -31,10 +34,10 @@ def machine() -> dict:
     }
 
 
-def write(name: str, content: dict) -> Path:
-    """Write ``results/<name>.json``, one row a line."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+def write(name: str, content: dict, folder: Path = RESULTS) -> Path:
+    """Write ``<name>.json``, one row a line."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
     parts = []
     for key, value in content.items():
         if isinstance(value, list):

@@ -1,6 +1,6 @@
 """Time of one product of spikes with a random matrix, inside a loop, side by side with the peers.
 
-    python bench/event_mv.py [--quick] [--budget SECONDS]
+    python bench/event_mv.py [--budget SECONDS] [--sizes N ...] [--rates R ...]
 
 Every system multiplies the same 0/1 spike vectors by a matrix of connection probability p, in a jitted loop
 whose input depends on the carry. Systems take turns, round after round; a row holds the median of the rounds. Peers
@@ -8,8 +8,14 @@ that are not installed (brainevent needs Python 3.12) are left out. Writes resul
 """
 
 import argparse
+import functools
+import gc
+import importlib.util
+import itertools
+import math
 import os
 import statistics
+import sys
 import time
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -18,7 +24,6 @@ import common
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse
 from jax.experimental import sparse
 
 import evops
@@ -28,70 +33,100 @@ PROBABILITIES = (0.1, 0.01, 0.001)
 RATES = (0.0, 0.001, 0.01, 0.1)
 SEED, STEPS, TABLE, ROUNDS = 42, 16384, 16, 5
 MAX_SYNAPSES_PER_CALL = 2e7
-MAX_STORED, MAX_STORED_CSR = 2e7, 2e8
-
-
-def stored(n, p):
-    """A random CSR matrix of the same density."""
-    rng = np.random.default_rng(SEED)
-    degree = rng.binomial(n, p, n)
-    indices = np.concatenate([np.sort(rng.choice(n, d, replace=False)) for d in degree])
-    indptr = np.concatenate([[0], np.cumsum(degree)])
-    return indices.astype(np.int32), indptr.astype(np.int32)
+STEPS_ON_GPU = 2048
+SLOWEST = 2.0  # seconds a call; what is slower is left out
+ON_GPU = jax.default_backend() == "gpu"
+MAX_STORED, MAX_STORED_CSR, MAX_DENSE = (2e8, 2e8, 40_000) if ON_GPU else (2e7, 2e8, 4000)
+NORMAL = evops.Normal(1.0, 0.1)
 
 
 def systems(n, p):
-    """Name -> (operand, function of operand and spikes) for what runs at this size."""
+    """Name -> what makes (operand, function of operand and spikes), for what suits this size."""
+    size = n * n * p
 
-    def ours(law, backend):
+    def ours(law, backend="native"):
         W = evops.Projection(evops.FixedProbability(p), law, (n, n), seed=SEED, backend=backend)
         return W, lambda W, s: s @ W
 
-    normal = evops.Normal(1.0, 0.1)
-    out = {
-        "XLA loop step": (None, lambda _, s: s.astype(jnp.float32)),
-        "evops": ours(1.0, "native"),
-        "evops, normal weights": ours(normal, "native"),
-        "evops jnp": ours(1.0, "jnp"),
-        "evops published": (
-            None,
-            lambda _, s: evops.event_mv_prob_homo(
-                s, 1.0, p, SEED, shape=(n, n), outdim_parallel=False
-            ),
-        ),
-    }
-    if n * n * p <= MAX_STORED_CSR:
-        out["evops CSR"] = ours(normal, "native")[0].tocsr(), lambda W, s: s @ W
-    try:
-        import brainevent
-    except ImportError:
-        pass
-    else:
-        w = brainevent.JITCScalarR((jnp.float32(1), p, SEED), shape=(n, n), corder=True)
-        out["brainevent JITCScalarR"] = None, lambda _, s: brainevent.BinaryArray(s) @ w
-        z = brainevent.JITCNormalR(
-            (jnp.float32(1), jnp.float32(0.1), p, SEED), shape=(n, n), corder=True
+    def published():
+        return None, lambda _, s: evops.event_mv_prob_homo(
+            s, 1.0, p, SEED, shape=(n, n), outdim_parallel=False
         )
-        out["brainevent JITCNormalR"] = None, lambda _, s: brainevent.BinaryArray(s) @ z
-        if "evops CSR" in out:
-            W = out["evops CSR"][0]
-            csr = brainevent.CSR((W.data, W.indices, W.indptr), shape=(n, n))
-            brainevent.BinaryArray(jnp.zeros(n, bool)) @ csr  # it keeps a workspace
-            out["brainevent CSR"] = None, lambda _, s: brainevent.BinaryArray(s) @ csr
-    if n * n * p <= MAX_STORED:
-        indices, indptr = stored(n, p)
-        matrix = scipy.sparse.csr_matrix(
-            (np.ones(len(indices), np.float32), indices, indptr), (n, n)
-        )
-        out["scipy CSR rows"] = matrix, lambda m, s: m[np.flatnonzero(s)].sum(0)
-        rows = np.repeat(np.arange(n, dtype=np.int32), np.diff(indptr))
-        bcoo = sparse.BCOO(
-            (jnp.ones(len(indices), jnp.float32), jnp.asarray(np.stack([rows, indices], 1))),
+
+    @functools.cache
+    def csr(law):
+        """Stored by the CPU's kernels, wherever it is used."""
+        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+            return ours(law)[0].tocsr()
+
+    @functools.cache
+    def bcoo():
+        matrix = csr(1.0).to_scipy().tocoo()
+        places = np.stack([matrix.row, matrix.col], 1).astype(np.int32)
+        return sparse.BCOO(
+            (jnp.ones(len(places), jnp.float32), jnp.asarray(places)),
             shape=(n, n), indices_sorted=True, unique_indices=True,
         )  # fmt: skip
-        out["jax BCOO"] = bcoo, lambda m, s: s.astype(jnp.float32) @ m
-        if n <= 4000:
-            out["jnp dense"] = jnp.asarray(matrix.toarray()), lambda m, s: s.astype(jnp.float32) @ m
+
+    def dense_product(m, s):
+        return s.astype(jnp.float32) @ m
+
+    def cusparse():  # of the transposed matrix, which is the faster way
+        matrix = csr(1.0).to_scipy().T.tocsr()
+        parts = (
+            jnp.ones(matrix.nnz, jnp.float32),
+            *map(jnp.asarray, (matrix.indices, matrix.indptr)),
+        )
+        return sparse.CSR(parts, shape=(n, n)), lambda m, s: m @ s.astype(jnp.float32)
+
+    def brainevent_csr():
+        import brainevent
+
+        W = jax.device_put(csr(NORMAL), jax.devices()[0])
+        matrix = brainevent.CSR((W.data, W.indices, W.indptr), shape=(n, n))
+        brainevent.BinaryArray(jnp.zeros(n, bool)) @ matrix  # it keeps a workspace
+        return None, lambda _, s: brainevent.BinaryArray(s) @ matrix
+
+    def drawn_by_brainevent(name, parameters, corder):
+        import brainevent
+
+        matrix = getattr(brainevent, name)((*parameters, p, SEED), shape=(n, n), corder=corder)
+        return None, lambda _, s: brainevent.BinaryArray(s) @ matrix
+
+    out = {
+        "XLA loop step": lambda: (None, lambda _, s: s.astype(jnp.float32)),
+        "evops": lambda: ours(1.0),
+        "evops, normal weights": lambda: ours(NORMAL),
+        "evops jnp": lambda: ours(1.0, "jnp"),
+        "evops published": published,
+    }
+    if ON_GPU and n > 4000:
+        del out["evops jnp"]
+    if size <= MAX_STORED_CSR:
+        out["evops CSR"] = lambda: (
+            jax.device_put(csr(NORMAL), jax.devices()[0]),
+            lambda W, s: s @ W,
+        )
+    if importlib.util.find_spec("brainevent"):
+        one = jnp.float32(1)
+        kinds = {"JITCScalarR": (one,), "JITCNormalR": (one, jnp.float32(0.1))}
+        for name, parameters in kinds.items():
+            for corder in (True, False) if ON_GPU else (True,):  # on a CPU the first is faster
+                full = f"brainevent {name}" + ("" if corder else ", corder=False")
+                out[full] = functools.partial(drawn_by_brainevent, name, parameters, corder)
+        if "evops CSR" in out:
+            out["brainevent CSR"] = brainevent_csr
+    if size <= MAX_STORED:
+        out["jax BCOO"] = lambda: (bcoo(), dense_product)
+        if ON_GPU:
+            out["cuSPARSE CSR"] = cusparse
+        else:
+            out["scipy CSR rows"] = lambda: (
+                csr(1.0).to_scipy().astype(np.float32),
+                lambda m, s: m[np.flatnonzero(s)].sum(0),
+            )
+        if n <= MAX_DENSE:
+            out["jnp dense"] = lambda: (bcoo().todense(), dense_product)
     return out
 
 
@@ -103,76 +138,134 @@ def spikes(n, rate):
     return table
 
 
-def timer(name, operand, function, table, budget):
-    """A function that times one round and returns seconds per call."""
+def timer(name, operand, function):
+    """Seconds per call, as a function of a table of spikes and a number of calls."""
     if name.startswith("scipy"):
 
-        def run(steps):
+        def run(table, steps):
             begin = time.perf_counter()
             for k in range(steps):
                 function(operand, table[k % TABLE])
             return (time.perf_counter() - begin) / steps
 
-    else:
-        device = jnp.asarray(table)
+        return run
 
-        @jax.jit
-        def loop(operand, device, steps):
-            def body(k, total):
-                return total + function(operand, device[k % TABLE] & (total > -1))[0]
+    # a GPU waits for the CPU in every step of a loop whose length is not known when it is compiled
+    @functools.partial(jax.jit, static_argnums=(2,) if ON_GPU else ())
+    def loop(operand, table, steps):
+        def body(k, total):
+            return total + function(operand, table[k % TABLE] & (total > -1))[0]
 
-            return jax.lax.fori_loop(0, steps, body, jnp.float32(0))
+        return jax.lax.fori_loop(0, steps, body, jnp.float32(0))
 
-        def run(steps):
-            begin = time.perf_counter()
-            jax.block_until_ready(loop(operand, device, steps))
-            return (time.perf_counter() - begin) / steps
+    def run(table, steps):
+        device = jax.block_until_ready(jnp.asarray(table))
+        begin = time.perf_counter()
+        jax.block_until_ready(loop(operand, device, steps))
+        return (time.perf_counter() - begin) / steps
 
-        run(1)  # compiles
+    return run
+
+
+def check_speed(seconds):
+    if seconds > SLOWEST:
+        raise TimeoutError(f"{seconds:.1f} s a call")
+
+
+def steps_for(run, table, budget):
+    """How many calls take about so many seconds; they are compiled then."""
     steps = 2
-    while steps < STEPS and (guess := run(steps)) * steps < budget / 8:
+    run(table, steps)  # compiles
+    if ON_GPU:  # every number of steps is compiled
+        guess = run(table, steps)
+        steps = 2 ** int(np.log2(np.clip(budget / guess, 2, STEPS_ON_GPU)))
+        run(table, steps)
+        check_speed(guess)
+        return steps
+    while steps < STEPS and (guess := run(table, steps)) * steps < budget / 8:
         steps = min(8 * steps, STEPS)
-    steps = int(np.clip(budget / max(guess, 1e-9), 2, STEPS))
-    return (lambda: run(steps)), steps
+    check_speed(guess)
+    return int(np.clip(budget / max(guess, 1e-9), 2, STEPS))
 
 
-def measure(sizes, rates, budget, max_synapses=MAX_SYNAPSES_PER_CALL):
-    rows = []
-    for n in sizes:
-        for p in PROBABILITIES:
-            every = systems(n, p)
-            for rate in rates:
-                table = spikes(n, rate)
-                synapses = rate * n * n * p
-                if synapses > max_synapses:
-                    continue
-                timers = {}
-                for k, v in every.items():
-                    if k == "evops jnp" and synapses > MAX_SYNAPSES_PER_CALL:
-                        continue  # minutes
-                    try:
-                        timers[k] = timer(k, *v, table, budget)
-                    except Exception as error:  # a peer that does not run here
-                        if k.startswith("evops"):
-                            raise
-                        print(f"{k} left out at n={n} p={p}: {type(error).__name__}", flush=True)
-                seconds = {k: [] for k in timers}
-                for _ in range(ROUNDS):
-                    for k, (run, _) in timers.items():
-                        seconds[k].append(run())
-                floor = statistics.median(seconds["XLA loop step"])
-                for k, values in seconds.items():
-                    median = statistics.median(values)
-                    rows.append({
-                        "system": k, "n": n, "p": p, "rate": rate, "synapses": round(synapses),
-                        "steps": timers[k][1], "us": round(median * 1e6, 3),
-                        "us_above_loop_step": round((median - floor) * 1e6, 3),
-                        "ns_per_synapse": round((median - floor) * 1e9 / synapses, 3) if synapses else None,
-                        "ratio_to_evops": round(median / statistics.median(seconds["evops"]), 2),
-                    })  # fmt: skip
-                shown = {r["system"]: r["us"] for r in rows[-len(seconds) :]}
-                print(f"n={n} p={p} rate={rate}", shown, flush=True)
-    return rows
+def measure(
+    sizes, rates, budget, max_synapses=MAX_SYNAPSES_PER_CALL, report=lambda *_: None, until=math.inf
+):
+    """Rows, and what was left out and why.
+
+    `report` gets both after every point; past the time `until` (of time.monotonic) no point begins.
+    """
+    rows, left_out = [], []
+
+    def attempt(name, n, p, function, *arguments):
+        """What the function returns, or None: one system must not stop the others."""
+        try:
+            return function(*arguments)
+        except Exception as error:
+            why = f"{type(error).__name__}: {str(error).strip()[:300]}"
+            left_out.append({"system": name, "n": n, "p": p, "why": why})
+            print(f"{name} left out at n={n} p={p}: {why}", flush=True)
+            return None
+
+    for n, p in itertools.product(sizes, PROBABILITIES):
+        gc.collect()  # matrices of the last point
+        tables = {r: spikes(n, r) for r in rates if r * n * n * p <= max_synapses}
+        timers = {}
+        for name, make in systems(n, p).items() if time.monotonic() < until else ():
+            made = attempt(name, n, p, make)
+            if made is not None:
+                timers[name] = timer(name, *made)
+        for rate, table in tables.items():
+            if time.monotonic() > until:
+                left_out.append(
+                    {"system": "all", "n": n, "p": p, "rate": rate, "why": "time is up"}
+                )
+                continue
+            rows += point(n, p, rate, table, timers, budget, attempt)
+            report(rows, left_out)
+    return rows, left_out
+
+
+def broken(left_out):
+    """What of evops failed, and was not only slow."""
+    own = (entry for entry in left_out if entry["system"].startswith("evops"))
+    return [entry for entry in own if not entry["why"].startswith("TimeoutError")]
+
+
+def point(n, p, rate, table, timers, budget, attempt):
+    """One point of the grid: rows of the systems, which take turns."""
+    synapses = rate * n * n * p
+    steps, seconds = {}, {}
+    for name, run in list(timers.items()):
+        if name == "evops jnp" and synapses > MAX_SYNAPSES_PER_CALL:
+            continue  # minutes
+        count = attempt(name, n, p, steps_for, run, table, budget)
+        if count is None:
+            del timers[name]
+        else:
+            steps[name], seconds[name] = count, []
+    for _ in range(ROUNDS):
+        for name in list(seconds):
+            spent = attempt(name, n, p, timers[name], table, steps[name])
+            if spent is None:
+                del seconds[name]
+            else:
+                seconds[name].append(spent)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    floor, own = medians.get("XLA loop step", 0.0), medians.get("evops")
+    print(
+        f"n={n} p={p} rate={rate}", {k: round(m * 1e6, 3) for k, m in medians.items()}, flush=True
+    )
+    return [
+        {
+            "system": name, "n": n, "p": p, "rate": rate, "synapses": round(synapses),
+            "steps": steps[name], "us": round(median * 1e6, 3),
+            "us_above_loop_step": round((median - floor) * 1e6, 3),
+            "ns_per_synapse": round((median - floor) * 1e9 / synapses, 3) if synapses else None,
+            "ratio_to_evops": round(median / own, 2) if own else None,
+        }
+        for name, median in medians.items()
+    ]  # fmt: skip
 
 
 def draw(rows, path):
@@ -214,10 +307,12 @@ def main():
     parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="fractions that fire")
     parser.add_argument("--no-files", action="store_true", help="only print")
     options = parser.parse_args()
-    rows = measure(options.sizes, options.rates, options.budget)
+    rows, left_out = measure(options.sizes, options.rates, options.budget)
     if not options.no_files:
-        print(common.write("event_mv", {**common.machine(), "rows": rows}))
+        content = {**common.machine(), "left_out": left_out, "rows": rows}
+        print(common.write("event_mv", content))
         draw(rows, common.RESULTS / "event_mv.png")
+    sys.exit(bool(broken(left_out)))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,19 @@
 """Operators and networks on a GPU: equal bits first, then time. One command:
 
-    python bench/gpu.py [--quick] [--no-networks]
+    python bench/gpu.py [--quick] [--no-networks] [--no-grid] [--minutes M] [--out FOLDER]
 
-1. Every rule draws on the device what it draws on the CPU, bit for bit; the benchmark stops where that fails.
-2. The grid of event_mv.py up to n = 1,000,000 (10^11 pairs at p = 0.1), beside the peers that are installed.
-3. Synapses per second beside the rate at which the device adds to random places of memory (XLA's scatter-add).
-4. What a step of a network costs where no neuron fires: launches.
-5. Steps per second of the three networks, each in a process of its own.
+1. Every rule draws on the device what it draws on the CPU, bit for bit.
+2. How fast the device adds to random places: atomic operations on its memory and on the memory that a block shares,
+   by kernels of our own (additions.py), and XLA's scatter-add.
+3. What a step of a network costs where no neuron fires: launches.
+4. Steps per second of the three networks, each in a process of its own.
+5. The grid of event_mv.py up to n = 1,000,000 (10^11 pairs at p = 0.1), beside the peers that are installed, and
+   synapses per second beside the rates of 2.
 
-Where there is no GPU it runs on the CPU, in sizes for that, and says so. Writes results/gpu.json and gpu.png (or
-gpu_on_cpu.json and .png).
+Results are written after every section and every point of the grid, to results/gpu.json and gpu.png. What fails is
+reported, does not stop the rest, and makes the exit status 1. Listed as left out are systems of the grid that do not
+run (no memory, no support for the device), and what there was no time for (--minutes). Where there is no GPU this
+runs on the CPU, in sizes for that, without the kernels of 2, to gpu_on_cpu.json and .png.
 """
 
 import argparse
@@ -22,20 +26,23 @@ import tempfile
 import time
 from pathlib import Path
 
-os.environ.setdefault("JAX_PLATFORMS", "cuda,cpu" if Path("/dev/nvidiactl").exists() else "cpu")
+# with a driver there is a GPU or an error; otherwise JAX chooses
+os.environ.setdefault("JAX_PLATFORMS", "cuda,cpu" if Path("/dev/nvidiactl").exists() else "")
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the networks share the card
 
 import common
 import event_mv
 import jax
 import jax.numpy as jnp
 import numpy as np
+from event_mv import ON_GPU
 
 import evops
 
 DEVICE = jax.devices()[0]
-ON_GPU = DEVICE.platform == "gpu"
 CPU = jax.local_devices(backend="cpu")[0]
 SIZES = (1000, 4000, 40_000, 400_000, 1_000_000) if ON_GPU else (1000, 4000)
+TARGETS = 4096, 40_000, 1_000_000
 MAX_SYNAPSES = 2e9 if ON_GPU else 2e6
 NETWORKS = {
     "joglekar2018": ["joglekar2018", "--no-plot"],
@@ -65,9 +72,9 @@ def rules():
 
 
 def check_equal():
-    """Compare counts of both directions on both devices; returns how many were compared."""
+    """How many sums, of both directions, are the same bits on both devices; all must be."""
     rng = np.random.default_rng(0)
-    compared = 0
+    compared, differ = 0, []
     for rule, law, shape in rules():
         x, v = (rng.random(n) < 0.05 for n in shape)
         results = []
@@ -76,10 +83,12 @@ def check_equal():
                 W = evops.Projection(rule, law, shape, seed=7)
                 both = jnp.asarray(x) @ W, W @ jnp.asarray(v)
                 results.append([np.asarray(r) for r in both])
-        for here, there in zip(*results, strict=True):
-            if not np.array_equal(here, there):
-                sys.exit(f"{rule} of shape {shape} differs between {DEVICE} and {CPU}")
+        for which, here, there in zip(("x @ W", "W @ v"), *results, strict=True):
             compared += len(here)
+            if wrong := int((here != there).sum()):
+                differ.append(f"{which}, {rule} of shape {shape}: {wrong} of {len(here)}")
+    if differ:
+        raise AssertionError(f"sums that differ between {DEVICE} and {CPU}: {'; '.join(differ)}")
     return compared
 
 
@@ -102,19 +111,55 @@ def seconds_per_step(function, *operands, steps=2000, rounds=5):
     return statistics.median(times)
 
 
-def additions_per_second():
-    """Rate of additions to random places, by size of the target in elements."""
-    out = {}
+def rate_of(name, size, made, add):
+    """Additions a second of `add`, which makes so many when it is given an array of one integer."""
+
+    def step(total):
+        return add((total * 0).astype(jnp.int32)[None] + 1)[0].astype(jnp.float32) * 0
+
+    rate = made / seconds_per_step(step, steps=20)
+    print(f"{name} of {size}: {rate:.3g} a second", flush=True)
+    return rate
+
+
+def additions_by_xla():
+    """Rate of XLA's scatter-add to random places, by elements of the target."""
     count = 1 << (24 if ON_GPU else 20)
-    for size in (4096, 40_000, 1_000_000):
+    rates = {}
+    for size in TARGETS:
         places = jnp.asarray(np.random.default_rng(1).integers(0, size, count), jnp.int32)
 
-        def add(total, places, size=size):
-            zeros = jnp.zeros(size, jnp.float32) + 0 * total
-            return zeros.at[places].add(1.0)[0] * 0
+        def add(begin, size=size, places=places):
+            zeros = jnp.zeros(size, jnp.float32) + 0 * begin[0].astype(jnp.float32)
+            return zeros.at[places].add(1.0)
 
-        out[size] = count / seconds_per_step(add, places, steps=20)
-    return out
+        rates[size] = rate_of("XLA scatter-add, float32", size, count, add)
+    return {"XLA, float32": rates}
+
+
+def additions_by_kernels():
+    """The same of atomic operations, by what they add to, after a check of the sums."""
+    import additions
+
+    def check(name, found, expected):
+        if not np.array_equal(found, expected):
+            raise AssertionError(f"{name}: sums of atomic additions are wrong")
+
+    one = jnp.ones(1, jnp.int32)
+    count, blocks, rounds = 1 << 24, 1024, 256
+    made, target = blocks * additions.THREADS * rounds, additions.SHARED_TARGET
+    shared = additions.expected(1, made, target)
+    rates = {}
+    for dtype in ("int32", "float32"):
+        name = f"memory, {dtype}"
+        for size in TARGETS:
+            add = additions.memory(size, dtype, count)
+            check(name, np.asarray(add(one)), additions.expected(1, count, size))
+            rates.setdefault(name, {})[size] = rate_of(name, size, count, add)
+        name, add = f"shared, {dtype}", additions.shared(dtype, blocks, rounds)
+        check(name, np.asarray(add(one)), shared)
+        rates[name] = {target: rate_of(name, target, made, add)}
+    return rates
 
 
 def empty_steps():
@@ -145,17 +190,78 @@ def empty_steps():
     return {k: round(v, 3) for k, v in out.items()}
 
 
-def network(arguments):
+def synapses_per_second(rows, additions):
+    """For each kind of weights the best rate of the grid at each n, and that of additions."""
+    best = {}
+    for row in rows:
+        if not row["system"].startswith("evops") or row["us_above_loop_step"] <= 0:
+            continue
+        of_system = best.setdefault(row["system"], {})
+        rate = row["synapses"] / row["us_above_loop_step"] * 1e6
+        if rate > of_system.get(row["n"], {"rate": 0})["rate"]:
+            of_system[row["n"]] = {"rate": rate, "p": row["p"], "firing": row["rate"]}
+    # counts are integers where there is one weight for all
+    for system, of_system in best.items():
+        kind = "int32" if system in ("evops", "evops published") else "float32"
+        for n, found in of_system.items():
+            if rates := additions.get(f"memory, {kind}") or additions.get("XLA, float32"):
+                size = min(rates, key=lambda size: abs(np.log(size / n)))
+                found["additions"], found["to_elements"] = rates[size], size
+                found["share_of_additions"] = round(found["rate"] / rates[size], 3)
+            if shared := additions.get(f"shared, {kind}"):
+                found["share_of_shared"] = round(found["rate"] / max(shared.values()), 3)
+            print(f"{system}, n={n}: {found['rate']:.3g} synapses a second at best;", found)
+    return best
+
+
+def network(arguments, seconds):
     """What a network's command writes about its speed."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "evops", *arguments, "--out", folder]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
         if done.returncode:
-            return {"error": done.stderr.strip().splitlines()[-1:]}
+            raise RuntimeError(done.stderr.strip()[-500:])
         [path] = Path(folder).glob("*.json")
         content = json.loads(path.read_text())
     wanted = ("steps_per_second", "seconds_per_biological_second", "compile_seconds")
     return {k: content[k] for k in wanted if k in content}
+
+
+class Report:
+    """What was found so far, on disk after every step."""
+
+    def __init__(self, folder, minutes):
+        self.began = time.monotonic()
+        self.until = self.began + 60 * minutes
+        self.folder, self.name = folder, "gpu" if ON_GPU else "gpu_on_cpu"
+        self.content = {**common.machine(), "device": DEVICE.device_kind}
+        self.content["platform"] = DEVICE.client.platform_version
+        self.content |= {"failed": {}, "no_time_for": []}
+
+    def left(self):
+        """Seconds, or None where there is no limit."""
+        seconds = self.until - time.monotonic()
+        return None if seconds == float("inf") else seconds
+
+    def write(self):
+        return common.write(self.name, self.content, self.folder)
+
+    def section(self, key, title, function, *arguments):
+        """Add what the function returns, or why it failed."""
+        passed = time.monotonic() - self.began
+        print(f"\n[{passed:.0f} s] {title}", flush=True)
+        if time.monotonic() > self.until:
+            print("left out: the time is up", flush=True)
+            self.content["no_time_for"].append(key)
+            return None
+        try:
+            self.content[key] = function(*arguments)
+        except Exception as error:
+            why = f"{type(error).__name__}: {str(error).strip()[:2000]}"
+            self.content["failed"][key] = why
+            print(f"failed: {why}", flush=True)
+        self.write()
+        return self.content.get(key)
 
 
 def main():
@@ -164,41 +270,55 @@ def main():
     )
     parser.add_argument("--quick", action="store_true", help="n up to 40,000, no 0.1 %% firing")
     parser.add_argument("--no-networks", action="store_true")
+    parser.add_argument("--no-grid", action="store_true")
     parser.add_argument("--budget", type=float, default=0.05, help="seconds a round and system")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing later")
+    parser.add_argument("--out", type=Path, default=common.RESULTS, help="folder of the results")
     options = parser.parse_args()
     print(f"on {DEVICE.device_kind}" + ("" if ON_GPU else ": no GPU here, on the CPU instead"))
-    compared = check_equal()
-    print(f"{compared} sums are equal, bit for bit, on {DEVICE} and {CPU}")
+    report = Report(options.out, options.minutes)
+    section, content = report.section, report.content
+    if compared := section("sums_equal_to_the_cpu", "equal bits", check_equal):
+        print(f"{compared} sums are equal, bit for bit, on {DEVICE} and {CPU}", flush=True)
+    additions = section("additions_by_xla", "additions by XLA", additions_by_xla) or {}
+    if ON_GPU:
+        title = "atomic additions, to memory and to what a block shares"
+        additions |= section("additions_by_kernels", title, additions_by_kernels) or {}
+    if empty := section("empty_step_us", "a step without spikes", empty_steps):
+        print("a step without spikes, in µs:", empty, flush=True)
+    for name, arguments in {} if options.no_networks else NETWORKS.items():
+        title = f"network {name}"
+        print(section(title, title, network, arguments, report.left()) or "", flush=True)
     sizes = [n for n in SIZES if n <= 40_000] if options.quick else SIZES
     rates = (0.0, 0.01, 0.1) if options.quick else event_mv.RATES
-    rows = event_mv.measure(sizes, rates, options.budget, MAX_SYNAPSES)
-    additions = additions_per_second()
-    best = max(
-        (r["synapses"] / r["us_above_loop_step"] * 1e6, r["n"], r["p"])
-        for r in rows
-        if r["system"] == "evops" and r["synapses"] and r["us_above_loop_step"] > 0
+
+    def keep(rows, left_out):
+        content["rows"], content["left_out"] = rows, left_out
+        report.write()
+
+    def grid():
+        rows, left_out = event_mv.measure(
+            sizes, rates, options.budget, MAX_SYNAPSES, keep, report.until
+        )
+        keep(rows, left_out)
+        if own := event_mv.broken(left_out):
+            raise RuntimeError(f"evops itself failed: {own}")
+        return len(rows)
+
+    if not options.no_grid:
+        section("grid", "products, beside the peers", grid)
+    if rows := content.get("rows"):
+        content["synapses_per_second"] = synapses_per_second(rows, additions)
+        try:
+            event_mv.draw(rows, options.out / f"{report.name}.png")
+        except ImportError as error:
+            print(f"no picture: {error}")
+    print(
+        f"\n{report.write()}",
+        *(f"failed: {k}: {v}" for k, v in content["failed"].items()),
+        sep="\n",
     )
-    print(f"at best {best[0]:.3g} synapses a second, at n = {best[1]}, p = {best[2]}")
-    print("additions a second to random places:", {k: f"{v:.3g}" for k, v in additions.items()})
-    empty = empty_steps()
-    print("a step without spikes, in µs:", empty)
-    networks = {}
-    for name, arguments in {} if options.no_networks else NETWORKS.items():
-        networks[name] = network(arguments)
-        print(name, networks[name], flush=True)
-    content = {
-        **common.machine(),
-        "device": DEVICE.device_kind,
-        "sums_equal_to_the_cpu": compared,
-        "synapses_per_second_at_best": best[0],
-        "additions_per_second": additions,
-        "empty_step_us": empty,
-        "networks": networks,
-        "rows": rows,
-    }
-    name = "gpu" if ON_GPU else "gpu_on_cpu"
-    print(common.write(name, content))
-    event_mv.draw(rows, common.RESULTS / f"{name}.png")
+    sys.exit(bool(content["failed"]))
 
 
 if __name__ == "__main__":

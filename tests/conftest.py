@@ -13,6 +13,8 @@ import evops
 # Nothing in the package may lean on silent promotion of dtypes or ranks.
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# A GPU would multiply the matrices that results are compared with in fewer bits.
+jax.config.update("jax_default_matmul_precision", "highest")
 
 GPU_ON_CPU = Path(__file__).with_name("gpu_on_cpu")
 sys.path.insert(0, str(GPU_ON_CPU))

@@ -1,10 +1,17 @@
 """Users' GPU kernels whose threads share arrays and wait for each other, run as in test_custom_gpu.py."""
 
+import sys
+from pathlib import Path
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import taichi as ti
 from test_custom_gpu import assemble, compiled, op
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
+import additions
 
 import evops
 
@@ -245,3 +252,12 @@ def test_shared_arrays_assemble(tmp_path, architecture):
     assemble(made, tmp_path, architecture)
     for kernel, given, outs in ((histogram, [i32], [i32, f64]), (loops, [f32], [f32])):
         assemble(compiled(kernel, *given, outs=outs), tmp_path, architecture)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_additions_of_the_benchmark(driver, dtype):
+    begin = jnp.asarray([7], jnp.int32)
+    y = additions.memory(1000, dtype, 20_000)(begin)
+    np.testing.assert_array_equal(y, additions.expected(7, 20_000, 1000))
+    y = additions.shared(dtype, 6, 5)(begin)  # four blocks for six parts
+    np.testing.assert_array_equal(y, additions.expected(7, 6 * 512 * 5, 4096))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bits import assert_same_bits
 
 import evops
 from evops.engine.bridge import levels
@@ -72,7 +73,7 @@ def check_matrices(backend):
         )  # fmt: skip
         y, expected = np.asarray(y), arrays[f"m{case['id']}"]
         if case["op"] != "normal":
-            np.testing.assert_array_equal(y, expected, err_msg=str(case), strict=True)
+            assert_same_bits(y, expected, str(case))
         np.testing.assert_array_equal(y != 0, expected != 0, err_msg=str(case))
         check_close(y, expected, case)
     return Counter(case["op"] for case in cases)

@@ -18,6 +18,8 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 CHILD = {"EVOPS_BACKEND": "native", "JAX_PLATFORMS": "cpu"}
+# several processes share the card; all failures are of interest, in short
+CARD = {"JAX_PLATFORMS": "cuda,cpu", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 def kernels():
@@ -86,8 +88,8 @@ AGAIN = {
 }
 
 
-def run_again(name, **environment):
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "-x"]
+def run_again(name, *options, **environment):
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", *options]
     done = subprocess.run(
         [*command, "-m", "not gpu", "-k", AGAIN[name], HERE / name],
         capture_output=True,
@@ -101,24 +103,24 @@ def run_again(name, **environment):
 
 @pytest.mark.parametrize("name", AGAIN)
 def test_gives_the_values_of_the_cpu(built, name):
-    run_again(name, EVOPS_GPU_ON_CPU=str(built))
+    run_again(name, "-x", EVOPS_GPU_ON_CPU=str(built))
 
 
 @pytest.mark.parametrize("shared_from", ["0", "inf"])
 def test_sums_through_shared_memory_and_past_it(built, shared_from):
-    run_again("test_sums.py", EVOPS_GPU_ON_CPU=str(built), EVOPS_GPU_SHARED_FROM=shared_from)
+    run_again("test_sums.py", "-x", EVOPS_GPU_ON_CPU=str(built), EVOPS_GPU_SHARED_FROM=shared_from)
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", AGAIN)
 def test_gives_the_values_of_the_cpu_on_a_card(name):
-    run_again(name, JAX_PLATFORMS="cuda,cpu")
+    run_again(name, "--tb=short", **CARD)
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("shared_from", ["0", "inf"])
 def test_sums_through_shared_memory_and_past_it_on_a_card(shared_from):
-    run_again("test_sums.py", JAX_PLATFORMS="cuda,cpu", EVOPS_GPU_SHARED_FROM=shared_from)
+    run_again("test_sums.py", "--tb=short", **CARD, EVOPS_GPU_SHARED_FROM=shared_from)
 
 
 def run_on_stand_in(built, code, **environment):

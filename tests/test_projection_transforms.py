@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bits import assert_same_bits
 from jax.test_util import check_grads
 
 import evops
@@ -190,7 +191,7 @@ def test_several_python_threads(case, direction, backend, rng):
     with ThreadPoolExecutor(6) as pool:
         for _ in range(5):
             results = list(pool.map(lambda pair: np.asarray(call(*pair)), zip(xs, Ws, strict=True)))
-            np.testing.assert_array_equal(results, expected)
+            assert_same_bits(results, expected)
 
 
 def test_large_products_in_several_threads_are_the_same(rng):

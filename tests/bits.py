@@ -1,0 +1,14 @@
+"""Comparisons bit for bit, as far as a device computes the same bits twice."""
+
+import jax
+import numpy as np
+
+
+def assert_same_bits(got, want, message=""):
+    """Equal; on a GPU to rounding: threads add in any order, XLA joins products with sums."""
+    got, want = np.asarray(got), np.asarray(want)
+    assert got.dtype == want.dtype and got.shape == want.shape, message
+    if jax.default_backend() == "gpu":
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5, err_msg=message)
+    else:
+        np.testing.assert_array_equal(got, want, err_msg=message)
