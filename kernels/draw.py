@@ -113,7 +113,7 @@ def _subset(j, t0, t1, pre, block, origin, n, scheme: A, table: A, target: A, ow
 
 @ti.func
 def _counted(j, t0, t1, pre, block, origin, n, scheme: A, table: A, target: A, owner: A, z: A, at):
-    start, end = table[ti.i32(pre)], table[ti.i32(pre) + 1]
+    start, count = table[2 * j], table[2 * j + 1]
     k, bits = scheme[2], scheme[3]
     begin = block * ti.u32(SUBSET_BLOCK)
     right = bits >> 1
@@ -121,7 +121,7 @@ def _counted(j, t0, t1, pre, block, origin, n, scheme: A, table: A, target: A, o
     k0, k1 = feistel(pre, ti.u32(0), t0, t1)
     if bits != 0:
         k0, k1 = feistel(ti.u32(0), ti.u32(SLOTS), t0, t1)
-    for s in range(ti.i32(ti.min(ti.u32(SUBSET_BLOCK), end - start - begin))):
+    for s in range(ti.i32(ti.min(ti.u32(SUBSET_BLOCK), count - begin))):
         i = begin + ti.u32(s)
         post = i
         if bits == 0:

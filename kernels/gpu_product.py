@@ -12,6 +12,7 @@ from walk import array
 
 BLOCK = 512  # threads that share the sums of a slab of targets, and the bytes of those
 SLAB_BYTES = 1 << 15
+SOURCE_WORDS = 11  # evops.engine.walk.Source.words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,15 +147,15 @@ def product_scatter(element, weight_element, kind: Kind):
                                 walk(
                                     0, lane, active[spike], seed[2 * k], seed[2 * k + 1], n_out,
                                     first + j % here, parts, reader, skip, s2, s3, s4, table,
-                                    U32(k) * table_size, sums, quantiles, table, U32(0) - begin,
-                                    a, b, U32(0), U32(0), U32(0), U32(0),
+                                    U32(k) * table_size, sums, quantiles, table, U32(0), U32(0),
+                                    U32(0) - begin, a, b, U32(0), U32(0), U32(0), U32(0),
                                 )  # fmt: skip
                         if not shared:
                             walk(
                                 0, lane, active[spike], seed[2 * k], seed[2 * k + 1], n_out,
                                 first + j % here, parts, reader, skip, s2, s3, s4, table,
-                                U32(k) * table_size, y, quantiles, table, U32(k) * n_out,
-                                a, b, U32(0), U32(0), U32(0), U32(0),
+                                U32(k) * table_size, y, quantiles, table, U32(0), U32(0),
+                                U32(k) * n_out, a, b, U32(0), U32(0), U32(0), U32(0),
                             )  # fmt: skip
                         j += U32(at_once) * shares
                     shift += (spikes * here + shares - 1 - share) // shares
@@ -217,7 +218,7 @@ def product_gather(x_element, weight_element, kind: Kind):
                     sum = walk(
                         sum, lane, j % n_out, seed[2 * k], seed[2 * k + 1], n_x, U32(0), U32(1),
                         reader, skip, s2, s3, s4, table, U32(k) * table_size, x, quantiles, table,
-                        row * n_x, a, b, U32(0), U32(0), U32(0), U32(0),
+                        U32(0), U32(0), row * n_x, a, b, U32(0), U32(0), U32(0), U32(0),
                     )  # fmt: skip
                 if ti.static(not kind.chain):
                     sum = total(sum)
@@ -232,7 +233,7 @@ def product_gather(x_element, weight_element, kind: Kind):
 
 
 def push(element, kind: Kind):
-    """Kernel: spikes into a ring of delayed sums, ``engine.ops.push``."""
+    """Kernel: spikes into a ring of delayed sums, ``engine.ring.push``."""
     walk = walk_of(kind, scatter_put(element, kind))
     tasks_at_once = WORKERS // kind.lanes
 
@@ -248,23 +249,20 @@ def push(element, kind: Kind):
         table: array(U32),
         quantiles: array(ti.i32),
         delays: array(U32),
-        source_of: array(ti.i32),
+        block_of: array(ti.i32),
         line_of: array(ti.i32),
         post_offset: array(ti.i32),
         post_size: array(ti.i32),
         delay_column: array(ti.i32),
+        source_of_pair: array(ti.i32),
+        starts_at: array(ti.i32),
+        sources: array(U32),
         ring: array(element),
         slots: U32,
         n_post: U32,
         targets: U32,
         columns: U32,
-        delay_bits: U32,
         parts: U32,
-        reader: U32,
-        skip: U32,
-        s2: U32,
-        s3: U32,
-        s4: U32,
     ):
         for t in range(WORKERS):
             lane = U32(t) % U32(kind.lanes)
@@ -274,21 +272,24 @@ def push(element, kind: Kind):
                 spike = ti.i32(j // (targets * parts))
                 target = ti.i32(j // parts % targets)
                 neuron = ti.i32(active[spike])
-                source = source_of[neuron]
+                block = block_of[neuron]
+                pair = block * ti.i32(targets) + target
+                source = -1
+                if block >= 0:
+                    source = source_of_pair[pair] * SOURCE_WORDS
                 if source >= 0:
-                    pair = source * ti.i32(targets) + target
                     w = ti.static(kind.parameters) * pair
                     a = weight[w] * value[spike]
                     b = ti.cast(0, element)
                     if ti.static(kind.varied):
-                        b = weight[w + 1] * value[spike]
+                        if sources[source + 5] != 0:  # a law
+                            b = weight[w + 1] * value[spike]
                     column = target
-                    line = source
+                    line = block
+                    width = targets
                     if columns != 0:  # delays for each neuron
                         column = delay_column[target]
                         line = neuron
-                    width = targets
-                    if columns != 0:
                         width = columns
                     steps = delay[line * ti.i32(width) + column]
                     # what arrives outside the ring is lost: delays are checked where they are set
@@ -299,13 +300,16 @@ def push(element, kind: Kind):
                     ):
                         late = (U32(step[0]) + U32(steps)) % slots
                         base = U32(post_offset[target])
+                        delay_bits = sources[source + 7]
                         if delay_bits == 0:
                             base += late * n_post
                         walk(
                             0, lane, U32(line_of[neuron]), seed[2 * pair], seed[2 * pair + 1],
-                            U32(post_size[target]), j % parts, parts, reader, skip, s2, s3, s4,
-                            table, U32(0), ring, quantiles, delays, base, a, b, late, slots,
-                            n_post, delay_bits,
+                            U32(post_size[target]), j % parts, parts, sources[source],
+                            sources[source + 1], sources[source + 2], sources[source + 3],
+                            sources[source + 4], table, sources[source + 8] + U32(starts_at[pair]),
+                            ring, quantiles, delays, sources[source + 9], sources[source + 10],
+                            base, a, b, late, slots, n_post, delay_bits,
                         )  # fmt: skip
                 j += U32(tasks_at_once)
 

@@ -9,7 +9,8 @@ lane's sum so far and returns the next. The arguments of a walk:
 
     line: pre, t0, t1 (the key), n (post neurons), first and step: blocks first, first + step ...
     scheme: reader, skip, s2, s3, s4; its table, and where the table of this matrix starts in it
-    for `put`: target, quantiles, delays, base, a, b, late, slots, width, delay_bits
+    for `put`: target, quantiles, delays, where these two begin, base, a, b, late, slots, width,
+        delay_bits
 """
 
 import taichi as ti
@@ -82,22 +83,23 @@ def lane_total(element):
 
 
 @ti.func
-def variate(vk0, vk1, counter, quantiles: A):
+def variate(vk0, vk1, counter, quantiles: A, quantiles_at):
     """What a quantile table gives a synapse, a whole number of its unit."""
     at, part = slot(word(vk0 + ti.u32(WEIGHT), vk1, counter))
-    a = ti.cast(quantiles[ti.i32(at)], ti.u32)
-    b = ti.cast(quantiles[ti.i32(at) + 1], ti.u32)
+    a = ti.cast(quantiles[ti.i32(quantiles_at + at)], ti.u32)
+    b = ti.cast(quantiles[ti.i32(quantiles_at + at) + 1], ti.u32)
     return ti.cast(ti.cast(between(a, b, part), ti.i32), ti.f32)
 
 
 @ti.func
-def place(post, counter, base, vk0, vk1, delays: A, late, slots, width, delay_bits):
+def place(post, counter, base, vk0, vk1, delays: A, delays_at, late, slots, width, delay_bits):
     """Where a synapse is added: in its slot of a ring, where it draws a delay."""
     at = base + post
     if delay_bits != 0:
         w = word(vk0 + ti.u32(DELAY), vk1, counter)
         right = ti.u32(32) - delay_bits
-        steps = ti.min(look_up(delays[ti.i32(w >> right)], w, right), slots - ti.u32(1))
+        steps = look_up(delays[ti.i32(delays_at + (w >> right))], w, right)
+        steps = ti.min(steps, slots - ti.u32(1))
         arrival = late + steps
         if arrival >= slots:
             arrival -= slots
@@ -109,12 +111,12 @@ def _weight(element, kind):
     """Function: the weight of a synapse; some in the published scheme have drawn their z before."""
 
     @ti.func
-    def weight(a, b, z, vk0, vk1, counter, quantiles: A):
+    def weight(a, b, z, vk0, vk1, counter, quantiles: A, quantiles_at):
         value = a
         if ti.static(kind.varied):
             unit = z
             if ti.static(not kind.draws):
-                unit = variate(vk0, vk1, counter, quantiles)
+                unit = variate(vk0, vk1, counter, quantiles, quantiles_at)
             value = a + b * ti.cast(unit, element)
         return value
 
@@ -128,10 +130,10 @@ def scatter_put(element, kind):
     @ti.func
     def put(
         sum, post, counter, z, vk0, vk1, target: A, quantiles: A, delays: A,
-        base, a, b, late, slots, width, delay_bits,
+        quantiles_at, delays_at, base, a, b, late, slots, width, delay_bits,
     ):  # fmt: skip
-        at = place(post, counter, base, vk0, vk1, delays, late, slots, width, delay_bits)
-        target[at] += weight(a, b, z, vk0, vk1, counter, quantiles)
+        at = place(post, counter, base, vk0, vk1, delays, delays_at, late, slots, width, delay_bits)
+        target[at] += weight(a, b, z, vk0, vk1, counter, quantiles, quantiles_at)
         return sum
 
     return put
@@ -144,12 +146,12 @@ def gather_put(element, kind):
     @ti.func
     def put(
         sum, post, counter, z, vk0, vk1, target: A, quantiles: A, delays: A,
-        base, a, b, late, slots, width, delay_bits,
+        quantiles_at, delays_at, base, a, b, late, slots, width, delay_bits,
     ):  # fmt: skip
         value = ti.cast(target[ti.i32(base + post)], element)
         if value != 0:
             if ti.static(kind.weighted):
-                value *= weight(a, b, z, vk0, vk1, counter, quantiles)
+                value *= weight(a, b, z, vk0, vk1, counter, quantiles, quantiles_at)
             sum += value
         return sum
 
@@ -184,7 +186,8 @@ def _warp_walk(put, one_block):
     @ti.func
     def walk(
         sum, lane, pre, t0, t1, n, first, step, reader, skip, s2, s3, s4, table: A, table_at,
-        target: A, quantiles: A, delays: A, base, a, b, late, slots, width, delay_bits,
+        target: A, quantiles: A, delays: A, quantiles_at, delays_at, base, a, b, late, slots, width,
+        delay_bits,
     ):  # fmt: skip
         vk0, vk1 = variate_key(pre, t0, t1)
         leave_out = pre
@@ -216,7 +219,8 @@ def _warp_walk(put, one_block):
                         if (found != 0) & (at < size) & (begin + at != leave_out):
                             sum = put(
                                 sum, begin + at, begin + at, ti.f32(0.0), vk0, vk1, target,
-                                quantiles, delays, base, a, b, late, slots, width, delay_bits,
+                                quantiles, delays, quantiles_at, delays_at, base, a, b, late,
+                                slots, width, delay_bits,
                             )  # fmt: skip
                     last = ti.simt.warp.shfl_sync_i32(
                         ti.u32(EVERY_LANE), ti.cast(ends, ti.i32), WIDTH - 1
@@ -249,7 +253,8 @@ def _warp_walk(put, one_block):
                             if hit:
                                 sum = put(
                                     sum, begin + j, begin + j, ti.f32(0.0), vk0, vk1, target,
-                                    quantiles, delays, base, a, b, late, slots, width, delay_bits,
+                                    quantiles, delays, quantiles_at, delays_at, base, a, b, late,
+                                    slots, width, delay_bits,
                                 )  # fmt: skip
                     c += ti.u32(4 * WIDTH)
                 if ti.static(one_block):
@@ -259,7 +264,7 @@ def _warp_walk(put, one_block):
             if (pre < n) & (lane == 0) & (first == 0):
                 sum = put(
                     sum, pre, pre, ti.f32(0.0), vk0, vk1, target, quantiles, delays,
-                    base, a, b, late, slots, width, delay_bits,
+                    quantiles_at, delays_at, base, a, b, late, slots, width, delay_bits,
                 )  # fmt: skip
         else:
             start = ti.u32(0)
@@ -289,7 +294,7 @@ def _warp_walk(put, one_block):
                     counter = i
                 sum = put(
                     sum, post, counter, ti.f32(0.0), vk0, vk1, target, quantiles, delays,
-                    base, a, b, late, slots, width, delay_bits,
+                    quantiles_at, delays_at, base, a, b, late, slots, width, delay_bits,
                 )  # fmt: skip
                 i += ti.u32(WIDTH)
                 if (i & ti.u32(SUBSET_BLOCK - 1)) < ti.u32(WIDTH):  # the next block of this walk
@@ -305,7 +310,8 @@ def _chain_walk(put, draws: int):
     @ti.func
     def walk(
         sum, lane, pre, t0, t1, n, first, step, reader, skip, s2, s3, s4, table: A, table_at,
-        target: A, quantiles: A, delays: A, base, a, b, late, slots, width, delay_bits,
+        target: A, quantiles: A, delays: A, quantiles_at, delays_at, base, a, b, late, slots, width,
+        delay_bits,
     ):  # fmt: skip
         vk0, vk1 = variate_key(pre, t0, t1)
         x1, x2, x3 = first_state(t0 + pre, s4)
@@ -321,7 +327,7 @@ def _chain_walk(put, draws: int):
                 z = normal(z, uniform(word88(x1, x2, x3)))
             sum = put(
                 sum, post, post, z, vk0, vk1, target, quantiles, delays,
-                base, a, b, late, slots, width, delay_bits,
+                quantiles_at, delays_at, base, a, b, late, slots, width, delay_bits,
             )  # fmt: skip
             x1, x2, x3 = next_state(x1, x2, x3)
             post += remainder(word88(x1, x2, x3), s2, s3) + ti.u32(1)

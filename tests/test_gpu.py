@@ -82,16 +82,25 @@ AGAIN = {
     "test_values.py": "not jnp or bits_equal",
     "test_areas.py": "native",
     "test_delays.py": "native",
+    "test_circuit.py": "native and not derivatives and not threads",
     "test_csr.py": "native",
     "test_sums.py": "",
     "test_projection_transforms.py": "native and not export",
 }
 
 
+# Values of users' kernels, which have tests of their own without a card.
+USERS = {
+    "test_custom_gpu.py": "notebook or many_arrays or dtypes or empty or transforms or atomic_op "
+    "or only_the_device",
+    "test_custom_shared.py": "block or several_loops or barriers_that_count or additions",
+}
+
+
 def run_again(name, *options, **environment):
     command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", *options]
     done = subprocess.run(
-        [*command, "-m", "not gpu", "-k", AGAIN[name], HERE / name],
+        [*command, "-m", "not gpu", "-k", {**AGAIN, **USERS}[name], HERE / name],
         capture_output=True,
         text=True,
         env={**os.environ, **CHILD, **environment},
@@ -112,7 +121,7 @@ def test_sums_through_shared_memory_and_past_it(built, shared_from):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", AGAIN)
+@pytest.mark.parametrize("name", [*AGAIN, *USERS])
 def test_gives_the_values_of_the_cpu_on_a_card(name):
     run_again(name, "--tb=short", **CARD)
 

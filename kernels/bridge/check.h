@@ -70,17 +70,17 @@ constexpr ffi::DataType TypeOf<float>() { return ffi::DataType::F32; }
 template <>
 constexpr ffi::DataType TypeOf<double>() { return ffi::DataType::F64; }
 
-// What is wrong with a scheme for `lines` lines of `shortest` to `longest` post neurons, of `matrices` matrices,
-// and with its table, one row for all matrices or one for each; or an empty string.
-inline std::string ReadScheme(Integers words, const ffi::AnyBuffer& table, int64_t matrices, int64_t lines,
-                              int64_t shortest, int64_t longest, Scheme* scheme) {
+// What is wrong with the five words of a scheme for `lines` lines of `shortest` to `longest` post neurons, or an
+// empty string; and how many entries its table has.
+inline std::string ReadScheme(Integers words, int64_t lines, int64_t shortest, int64_t longest, Scheme* scheme,
+                              int64_t* table_size) {
   constexpr int64_t kWord = (int64_t{1} << 32) - 1;
   bool ok = words.size() == 5 && words[1] >= 0 && words[1] <= 1;
   for (size_t i = 0; ok && i < 5; ++i) {
     ok = words[i] >= 0 && words[i] <= kWord;
     if (ok) scheme->words[i] = static_cast<uint32_t>(words[i]);
   }
-  int64_t table_size = 0;
+  *table_size = 0;
   if (ok) {
     const int64_t a = words[2], b = words[3], c = words[4];
     switch (words[0]) {
@@ -89,7 +89,7 @@ inline std::string ReadScheme(Integers words, const ffi::AnyBuffer& table, int64
         break;
       case Scheme::kGaps:
         ok = a >= 12 && a <= 22 && b >= 6 && b <= 12 && (c == 0 || c == 10);
-        if (ok) table_size = (int64_t{1} << b) + (c ? int64_t{1} << c : 0);
+        if (ok) *table_size = (int64_t{1} << b) + (c ? int64_t{1} << c : 0);
         break;
       case Scheme::kDense: ok = (a == 12 && b <= 256) || (a <= 22 && b == 0 && c == 0); break;
       case Scheme::kSubset:
@@ -98,35 +98,52 @@ inline std::string ReadScheme(Integers words, const ffi::AnyBuffer& table, int64
              (b == 0 || (b >= 8 && b <= 31 && a <= c && c <= int64_t{1} << b && (b == 8 || c > int64_t{1} << (b - 1))));
         break;
       case Scheme::kCounted:
-        // a domain no larger than needed (b bits for a times c slots), or targets by number (b = 0)
-        ok = words[1] == 0 && a >= 1 && a <= kMaxElements && c == shortest && c == longest &&
-             (b == 0 || (b >= 8 && b <= 31 && a * c <= kMaxElements && a * c <= int64_t{1} << b &&
-                         (b == 8 || a * c > int64_t{1} << (b - 1))));
+        // targets by number (b = 0), or a domain no larger than needed (b bits for a times c slots)
+        ok = words[1] == 0 && a >= 1 && a <= kMaxElements &&
+             (b == 0 ? a == 1 && c == 0
+                     : c == shortest && c == longest && b >= 8 && b <= 31 && a * c <= kMaxElements &&
+                           a * c <= int64_t{1} << b && (b == 8 || a * c > int64_t{1} << (b - 1)));
+        *table_size = lines + 1;
         break;
       case Scheme::kDiagonal: ok = words[1] == 0 && a == 0 && b == 0 && c == 0; break;
       default: ok = false;
     }
   }
-  if (!ok) return "scheme is not (reader, exclude_autapses, and three words of the reader)";
+  return ok ? "" : "scheme is not (reader, exclude_autapses, and three words of the reader)";
+}
+
+// The same for `matrices` matrices with n post neurons; the table has one row for all of them or one for each.
+inline std::string ReadScheme(Integers words, const ffi::AnyBuffer& table, int64_t matrices, int64_t lines, int64_t n,
+                              Scheme* scheme) {
+  int64_t size = 0;
+  const std::string bad = ReadScheme(words, lines, n, n, scheme, &size);
+  if (!bad.empty()) return bad;
   const int64_t rows = table.dimensions().size() == 2 && table.dimensions()[0] == matrices ? matrices : 1;
-  if (!scheme->counted()) return Mismatch("table", table, ffi::DataType::U32, {rows, table_size});
-  return Mismatch("table", table, ffi::DataType::U32, {rows, lines + 1});
+  return Mismatch("table", table, ffi::DataType::U32, {rows, size});
 }
 
-// What is wrong with a law and its quantiles, or an empty string.
-inline std::string CheckLaw(int64_t law, const ffi::AnyBuffer& quantiles, const Scheme& scheme) {
-  constexpr int64_t kEntries = 3 * 1025;
+// What is wrong with a law, or an empty string.
+inline std::string CheckLaw(int64_t law, const Scheme& scheme) {
   const bool in_stream = law == static_cast<int64_t>(Law::kLfsrUniform) || law == static_cast<int64_t>(Law::kLfsrNormal);
-  if (law < 0 || law >= static_cast<int64_t>(Law::kLaws) || (in_stream && !scheme.published()))
-    return "law is " + std::to_string(law) + ", expected 0 to 3, and 2 or 3 with the published scheme only";
-  const int64_t entries = law == static_cast<int64_t>(Law::kQuantiles) ? kEntries : 0;
-  return Mismatch("quantiles", quantiles, ffi::DataType::S32, {entries});
+  if (law >= 0 && law < static_cast<int64_t>(Law::kLaws) && (!in_stream || scheme.published())) return "";
+  return "law is " + std::to_string(law) + ", expected 0 to 3, and 2 or 3 with the published scheme only";
 }
+// Entries of its table.
+inline int64_t QuantilesOf(int64_t law) { return law == static_cast<int64_t>(Law::kQuantiles) ? 3 * 1025 : 0; }
 
-// What is wrong with the table of delays, or an empty string.
+inline std::string CheckDelayBits(int64_t bits) {
+  return bits >= 0 && bits <= 12 ? "" : "delay_bits is " + std::to_string(bits) + ", expected 0 to 12";
+}
+inline int64_t DelaysOf(int64_t bits) { return bits ? int64_t{1} << bits : 0; }
+
+// What is wrong with a law or delays and their only table, or an empty string.
+inline std::string CheckLaw(int64_t law, const ffi::AnyBuffer& quantiles, const Scheme& scheme) {
+  const std::string bad = CheckLaw(law, scheme);
+  return bad.empty() ? Mismatch("quantiles", quantiles, ffi::DataType::S32, {QuantilesOf(law)}) : bad;
+}
 inline std::string CheckDelays(int64_t bits, const ffi::AnyBuffer& delays) {
-  if (bits < 0 || bits > 12) return "delay_bits is " + std::to_string(bits) + ", expected 0 to 12";
-  return Mismatch("delays", delays, ffi::DataType::U32, {bits ? int64_t{1} << bits : 0});
+  const std::string bad = CheckDelayBits(bits);
+  return bad.empty() ? Mismatch("delays", delays, ffi::DataType::U32, {DelaysOf(bits)}) : bad;
 }
 
 inline Draws::Table TableOf(const ffi::AnyBuffer& b) {

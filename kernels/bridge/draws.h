@@ -30,6 +30,7 @@ struct Line {
   uint32_t t0, t1, pre;
   int64_t origin, n;  // post neurons 0 … n - 1 lie at origin … origin + n - 1
   uint32_t late = 0;  // slot that a delay of 0 would mean (Delays)
+  const uint32_t* starts = nullptr;  // of counted lines, where there are several matrices; else the table
 };
 
 // A list of synapses: target, owner (which of the lines in `line`), and variate and delay where they are drawn.
@@ -95,7 +96,7 @@ class Draws {
       ForEachList(count, line, kMaxTasks, [&](int64_t) {
         values(a, b, line_, tasks_);
         sum({t0_, t1_, pre_, block_, origin_, n_, tasks_, scheme_.words,
-             static_cast<const uint32_t*>(table_.data), ReaderByHand()},
+             static_cast<const uint32_t*>(TableOfTasks().data), ReaderByHand()},
             {out, a, b, static_cast<const int32_t*>(quantiles_.data), addend, delays_});
       });
       return;
@@ -149,12 +150,19 @@ class Draws {
     return scheme_.words[0] == Scheme::kDense ? Tasks::kDense : scheme_.counted() ? Tasks::kCounted : Tasks::kGaps;
   }
 
+  // Where a counted line and the next one start among the synapses of their matrix.
+  const uint32_t* StartsOf(const Line& l) const {
+    return (l.starts ? l.starts : static_cast<const uint32_t*>(table_.data)) + l.pre;
+  }
   // Synapses of a line whose number is known before they are drawn.
-  int64_t CountOf(uint32_t pre) const {
+  int64_t CountOf(const Line& l) const {
     if (!scheme_.counted()) return scheme_.words[2];
-    const uint32_t* starts = static_cast<const uint32_t*>(table_.data) + pre;
+    const uint32_t* starts = StartsOf(l);
     return starts[1] > starts[0] ? starts[1] - starts[0] : 0;
   }
+
+  // What readers look up: the table of the scheme, or first synapse and number of synapses of each counted task.
+  Table TableOfTasks() const { return scheme_.counted() ? Table{counted_, 2 * tasks_} : table_; }
 
   int64_t BlocksOf(const Line& line) const {
     if (line.n <= 0) return 0;
@@ -165,7 +173,7 @@ class Draws {
         [[fallthrough]];
       case Scheme::kGaps: return ((line.n - 1) >> words[2]) + 1;
       case Scheme::kSubset:
-      case Scheme::kCounted: return (CountOf(line.pre) + kCountedBlock - 1) / kCountedBlock;
+      case Scheme::kCounted: return (CountOf(line) + kCountedBlock - 1) / kCountedBlock;
       default: return 1;
     }
   }
@@ -178,6 +186,10 @@ class Draws {
     origin_[tasks_] = static_cast<uint32_t>(l.origin);
     n_[tasks_] = static_cast<uint32_t>(l.n);
     late_[tasks_] = l.late;
+    if (scheme_.counted()) {
+      counted_[2 * tasks_] = *StartsOf(l);
+      counted_[2 * tasks_ + 1] = static_cast<uint32_t>(CountOf(l));
+    }
     line_[tasks_++] = i;
   }
 
@@ -217,7 +229,7 @@ class Draws {
     int32_t produced = 0;
     Call(draw_, Array(t0_, tasks_), Array(t1_, tasks_), Array(pre_, tasks_), Array(block_, tasks_),
          Array(origin_, tasks_), Array(n_, tasks_), Array(scheme_.words, 5),
-         Array(table_.data, table_.size), Array(lists.target.get(), capacity),
+         Array(TableOfTasks().data, TableOfTasks().size), Array(lists.target.get(), capacity),
          Array(lists.owner.get(), capacity), Array(lists.z.get(), lists.z ? lists.capacity : 0), Array(&produced, 1));
     if (law_ == Law::kQuantiles || delayed) {
       uint32_t shift[kMaxTasks];
@@ -248,7 +260,8 @@ class Draws {
       if (!scheme_.by_index()) continue;
       const int64_t begin = block_[j] * kCountedBlock;
       shift[j] = place - static_cast<uint32_t>(begin);
-      place += static_cast<uint32_t>(std::min(kCountedBlock, CountOf(pre_[j]) - begin));
+      const int64_t count = scheme_.counted() ? counted_[2 * j + 1] : scheme_.words[2];
+      place += static_cast<uint32_t>(std::min(kCountedBlock, count - begin));
     }
   }
 
@@ -259,7 +272,7 @@ class Draws {
   Kernel draw_;
   int64_t tasks_ = 0, line_[kMaxTasks];
   uint32_t t0_[kMaxTasks], t1_[kMaxTasks], pre_[kMaxTasks], block_[kMaxTasks], origin_[kMaxTasks],
-      n_[kMaxTasks], late_[kMaxTasks];
+      n_[kMaxTasks], late_[kMaxTasks], counted_[2 * kMaxTasks];
 };
 
 }  // namespace evops

@@ -18,7 +18,7 @@ ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table,
   if (indptr.dimensions().size() != 1 || indptr.dimensions()[0] < 1)
     return Invalid(kOp, "indptr is " + Describe(indptr) + ", expected int32[n_pre + 1]");
   const int64_t n_pre = indptr.dimensions()[0] - 1;
-  std::string bad = ReadScheme(scheme_words, table, 1, n_pre, n_post, n_post, &scheme);
+  std::string bad = ReadScheme(scheme_words, table, 1, n_pre, n_post, &scheme);
   if (bad.empty()) bad = CheckLaw(law, quantiles, scheme);
   if (bad.empty()) bad = CheckDelays(delay_bits, delays);
   const int64_t synapses = static_cast<int64_t>(post->element_count());

@@ -18,7 +18,8 @@ class Lines {
   ~Lines() { Flush(); }
 
   // The caller has checked that [base, base + n) lies inside `out`.
-  void Add(const uint32_t* seed, int64_t index, int64_t base, int64_t n, T value, T = T(0), uint32_t = 0) {
+  void Add(const uint32_t* seed, int64_t index, int64_t base, int64_t n, T value, T = T(0), uint32_t = 0,
+           const uint32_t* = nullptr) {
     if (n == 0) return;  // the kernel touches out[base] of every line
     seed_[count_] = seed[0];
     index_[count_] = static_cast<uint32_t>(index);
@@ -59,8 +60,9 @@ class DrawnLines {
   DrawnLines(const Draws& draws, T* out) : draws_(draws), out_(out) {}
   ~DrawnLines() { Flush(); }
 
-  void Add(const uint32_t* seed, int64_t index, int64_t base, int64_t n, T a, T b, uint32_t late) {
-    line_[count_] = {seed[0], seed[1], static_cast<uint32_t>(index), base, n, late};
+  void Add(const uint32_t* seed, int64_t index, int64_t base, int64_t n, T a, T b, uint32_t late,
+           const uint32_t* table) {
+    line_[count_] = {seed[0], seed[1], static_cast<uint32_t>(index), base, n, late, table};
     value_[count_] = {a, b};
     if (++count_ == kCapacity) Flush();
   }

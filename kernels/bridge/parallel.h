@@ -26,10 +26,10 @@ inline int64_t Parts(const xla::ffi::ThreadPool& pool, double work) {
   return wanted < 2 ? 1 : static_cast<int64_t>(wanted);
 }
 
-// Calls body(part) for every part in [0, parts). The caller works too: a pool whose threads are all busy
-// delays nothing, and helpers that come too late find nothing left.
+// Calls body(part) for every part in [0, parts), on `threads` threads (0: as many as parts). The caller works too: a
+// pool whose threads are all busy delays nothing, and helpers that come too late find nothing left.
 template <class Body>
-void Parallel(xla::ffi::ThreadPool& pool, int64_t parts, const Body& body) {
+void Parallel(xla::ffi::ThreadPool& pool, int64_t parts, const Body& body, int64_t threads = 0) {
   if (parts == 1) return body(0);
   struct State {
     std::atomic<int64_t> next{0}, done{0};
@@ -46,7 +46,8 @@ void Parallel(xla::ffi::ThreadPool& pool, int64_t parts, const Body& body) {
       }
     }
   };
-  for (int64_t helper = 1; helper < parts; ++helper) pool.Schedule([state, work] { work(*state); });
+  const int64_t helpers = (threads ? threads : parts) - 1;
+  for (int64_t helper = 0; helper < helpers; ++helper) pool.Schedule([state, work] { work(*state); });
   work(*state);
   for (int spin = 0; spin < kSpins && state->done.load() < parts; ++spin) _mm_pause();
   std::unique_lock<std::mutex> lock(state->mutex);

@@ -48,7 +48,7 @@ struct Plan {
     std::string bad = CheckShape(o, repeat, law, &shape);
     const int64_t n_post = gather ? shape.n_x : shape.n_out;
     if (bad.empty())
-      bad = ReadScheme(scheme_words, o.table, shape.instances, gather ? shape.n_out : shape.n_x, n_post, n_post, &scheme);
+      bad = ReadScheme(scheme_words, o.table, shape.instances, gather ? shape.n_out : shape.n_x, n_post, &scheme);
     if (bad.empty()) bad = CheckLaw(law_number, o.quantiles, scheme);
     if (!bad.empty()) return bad;
     shape.synapses_per_line = static_cast<double>(std::max<int64_t>(synapses_per_line, 0));

@@ -1,6 +1,7 @@
-// The operands of a push of spikes into a ring (engine/ops.py), read and checked for any device.
+// The operands of a push of spikes into a ring (engine/ring.py), read and checked for any device.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "check.h"
 
@@ -8,10 +9,10 @@ namespace evops {
 
 struct Blocks {
   Integers offset, size;
-  size_t count() const { return offset.size(); }
+  int64_t count() const { return static_cast<int64_t>(offset.size()); }
   bool Inside(int64_t n) const {
     if (size.size() != offset.size()) return false;
-    for (size_t b = 0; b < count(); ++b)
+    for (int64_t b = 0; b < count(); ++b)
       if (offset[b] < 0 || size[b] < 0 || offset[b] > n || size[b] > n - offset[b]) return false;
     return true;
   }
@@ -21,23 +22,46 @@ struct PushOperands {
   ffi::AnyBuffer ring, x, weight, seed, delay, step, table, quantiles, delays, out;
 };
 
+// What some pairs of blocks are drawn from, evops.engine.walk.Source.
+struct PushSource {
+  static constexpr int64_t kWords = 11;
+  Scheme scheme;
+  int64_t law_number, synapses_per_line, delay_bits, table_at, quantiles_at, delays_at;
+
+  Law law() const { return static_cast<Law>(law_number); }
+};
+
 struct PushPlan {
-  PushPlan(Blocks pre, Blocks post, Integers delay_column) : pre(pre), post(post), delay_column(delay_column) {}
+  PushPlan(Blocks pre, Blocks post, Integers delay_column, Integers source_of_pair, Integers starts_at,
+           Integers source_words)
+      : pre(pre), post(post), delay_column(delay_column), source_of_pair(source_of_pair), starts_at(starts_at),
+        source_words(source_words) {}
 
   Blocks pre, post;
   Integers delay_column;  // empty: delays are per pair
-  int64_t slots = 0, n_pre = 0, n_post = 0, columns = 0, step = 0;
-  int64_t longest = 0;  // block of post neurons
-  const int32_t* delay = nullptr;
-  Scheme scheme = {};
-  Law law = Law::kConstant;
-  Delays drawn = {};
+  Integers source_of_pair, starts_at, source_words;
+  int64_t slots = 0, n_pre = 0, n_post = 0, columns = 0, parameters = 1;
+  std::vector<PushSource> sources;
 
-  int64_t parameters() const { return law == Law::kConstant ? 1 : 2; }
   bool per_neuron() const { return delay_column.size() > 0; }
+  int64_t SourceOf(int64_t pair) const { return source_of_pair.size() ? source_of_pair[pair] : 0; }
+  // Where the starts of lines of a pair's matrix begin, behind those of its source.
+  int64_t StartsAt(int64_t pair) const { return starts_at.size() ? starts_at[pair] : 0; }
+  int64_t longest() const {  // block of post neurons
+    int64_t most = 0;
+    for (int64_t size : post.size) most = std::max(most, size);
+    return most;
+  }
+  // Published lines are walked by kernels of their own.
+  bool published() const { return sources[0].scheme.published(); }
+  Law law() const {
+    Law any = Law::kConstant;
+    for (const PushSource& s : sources) any = std::max(any, s.law());
+    return any;
+  }
 
   // A description of what is wrong, or an empty string. Reads no operand's elements.
-  std::string Read(const PushOperands& o, int64_t law_number, int64_t delay_bits, Integers scheme_words) {
+  std::string Read(const PushOperands& o) {
     if (o.ring.dimensions().size() != 2 || o.x.dimensions().size() != 1 || o.delay.dimensions().size() != 2)
       return "ring is " + Describe(o.ring) + ", x " + Describe(o.x) + ", delay " + Describe(o.delay) +
              ", expected ranks 2, 1 and 2";
@@ -45,21 +69,11 @@ struct PushPlan {
     n_post = o.ring.dimensions()[1];
     n_pre = o.x.dimensions()[0];
     columns = o.delay.dimensions()[1];
-    law = static_cast<Law>(law_number);
     const auto type = o.ring.element_type();
-    const int64_t sources = pre.count(), targets = post.count();
-    const int64_t delay_rows = per_neuron() ? n_pre : sources, delay_columns = per_neuron() ? columns : targets;
-    for (const std::string& bad :
-         {Mismatch("result", o.out, type, {slots, n_post}),
-          Mismatch("weight", o.weight, type, {sources, targets, parameters()}),
-          Mismatch("seed", o.seed, ffi::DataType::U32, {sources, targets, 2}),
-          Mismatch("delay", o.delay, ffi::DataType::S32, {delay_rows, delay_columns}),
-          Mismatch("step", o.step, ffi::DataType::S32, {})})
-      if (!bad.empty()) return bad;
     if (!pre.Inside(n_pre) || !post.Inside(n_post))
       return "blocks reach outside " + Describe(o.x) + " or " + Describe(o.ring);
     if (per_neuron()) {
-      bool inside = static_cast<int64_t>(delay_column.size()) == targets;
+      bool inside = static_cast<int64_t>(delay_column.size()) == post.count();
       for (size_t t = 0; inside && t < delay_column.size(); ++t)
         inside = delay_column[t] >= 0 && delay_column[t] < columns;
       if (!inside) return "delay_column does not name a column per target block";
@@ -68,16 +82,78 @@ struct PushPlan {
       return "ring is " + Describe(o.ring) + ", expected 1 to 2147483647 elements";
     if (o.x.element_type() != ffi::DataType::PRED && o.x.element_type() != type)
       return "x is " + Describe(o.x) + ", expected bool or " + Name(type);
-    int64_t shortest = n_post, lines = 0;
-    for (int64_t size : post.size) shortest = std::min(shortest, size), longest = std::max(longest, size);
-    for (int64_t size : pre.size) lines = std::max(lines, size);
-    std::string bad = ReadScheme(scheme_words, o.table, 1, lines, shortest, longest, &scheme);
-    if (bad.empty()) bad = CheckLaw(law_number, o.quantiles, scheme);
-    if (bad.empty()) bad = CheckDelays(delay_bits, o.delays);
-    if (bad.empty() && scheme.counted() && sources * targets != 1) bad = "counted rules are pushed one pair at a time";
-    if (bad.empty() && delay_bits)
-      drawn = {static_cast<const uint32_t*>(o.delays.untyped_data()), static_cast<uint32_t>(delay_bits),
-               static_cast<uint32_t>(slots), static_cast<uint32_t>(n_post)};
+    if (std::string bad = ReadSources(o); !bad.empty()) return bad;
+    const int64_t rows = pre.count(), targets = post.count();
+    const int64_t delay_rows = per_neuron() ? n_pre : rows, delay_columns = per_neuron() ? columns : targets;
+    for (const std::string& bad :
+         {Mismatch("result", o.out, type, {slots, n_post}), Mismatch("weight", o.weight, type, {rows, targets, parameters}),
+          Mismatch("seed", o.seed, ffi::DataType::U32, {rows, targets, 2}),
+          Mismatch("delay", o.delay, ffi::DataType::S32, {delay_rows, delay_columns}),
+          Mismatch("step", o.step, ffi::DataType::S32, {})})
+      if (!bad.empty()) return bad;
+    return "";
+  }
+
+ private:
+  // What is wrong with a table that needs `size` entries from `at` on.
+  static std::string Short(const char* name, const ffi::AnyBuffer& b, ffi::DataType type, int64_t at, int64_t size) {
+    if (b.element_type() == type && b.dimensions().size() == 1 && at >= 0 && at <= kMaxElements &&
+        at + size <= b.dimensions()[0])
+      return "";
+    return std::string(name) + " is " + Describe(b) + ", expected " + Name(type) + " with " + std::to_string(size) +
+           " entries from entry " + std::to_string(at) + " on";
+  }
+
+  std::string ReadSources(const PushOperands& o) {
+    const int64_t count = static_cast<int64_t>(source_words.size()) / PushSource::kWords, pairs = pre.count() * post.count();
+    if (count < 1 || static_cast<int64_t>(source_words.size()) != count * PushSource::kWords)
+      return "sources are " + std::to_string(source_words.size()) + " words, expected 11 for each";
+    for (const Integers& words : {source_of_pair, starts_at})
+      if (words.size() != 0 && static_cast<int64_t>(words.size()) != pairs)
+        return "source_of_pair and starts_at have " + std::to_string(words.size()) + " entries, expected none or " +
+               std::to_string(pairs);
+    for (int64_t at : starts_at)
+      if (at < 0 || at > kMaxElements) return "starts_at is " + std::to_string(at) + ", expected 0 to 2147483647";
+    for (int64_t source : source_of_pair)
+      if (source < -1 || source >= count)
+        return "source_of_pair is " + std::to_string(source) + ", expected -1 to " + std::to_string(count - 1);
+    sources.resize(count);
+    for (int64_t k = 0; k < count; ++k) {
+      const std::string bad = ReadSource(k, o);
+      if (!bad.empty()) return bad;
+      if (sources[k].law() != Law::kConstant) parameters = 2;
+      if (sources[k].scheme.published() != published() || (published() && sources[k].law() != sources[0].law()))
+        return "the published scheme, with each of its laws, stands alone";
+    }
+    return "";
+  }
+
+  std::string ReadSource(int64_t k, const PushOperands& o) {
+    PushSource& s = sources[k];
+    const int64_t* words = source_words.begin() + k * PushSource::kWords;
+    s.law_number = words[5];
+    s.synapses_per_line = std::max<int64_t>(words[6], 0);
+    s.delay_bits = words[7];
+    s.table_at = words[8];
+    s.quantiles_at = words[9];
+    s.delays_at = words[10];
+    int64_t shortest = n_post, longest = 0, lines = 0, table_size = 0;
+    for (int64_t pair = 0; pair < pre.count() * post.count(); ++pair) {
+      if (SourceOf(pair) != k) continue;
+      shortest = std::min(shortest, post.size[pair % post.count()]);
+      longest = std::max(longest, post.size[pair % post.count()]);
+      lines = std::max(lines, pre.size[pair / post.count()]);
+    }
+    if (s.table_at < 0 || s.table_at > kMaxElements) return "table_at is " + std::to_string(s.table_at);
+    std::string bad = ReadScheme(Integers(words, 5), lines, shortest, longest, &s.scheme, &table_size);
+    if (bad.empty()) bad = CheckLaw(s.law_number, s.scheme);
+    if (bad.empty()) bad = CheckDelayBits(s.delay_bits);
+    if (bad.empty()) bad = Short("quantiles", o.quantiles, ffi::DataType::S32, s.quantiles_at, QuantilesOf(s.law_number));
+    if (bad.empty()) bad = Short("delays", o.delays, ffi::DataType::U32, s.delays_at, DelaysOf(s.delay_bits));
+    for (int64_t pair = 0; bad.empty() && pair < pre.count() * post.count(); ++pair)
+      if (SourceOf(pair) == k)
+        bad = Short("table", o.table, ffi::DataType::U32, s.table_at + StartsAt(pair),
+                    s.scheme.counted() ? pre.size[pair / post.count()] + 1 : table_size);
     return bad;
   }
 };

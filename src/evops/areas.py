@@ -12,7 +12,7 @@ from evops import inputs
 from evops.connectivity import sampler
 from evops.connectivity.rules import FixedProbability, LfsrGaps, Rule
 from evops.delays import DelayBuffer, check_buffer
-from evops.engine import bridge, ops
+from evops.engine import bridge, ops, ring
 from evops.engine.compat import Tracer
 from evops.engine.walk import Source
 from evops.errors import check_integer, check_static
@@ -153,7 +153,7 @@ class MultiAreaProjection:
             )
         if x.dtype != bool:
             x = x.astype(self.weight.dtype)
-        sums = ops.push(
+        sums = ring.push(
             buffer.sums,
             x.reshape(-1),
             self.weight[..., None],
@@ -161,12 +161,12 @@ class MultiAreaProjection:
             self.delay,
             buffer.step,
             (
-                jnp.asarray(self._static.rule.table)[None],
+                jnp.asarray(self._static.rule.table),
                 jnp.zeros(0, jnp.int32),
                 jnp.zeros(0, jnp.uint32),
             ),
             blocks=self._static.blocks,
-            source=self._static.source,
+            sources=(self._static.source,),
             backend=self._static.backend,
         )
         return DelayBuffer(sums, buffer.step)
@@ -220,7 +220,7 @@ class _Static:
     rule: FixedProbability | LfsrGaps
     pre: Side
     post: Side
-    blocks: ops.Blocks
+    blocks: ring.Blocks
     max_delay: int
     backend: str
 
@@ -258,9 +258,9 @@ def _keys(rule: Rule, seed: Any, sources: int, targets: int, lines: int) -> jax.
     return jnp.asarray(np.stack(words, -1).reshape(sources, targets, 2))
 
 
-def _blocks(pre: Side, post: Side, per_neuron: bool) -> ops.Blocks:
+def _blocks(pre: Side, post: Side, per_neuron: bool) -> ring.Blocks:
     """The blocks of the primitive: sources by area, targets by population."""
-    return ops.Blocks(
+    return ring.Blocks(
         n_pre=pre.n,
         pre_offset=pre.offsets(by_population=False),
         pre_size=pre.sizes * pre.areas,

@@ -1,5 +1,6 @@
 """Named populations inside one index range, and the projections between them."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
-from evops import inputs
+from evops import inputs, pairs
 from evops.csr import Edges
-from evops.delays import DelayBuffer
+from evops.delays import DelayBuffer, check_buffer
 from evops.errors import check_integer
 from evops.projection import Projection
 
@@ -154,24 +155,46 @@ class Circuit:
             if W.delay is None:
                 raise ValueError(f"{name} has no delays: make it with delay=…, in steps")
         self.populations = populations
-        self.projections = dict(projections)
+        # Counted rules keep where their lines start: here in one array, for a call that pushes all.
+        starts = [W.starts for W in projections.values() if W.starts is not None]
+        self._starts = jnp.concatenate([jnp.zeros(0, jnp.uint32), *starts])
+        self._drawn = {pair: W._with_starts(None) for pair, W in projections.items()}
 
     def tree_flatten(self):
         """The projections are children; names and populations are static."""
-        return tuple(self.projections.values()), (self.populations, tuple(self.projections))
+        leaves = tuple(self._drawn.values()), self._starts
+        return leaves, (self.populations, tuple(self._drawn))
 
     @classmethod
-    def tree_unflatten(cls, static, projections) -> "Circuit":
+    def tree_unflatten(cls, static, leaves) -> "Circuit":
         """The circuit with other leaves."""
         self = object.__new__(cls)
         self.populations, names = static
-        self.projections = dict(zip(names, projections, strict=True))
+        projections, self._starts = leaves
+        self._drawn = dict(zip(names, projections, strict=True))
         return self
+
+    @property
+    def projections(self) -> Mapping[tuple[str, str], Projection]:
+        """The projections, by (source, target)."""
+        spans = zip(self._drawn.items(), self._spans(), strict=True)
+        return {
+            pair: W._with_starts(self._starts[..., at:end]) if end > at else W
+            for (pair, W), (at, end) in spans
+        }
+
+    def _spans(self) -> list[tuple[int, int]]:
+        """Where the starts of each projection's lines begin and end."""
+        sizes = [
+            W.shape[0] + 1 if W.rule.total(W.shape) is not None else 0 for W in self._drawn.values()
+        ]
+        ends = np.cumsum([0, *sizes]).tolist()
+        return list(itertools.pairwise(ends))
 
     @property
     def max_delay(self) -> int:
         """Longest delay of all, in steps."""
-        return max((W.max_delay for W in self.projections.values()), default=0)
+        return max((W.max_delay for W in self._drawn.values()), default=0)
 
     def buffer(self, dtype: Any = jnp.float32) -> DelayBuffer:
         """An empty buffer for all neurons."""
@@ -180,10 +203,15 @@ class Circuit:
     def push(self, spikes: Shaped[Any, " n"], buffer: DelayBuffer) -> DelayBuffer:
         """The buffer with what this step's spikes of all neurons, `(n,)`, cause, added."""
         x = inputs.shaped("spikes", spikes, ("n",), (self.populations.n,))
-        for (source, target), W in self.projections.items():
-            part = x[self.populations.slice(source)]
-            buffer = W.push(part, buffer, at=self.populations.offset(target))
-        return buffer
+        check_buffer(buffer)
+        offset = self.populations.offset
+        matrices = [
+            W._pair(offset(source), offset(target), at)
+            for ((source, target), W), (at, _) in zip(
+                self._drawn.items(), self._spans(), strict=True
+            )
+        ]
+        return pairs.push(matrices, self._starts, x, buffer)
 
     def edges(self) -> Edges:
         """All synapses, by the indices of all neurons, pair after pair (not inside ``jax.jit``)."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Num
 
-from evops.engine import bridge, ops
+from evops.engine import bridge, ring
 from evops.errors import check_integer
 
 
@@ -73,7 +73,7 @@ class DelayBuffer:
 
     def pop(self, backend: str | None = None) -> tuple[Num[Array, " n"], "DelayBuffer"]:
         """What arrives at this step, `(n,)`, and the buffer of the next step."""
-        sums, now = ops.pop(self.sums, self.step, backend=bridge.choose(backend))
+        sums, now = ring.pop(self.sums, self.step, backend=bridge.choose(backend))
         return now, DelayBuffer(sums, (self.step + 1) % self.sums.shape[0])
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Num, Shaped, UInt32
 
-from evops import inputs
+from evops import inputs, pairs
 from evops.connectivity import sampler
 from evops.connectivity.laws import Law
 from evops.connectivity.rules import LfsrGaps, Rule
@@ -125,6 +125,10 @@ class Projection(Matrix):
         """Type of the weights."""
         return inputs.weight_dtype(self.law)
 
+    def _with_starts(self, starts) -> "Projection":
+        """The same with `starts` in the place of its own."""
+        return Projection.tree_unflatten(self.tree_flatten()[1], (self.law, self.key, starts))
+
     def _source(self, law: bool = True, delay: bool = False) -> Source:
         varied = law and self.law.quantile() is not None
         per_line = self.rule.expected_synapses(self._shape) / self._shape[0]
@@ -136,7 +140,7 @@ class Projection(Matrix):
         )
 
     def _tables(self, source: Source):
-        """Of the rule, the law and the delays."""
+        """Of the rule, the law and the delays, as products take them."""
         table = jnp.asarray(self.rule.table) if self.starts is None else self.starts
         quantiles = self.law.table()[0] if source.law == QUANTILES else np.zeros(0, np.int32)
         delays = steps(self.delay).table if source.delay_bits else np.zeros(0, np.uint32)
@@ -185,30 +189,24 @@ class Projection(Matrix):
         """
         if self.delay is None:
             raise ValueError("push needs delays: make the projection with delay=…, in steps")
-        n_pre, n_post = self._shape
-        x = inputs.shaped("spikes", spikes, ("n_pre",), (n_pre,))
+        x = inputs.shaped("spikes", spikes, ("n_pre",), self._shape[:1])
         check_buffer(buffer)
-        buffer.check(n_post, self.max_delay, at)
-        dtype = buffer.sums.dtype
-        for name, kind in (("weights", self.dtype), ("spikes", x.dtype)):
-            if jnp.issubdtype(kind, jnp.floating) and not jnp.issubdtype(dtype, jnp.floating):
-                raise TypeError(
-                    f"the buffer holds {dtype}, {name} are {kind}: make it with dtype=float32"
-                )
-        source = self._source(delay=True)
-        sums = ops.push(
-            buffer.sums,
-            x if x.dtype == bool else x.astype(dtype),
-            self.law.parameters(dtype)[None, None],
-            self.key[None, None],
-            jnp.full((1, 1), steps(self.delay).shortest, jnp.int32),
-            buffer.step,
-            self._tables(source),
-            blocks=ops.Blocks(n_pre, (0,), (n_pre,), (at,), (n_post,)),
-            source=source,
-            backend=self._backend,
+        starts = jnp.zeros(0, jnp.uint32) if self.starts is None else self.starts
+        return pairs.push([self._pair(0, at, 0)], starts, x, buffer)
+
+    def _pair(self, pre: int, post: int, starts_at: int) -> pairs.Pair:
+        """This matrix from neuron `pre` on to neuron `post` on; its starts are among others."""
+        return pairs.Pair(
+            (pre, self._shape[0]),
+            (post, self._shape[1]),
+            self.rule,
+            self.law,
+            steps(self.delay),
+            self._source(delay=True),
+            self.key,
+            starts_at,
+            self._backend,
         )
-        return DelayBuffer(sums, buffer.step)
 
     def _count(self, transposed: bool) -> Int[Array, " n"]:
         everyone = jnp.ones((1, self._shape[transposed]), bool)

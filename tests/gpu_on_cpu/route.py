@@ -9,9 +9,9 @@ import jax
 from jax.interpreters import mlir
 
 from evops.compiler import native
-from evops.engine import bridge, custom, ops, stored
+from evops.engine import bridge, custom, ops, ring, stored
 
-PRIMITIVES = (ops.product_p, ops.push_p, ops.pop_p, stored.stored_p)
+PRIMITIVES = (ops.product_p, ring.push_p, ring.pop_p, stored.stored_p)
 
 
 def route(built: Path) -> ctypes.CDLL:

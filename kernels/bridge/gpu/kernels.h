@@ -139,12 +139,12 @@ inline std::string Suffix(ffi::DataType type) {
     default: return "f64";
   }
 }
-inline std::string KindOf(const Scheme& scheme, Law law) {
+inline std::string KindOf(bool published, Law law) {
   switch (law) {
-    case Law::kQuantiles: return scheme.published() ? "lfsr_quantiles" : "quantiles";
+    case Law::kQuantiles: return published ? "lfsr_quantiles" : "quantiles";
     case Law::kLfsrUniform: return "lfsr_uniform";
     case Law::kLfsrNormal: return "lfsr_normal";
-    default: return scheme.published() ? "lfsr" : "constant";
+    default: return published ? "lfsr" : "constant";
   }
 }
 

@@ -16,7 +16,7 @@ ffi::DataType SumsOf(const Plan& p, ffi::DataType weight) {
 }
 
 std::string KernelOf(const char* what, const Plan& p, ffi::DataType sums, ffi::DataType weight) {
-  return std::string(what) + "_" + KindOf(p.scheme, p.law) + "_" + Suffix(sums) + "_" + Suffix(weight);
+  return std::string(what) + "_" + KindOf(p.scheme.published(), p.law) + "_" + Suffix(sums) + "_" + Suffix(weight);
 }
 
 // Words between the tables of two matrices.

@@ -234,18 +234,19 @@ inline Lanes Permuted(Lanes k0, Lanes k1, Lanes x, uint32_t bits) {
 // The synapses of counted lines. Targets are numbers below n, or slots of a permutation modulo n.
 template <class Sink>
 void ReadCounted(const Tasks& tasks, const Group& g, int64_t first, int64_t lanes, Sink& sink) {
-  const uint32_t k = tasks.scheme[2], bits = tasks.scheme[3], n = tasks.scheme[4];
+  const uint32_t k = tasks.scheme[2], bits = tasks.scheme[3];
   alignas(64) uint32_t k0[kLanes], k1[kLanes], posts[kLanes];
   Key key = g.key;
   if (bits) key = Feistel(Zero(), Set(kSlots), g.t0, g.t1);
   Store(k0, key.k0);
   Store(k1, key.k1);
   for (int64_t l = 0; l < lanes; ++l) {
-    if (tasks.n[first + l] == 0) continue;
+    const uint32_t n = tasks.n[first + l];
+    if (n == 0) continue;
     sink.Focus(l);
-    const uint32_t start = tasks.table[tasks.pre[first + l]], end = tasks.table[tasks.pre[first + l] + 1];
+    const uint32_t start = tasks.table[2 * (first + l)], count = tasks.table[2 * (first + l) + 1];
     const uint32_t begin = tasks.block[first + l] * kCountedBlock;
-    const uint32_t stop = begin + std::min<uint32_t>(kCountedBlock, end - start - begin);
+    const uint32_t stop = begin + std::min<uint32_t>(kCountedBlock, count - begin);
     const Lanes key0 = Set(k0[l]), key1 = Set(k1[l]), origin = Set(tasks.origin[first + l]);
     for (uint32_t i = begin; i < stop && !sink.Full(kLanes); i += kLanes) {
       const Lanes index = Add(Set(i), Count());

@@ -205,7 +205,8 @@ class FixedTotalNumber(Rule):
 
     def scheme(self, shape):
         """Counted; targets by number."""
-        return COUNTED, 0, 1, 0, shape[1]
+        del shape
+        return COUNTED, 0, 1, 0, 0
 
     def expected_synapses(self, shape):
         """``k``."""

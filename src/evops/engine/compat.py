@@ -14,6 +14,7 @@ __all__ = [
     "batching",
     "debug_nans",
     "ffi",
+    "is_zero",
     "mlir",
     "zero_tangent",
 ]
@@ -27,3 +28,8 @@ def debug_nans() -> bool:
 def zero_tangent(value) -> ad.Zero:
     """The symbolic zero tangent of a value."""
     return ad.Zero(jax.typeof(value).to_tangent_aval())
+
+
+def is_zero(tangent) -> bool:
+    """Whether a tangent is known to be zero."""
+    return isinstance(tangent, ad.Zero) or tangent.dtype == jax.dtypes.float0

@@ -51,18 +51,21 @@ def product(x, weight, *rest, native, **statics):
 
 
 def push(ring, x, *rest, native, **statics):
-    """`ops.push`; the blocks of pre and post neurons as arrays too."""
+    """`ring.push`; how neurons and pairs are cut, and the sources, as arrays too."""
     target, attributes = _target(native, statics)
     blocks = statics["blocks"]
     columns = blocks.delay_column or (0,) * len(blocks.post_size)
-    arrays = (blocks.source_of(), blocks.line_of(), blocks.post_offset, blocks.post_size, columns)
+    targets = blocks.post_offset, blocks.post_size, columns
+    pairs = blocks.sources().reshape(-1), blocks.starts().reshape(-1)
+    arrays = [jnp.asarray(a, jnp.int32) for a in (*blocks.lines(), *targets, *pairs)]
+    arrays.append(jnp.asarray(attributes["sources"], jnp.uint32))
     out = [jax.ShapeDtypeStruct(ring.shape, ring.dtype), *_lists((1, x.shape[0]), ring.dtype)]
     call = ffi.ffi_call(target, out, input_output_aliases={0: 0})
-    return call(ring, x, *rest, *(jnp.asarray(a, jnp.int32) for a in arrays), **attributes)[0]
+    return call(ring, x, *rest, *arrays, **attributes)[0]
 
 
 def pop(ring, step, *, native):
-    """`ops.pop`."""
+    """`ring.pop`."""
     target, attributes = _target(native, {})
     out = [
         jax.ShapeDtypeStruct(ring.shape, ring.dtype),

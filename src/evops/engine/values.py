@@ -1,6 +1,11 @@
 """The primitives' values in plain JAX, on the jnp reader."""
 
+import functools
+from typing import Any, NamedTuple
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from evops.engine.walk import CONSTANT, Lines, Source, chunk_size, over_nonzero, walk
@@ -43,9 +48,11 @@ def _gather(x, source, tables, lines: Lines, base, weight):
 
 def product(x, weight, seed, table, quantiles, *, source: Source, n_out, gather, repeat):
     """The product primitive's value (see `evops.engine.ops`)."""
-    tables = table, quantiles, None
+    tables = table.reshape(-1), quantiles, None
     rows, n_x = x.shape
     instances = weight.shape[0]
+    # where the table of instance k begins
+    stride = table.shape[1] if table.shape[0] > 1 else 0
     # One weight for all is applied at the end, except where the published scheme rounds each time.
     late = source.law == CONSTANT and not source.published
     if gather:
@@ -54,8 +61,7 @@ def product(x, weight, seed, table, quantiles, *, source: Source, n_out, gather,
         n = jnp.where((weight != 0).any(1, keepdims=True), jnp.uint32(n_x), jnp.uint32(0))
         line = jnp.arange(n_out, dtype=jnp.uint32)[None]
         t0, t1, line, n = (jnp.broadcast_to(o, shape) for o in (seed[:, :1], seed[:, 1:], line, n))
-        row = k if table.shape[0] > 1 else 0
-        lines = Lines(t0, t1, line, n, longest=n_x, row=row)
+        lines = Lines(t0, t1, line, n, longest=n_x, at=k * stride)
         base = jnp.broadcast_to(k // repeat % rows * n_x, shape)[..., None]
         each = None if late else weight[:, None]
         sums = _gather(x.reshape(-1), source, tables, lines, lambda _: base, each)
@@ -72,8 +78,7 @@ def product(x, weight, seed, table, quantiles, *, source: Source, n_out, gather,
         active = valid[:, None] & (weight[k] != 0).any(-1)
         n = jnp.where(active, jnp.uint32(n_out), jnp.uint32(0))
         line = jnp.broadcast_to(line.astype(jnp.uint32)[:, None], k.shape)
-        at = k if table.shape[0] > 1 else 0
-        lines = Lines(seed[k, 0], seed[k, 1], line, n, longest=n_out, row=at)
+        lines = Lines(seed[k, 0], seed[k, 1], line, n, longest=n_out, at=k * stride)
         factor = flat[index][:, None, None].astype(out.dtype)
 
         def value(z):
@@ -87,95 +92,125 @@ def product(x, weight, seed, table, quantiles, *, source: Source, n_out, gather,
     return weight * out.astype(weight.dtype) if late else out
 
 
-def _push_lines(ring_shape, weight, seed, delay, step, blocks):
-    """Function of pre indices: source block, lines and bases, one for every target block."""
-    slots, n_post = ring_shape
-    source, line = blocks.source_of(), blocks.line_of()
-    post_offset = jnp.asarray(blocks.post_offset, jnp.int32)[None]
-    post_size = jnp.asarray(blocks.post_size, jnp.uint32)[None]
+class _Part(NamedTuple):
+    """What one source draws of a push: its blocks, which they are, their operands, its tables."""
 
-    def lines(index, valid):
-        s = jnp.asarray(source)[index]
-        if blocks.delay_column:
-            steps = delay[index][:, jnp.asarray(blocks.delay_column)]
-        else:
-            steps = delay[s]
-        active = (valid & (s >= 0))[:, None] & (weight[s] != 0).any(-1)
-        n = jnp.where(active, post_size, jnp.uint32(0))
-        pre = jnp.broadcast_to(jnp.asarray(line)[index].astype(jnp.uint32)[:, None], n.shape)
-        longest = max(blocks.post_size)
-        walked = Lines(seed[s, :, 0], seed[s, :, 1], pre, n, longest=longest)
+    source: Source
+    blocks: Any
+    place: tuple[np.ndarray, np.ndarray]
+    weight: jax.Array
+    seed: jax.Array
+    delay: jax.Array
+    tables: list[jax.Array]
 
-        def base(drawn):
-            return (step + steps[..., None] + drawn) % slots * n_post + post_offset[..., None]
+    def lines(self, ring_shape, step):
+        """Function of pre indices: source block, lines and bases, one for every target block."""
+        (slots, n_post), blocks, weight = ring_shape, self.blocks, self.weight
+        block, line, starts = (jnp.asarray(a) for a in (*blocks.lines(), blocks.starts()))
+        post_offset = jnp.asarray(blocks.post_offset, jnp.int32)[None]
+        post_size = jnp.asarray(blocks.post_size, jnp.uint32)[None]
 
-        return s, walked, base
+        def lines(index, valid):
+            s = block[index]
+            if blocks.delay_column:
+                steps = self.delay[index][:, jnp.asarray(blocks.delay_column)]
+            else:
+                steps = self.delay[s]
+            active = (valid & (s >= 0))[:, None] & (weight[s] != 0).any(-1)
+            n = jnp.where(active, post_size, jnp.uint32(0))
+            pre = jnp.broadcast_to(line[index].astype(jnp.uint32)[:, None], n.shape)
+            t0, t1 = (self.seed[s, :, k] for k in (0, 1))
+            walked = Lines(t0, t1, pre, n, longest=max(blocks.post_size), at=starts[s])
 
-    return lines
+            def base(drawn):
+                at = (step + steps[..., None] + drawn) % slots * n_post
+                return at + post_offset[..., None]
+
+            return s, walked, base
+
+        return lines
 
 
-def push(ring, x, weight, seed, delay, step, table, quantiles, delays, *, blocks, source: Source):
-    """The push primitive's value (see `evops.engine.ops`)."""
-    lines = _push_lines(ring.shape, weight, seed, delay, step, blocks)
-    tables = table, quantiles, delays
+def _parts(blocks, sources, weight, seed, delay, tables):
+    """The parts of a push."""
+    for k, source in enumerate(sources):
+        mine = blocks.sources() == k
+        if not mine.any():
+            continue
+        rows, columns = (np.flatnonzero(mine.any(axis)) for axis in (1, 0))
+        begins = source.table_at, source.quantiles_at, source.delays_at
+        own = [table[begin:] for table, begin in zip(tables, begins, strict=True)]
+        if mine.all():
+            yield _Part(source, blocks, (rows, columns), weight, seed, delay, own)
+            continue
+        some, key = (o[rows][:, columns] for o in (weight, seed))
+        some = jnp.where(mine[np.ix_(rows, columns)][..., None], some, 0)
+        steps = delay if blocks.delay_column else delay[rows][:, columns]
+        part = blocks.select(rows, columns)
+        yield _Part(source, part, (rows, columns), some, key, steps, own)
 
-    def body(out, index, valid):
-        s, walked, base = lines(index, valid)
-        factor = x[index][:, None, None].astype(weight.dtype)
-        each = weight[s][..., None, :]
-        return _scatter(
-            out, source, tables, walked, base, lambda z: factor * _weight_of(each, z, source)
-        )
 
-    size = chunk_size(weight.shape[1], source)
-    return over_nonzero(x, size, body, ring.reshape(-1)).reshape(ring.shape)
+def push(ring, x, weight, seed, delay, step, table, quantiles, delays, *, blocks, sources):
+    """The push primitive's value (see `evops.engine.ring`)."""
+    out = ring.reshape(-1)
+    for part in _parts(blocks, sources, weight, seed, delay, (table, quantiles, delays)):
+        lines = part.lines(ring.shape, step)
+
+        def body(out, index, valid, part=part, lines=lines):
+            s, walked, base = lines(index, valid)
+            factor = x[index][:, None, None].astype(weight.dtype)
+            each = part.weight[s][..., None, :]
+
+            def value(z):
+                return factor * _weight_of(each, z, part.source)
+
+            return _scatter(out, part.source, part.tables, walked, base, value)
+
+        out = over_nonzero(x, chunk_size(part.weight.shape[1], part.source), body, out)
+    return out.reshape(ring.shape)
 
 
 def pop(ring, step):
-    """The pop primitive's values (see `evops.engine.ops`)."""
+    """The pop primitive's values (see `evops.engine.ring`)."""
     now = lax.dynamic_index_in_dim(ring, step, keepdims=False)
     return lax.dynamic_update_index_in_dim(ring, jnp.zeros_like(now), step, 0), now
 
 
-def push_transpose(
-    ct, x, weight, seed, delay, step, table, quantiles, delays, *, blocks, source: Source
-):
+def push_transpose(ct, x, weight, seed, delay, step, table, quantiles, delays, *, blocks, sources):
     """Cotangents of `x` and `weight` for one of the ring; the unknown of the two is None."""
-    pairs = (*seed.shape[:2], source.parameters)
+    pairs = (*seed.shape[:2], max(source.parameters for source in sources))
     known = jnp.ones(pairs, ct.dtype) if weight is None else weight
-    lines = _push_lines(ct.shape, known, seed, delay, step, blocks)
-    flat, tables = ct.reshape(-1), (table, quantiles, delays)
-    size = chunk_size(seed.shape[1], source)
+    total = jnp.zeros(blocks.n_pre if x is None else pairs, ct.dtype)
+    for part in _parts(blocks, sources, known, seed, delay, (table, quantiles, delays)):
+        lines = part.lines(ct.shape, step)
+        sums_of = functools.partial(_gather, ct.reshape(-1), part.source, part.tables)
 
-    if weight is None:
-        units = jnp.eye(source.parameters, dtype=ct.dtype)
-
-        def add_weight(total, index, valid):
+        def add_x(total, index, valid, part=part, lines=lines, sums_of=sums_of):
             s, walked, base = lines(index, valid)
-            columns = [
-                _gather(
-                    flat, source, tables, walked, base, jnp.broadcast_to(unit, (1, 1, len(unit)))
-                )
-                for unit in units
-            ]
-            factor = x[index][:, None, None].astype(ct.dtype)
-            return total.at[s].add(jnp.stack(columns, -1) * factor, mode="drop")
+            sums = sums_of(walked, base, part.weight[s])
+            drop = jnp.where(valid, index, blocks.n_pre)
+            return total.at[drop].add(sums.sum(1), mode="drop")
 
-        return None, over_nonzero(x, size, add_weight, jnp.zeros(pairs, ct.dtype))
+        def add_weight(total, index, valid, part=part, lines=lines, sums_of=sums_of):
+            s, walked, base = lines(index, valid)
+            units = jnp.eye(part.source.parameters, dtype=ct.dtype)[:, None, None]
+            columns = jnp.stack([sums_of(walked, base, unit) for unit in units], -1)
+            columns = columns * jnp.asarray(x)[index][:, None, None].astype(ct.dtype)
+            return total.at[s, :, : part.source.parameters].add(columns, mode="drop")
 
-    def add_x(total, index, valid):
-        s, walked, base = lines(index, valid)
-        sums = _gather(flat, source, tables, walked, base, weight[s])
-        drop = jnp.where(valid, index, blocks.n_pre)
-        return total.at[drop].add(sums.sum(1), mode="drop")
-
-    everyone = jnp.ones(blocks.n_pre, bool)
-    return over_nonzero(everyone, size, add_x, jnp.zeros(blocks.n_pre, ct.dtype)), None
+        size = chunk_size(part.weight.shape[1], part.source)
+        if x is None:
+            total = over_nonzero(jnp.ones(blocks.n_pre, bool), size, add_x, total)
+        else:
+            own = over_nonzero(x, size, add_weight, jnp.zeros(part.weight.shape, ct.dtype))
+            total = total.at[np.ix_(*part.place)].add(own)
+    return (total, None) if x is None else (None, total)
 
 
 def edges(key, tables, indptr, *, source: Source, n_post, synapses):
     """Post neuron, variate and drawn delay of every synapse (see `evops.engine.ops`)."""
     n_pre = indptr.shape[0] - 1
+    tables = tables[0].reshape(-1), *tables[1:]
     size = chunk_size(1, source)
     varied = source.law != CONSTANT
 

@@ -32,12 +32,18 @@ class Source:
         law: how weights are drawn.
         synapses_per_line: expected number, for the split over threads.
         delay_bits: bits of the alias table that delays are drawn from, 0 where they are not drawn.
+        table_at: where the rule's table begins, among those of several sources.
+        quantiles_at: the same for the law's table.
+        delays_at: the same for the delays' table.
     """
 
     scheme: tuple[int, int, int, int, int]
     law: int = CONSTANT
     synapses_per_line: int = 0
     delay_bits: int = 0
+    table_at: int = 0
+    quantiles_at: int = 0
+    delays_at: int = 0
 
     @property
     def published(self) -> bool:
@@ -51,6 +57,19 @@ class Source:
         return reader == COUNTED or (reader == SUBSET and bits == 0)
 
     @property
+    def words(self) -> tuple[int, ...]:
+        """What push.h reads."""
+        return (
+            *self.scheme,
+            self.law,
+            self.synapses_per_line,
+            self.delay_bits,
+            self.table_at,
+            self.quantiles_at,
+            self.delays_at,
+        )
+
+    @property
     def parameters(self) -> int:
         """Weight parameters of a matrix: 1, or 2 for ``weight[0] + weight[1] * z``."""
         return 1 if self.law == CONSTANT else 2
@@ -60,8 +79,8 @@ class Source:
 class Lines:
     """Lines to walk: key words (or seed) and index of each, all uint32 arrays of one shape.
 
-    `n` counts the positions of each line, 0 for none; `longest` bounds it. `row` is each line's row
-    of the rule's tables, where there are several.
+    `n` counts the positions of each line, 0 for none; `longest` bounds it. `at` is where the starts
+    of each line's matrix begin in the table, where the rule has such.
     """
 
     t0: jax.Array
@@ -69,7 +88,7 @@ class Lines:
     pre: jax.Array
     n: jax.Array
     longest: int
-    row: Any = 0
+    at: Any = 0
 
 
 def walk(source: Source, tables, lines: Lines, visit: Callable, carry: Any) -> Any:
@@ -77,7 +96,7 @@ def walk(source: Source, tables, lines: Lines, visit: Callable, carry: Any) -> A
 
     `post` (int32), `exists`, `z` and `delay` (int32) have the shape of the lines and one more axis;
     `z` is 0 where the law has no variate, `delay` where none is drawn. `tables` are those of the
-    rule (rows of uint32), of the law and of the delays.
+    rule (uint32), of the law and of the delays, each of one axis.
     """
     table, quantiles, delays = tables
 
@@ -106,8 +125,6 @@ def walk(source: Source, tables, lines: Lines, visit: Callable, carry: Any) -> A
         DIAGONAL: _diagonal,
         COUNTED: _counted,
     }[source.scheme[0]]
-    if source.scheme[0] != COUNTED:
-        table = table[0]
     return reader(source, table, lines, see, carry)
 
 
@@ -234,7 +251,8 @@ def _subset(source, table, lines, see, carry):
 
 def _counted(source, table, lines, see, carry):
     k, bits, n = source.scheme[2:]
-    start, end = (table[lines.row, lines.pre + jnp.uint32(j)] for j in (0, 1))
+    at = jnp.asarray(lines.at, jnp.uint32) + lines.pre
+    start, end = (table[at + jnp.uint32(j)] for j in (0, 1))
     count = jnp.where(lines.n > 0, end - start, 0)
     zero = jnp.zeros((), jnp.uint32)
     if bits == 0:
@@ -244,7 +262,7 @@ def _counted(source, table, lines, see, carry):
 
     def body(i, carry):
         if bits == 0:
-            post = sampler.below(sampler.word(k0, k1, i), jnp.uint32(n))
+            post = sampler.below(sampler.word(k0, k1, i), lines.n)
         else:
             place = jnp.minimum(start + i, jnp.uint32(k * n - 1))
             post = _permuted(k0, k1, place, bits, jnp.uint32(k * n)) % n

@@ -1,0 +1,240 @@
+"""The ring of delayed sums: primitives and their rules, each a rebind of the primitive itself.
+
+``push`` adds spikes to a ring (slots, n_post) in place: linear in the ring, bilinear in x and w.
+``pop`` takes the sums of one slot out of the ring, in place: linear.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evops.engine import gpu, values
+from evops.engine.compat import ShapedArray, ad, batching, is_zero, zero_tangent
+from evops.engine.primitive import register
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocks:
+    """How pre and post neurons are cut into blocks, one random matrix per pair of blocks.
+
+    Pairs come row by row, a row for each pre block.
+
+    Attributes:
+        n_pre: entries of the spikes.
+        pre_offset: first neuron of each pre block.
+        pre_size: neurons of each pre block.
+        post_offset: the same for post blocks.
+        post_size: the same for post blocks.
+        delay_column: empty where delays are one per pair; else, for each post block, its column of
+            a per-neuron delay array.
+        source_of_pair: which `Source` draws each pair, -1 for none; empty where there is one.
+        starts_at: where the starts of lines of each pair's matrix begin in the table, if they do.
+    """
+
+    n_pre: int
+    pre_offset: tuple[int, ...]
+    pre_size: tuple[int, ...]
+    post_offset: tuple[int, ...]
+    post_size: tuple[int, ...]
+    delay_column: tuple[int, ...] = ()
+    source_of_pair: tuple[int, ...] = ()
+    starts_at: tuple[int, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Pre and post blocks."""
+        return len(self.pre_size), len(self.post_size)
+
+    def sources(self) -> np.ndarray:
+        """`source_of_pair`, a row for each pre block."""
+        return self._grid(self.source_of_pair)
+
+    def starts(self) -> np.ndarray:
+        """`starts_at`, a row for each pre block."""
+        return self._grid(self.starts_at)
+
+    def _grid(self, values) -> np.ndarray:
+        return np.array(values or np.zeros(self.shape), np.int32).reshape(self.shape)
+
+    def select(self, rows: np.ndarray, columns: np.ndarray) -> "Blocks":
+        """Some pre and post blocks, all of one source."""
+
+        def of(values, which):
+            return tuple(values[k] for k in which) if values else ()
+
+        return Blocks(
+            self.n_pre,
+            of(self.pre_offset, rows),
+            of(self.pre_size, rows),
+            of(self.post_offset, columns),
+            of(self.post_size, columns),
+            of(self.delay_column, columns),
+            starts_at=tuple(self.starts()[np.ix_(rows, columns)].reshape(-1).tolist()),
+        )
+
+    def _per_neuron(self, values) -> np.ndarray:
+        out = np.full(self.n_pre, -1, np.int32)
+        for offset, size, value in zip(self.pre_offset, self.pre_size, values, strict=True):
+            out[offset : offset + size] = value
+        return out
+
+    def lines(self) -> tuple[np.ndarray, np.ndarray]:
+        """Block of every pre neuron, and its index there; -1 for none."""
+        return (
+            self._per_neuron(range(len(self.pre_offset))),
+            self._per_neuron([np.arange(size, dtype=np.int32) for size in self.pre_size]),
+        )
+
+
+def push(ring, x, weight, seed, delay, step, tables, *, blocks: Blocks, sources, backend):
+    """Bind `push`; the result is the ring.
+
+    Args:
+        ring: (slots, n_post).
+        x: (n_pre,), bool or of the ring's dtype.
+        weight: (S, T, 1 or 2), of the ring's dtype.
+        seed: (S, T, 2) uint32.
+        delay: int32 steps, (S, T), or (n_pre, C) with the columns of ``blocks.delay_column``.
+        step: current slot, int32 scalar.
+        tables: of the rules, uint32, of the laws, int32, and of the delays that are drawn for every
+            synapse and added to `delay`, uint32; those of all sources one after another.
+        blocks: how pre and post neurons are cut.
+        sources: the `Source` objects that `blocks` refers to. The published scheme, with each of
+            its laws, stands alone.
+        backend: "native" or "jnp".
+    """
+    operands = ring, x, weight, seed, delay, step, *tables
+    return push_p.bind(*operands, blocks=blocks, sources=sources, backend=backend)
+
+
+def _push_shape(
+    ring, x, weight, seed, delay, step, table, quantiles, delays, *, blocks, sources, **_
+):
+    pair = blocks.shape
+    parameters = max(source.parameters for source in sources)
+    assert ring.ndim == 2 and x.shape == (blocks.n_pre,) and step.shape == ()
+    assert weight.shape == (*pair, parameters) and weight.dtype == ring.dtype
+    assert seed.shape == (*pair, 2) and table.ndim == quantiles.ndim == delays.ndim == 1
+    assert delay.ndim == 2 and delay.shape[0] == (x.shape[0] if blocks.delay_column else pair[0])
+    return ShapedArray(ring.shape, ring.dtype)
+
+
+def _push_native(*, blocks, sources):
+    names = (
+        "pre_offset pre_size post_offset post_size delay_column source_of_pair starts_at".split()
+    )
+    attributes = {name: np.array(getattr(blocks, name), np.int64) for name in names}
+    words = [word for source in sources for word in source.words]
+    return "evops_push", {**attributes, "sources": np.array(words, np.int64)}
+
+
+def _push_jvp(primals, tangents, **statics):
+    ring, x, weight, *rest = primals
+    dring, dx, dw, *_ = tangents
+    bind = functools.partial(push_p.bind, **statics)
+    out = bind(*primals)
+    tangent = jnp.zeros_like(ring) if is_zero(dring) else dring
+    if not is_zero(dx):
+        tangent = bind(tangent, dx.astype(ring.dtype), weight, *rest)
+    if not is_zero(dw):
+        tangent = bind(tangent, x, dw, *rest)
+    return out, tangent
+
+
+def _push_transpose(ct, ring, x, weight, *rest, blocks, sources, backend):
+    del backend
+    if isinstance(ct, ad.Zero):
+        return (None,) * 9
+    back = ct if ad.is_undefined_primal(ring) else None
+    dx = dw = None
+    if ad.is_undefined_primal(x) or ad.is_undefined_primal(weight):
+        known_x, known_w = (None if ad.is_undefined_primal(o) else o for o in (x, weight))
+        dx, dw = values.push_transpose(ct, known_x, known_w, *rest, blocks=blocks, sources=sources)
+    return back, dx, dw, *(None,) * 6
+
+
+def _push_batch(operands, dims, **statics):
+    size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
+    fixed = {i: o for i, (o, d) in enumerate(zip(operands, dims, strict=True)) if d is None}
+    moved = {
+        i: jnp.moveaxis(o, d, 0)
+        for i, (o, d) in enumerate(zip(operands, dims, strict=True))
+        if d is not None
+    }
+
+    def one(batch):
+        every = {**fixed, **batch}
+        return push_p.bind(*(every[i] for i in range(len(operands))), **statics)
+
+    if size == 1:
+        return one({i: o[0] for i, o in moved.items()})[None], 0
+    return jax.lax.map(one, moved), 0
+
+
+push_p = register(
+    "evops_push",
+    shape=_push_shape,
+    value=values.push,
+    jvp=_push_jvp,
+    transpose=_push_transpose,
+    batch=_push_batch,
+    native=_push_native,
+    gpu=gpu.push,
+    aliases={0: 0},
+)
+
+
+def pop(ring, step, *, backend) -> tuple[jax.Array, jax.Array]:
+    """Bind `pop`: the ring (slots, n) with slot `step` set to 0, and what the slot held (n,)."""
+    ring, now = pop_p.bind(ring, step, backend=backend)
+    return ring, now
+
+
+def _pop_shape(ring, step, **_):
+    assert ring.ndim == 2 and step.shape == ()
+    return [
+        ShapedArray(ring.shape, ring.dtype),
+        ShapedArray(ring.shape[1:], ring.dtype),
+    ]
+
+
+def _pop_jvp(primals, tangents, **statics):
+    out = pop_p.bind(*primals, **statics)
+    if is_zero(tangents[0]):
+        return out, [zero_tangent(o) for o in out]
+    return out, pop_p.bind(tangents[0], primals[1], **statics)
+
+
+def _pop_transpose(cts, ring, step, **_):
+    ct_ring, ct_now = map(ad.instantiate_zeros, cts)
+    return jax.lax.dynamic_update_index_in_dim(ct_ring, ct_now, step, 0), None
+
+
+def _pop_batch(operands, dims, *, backend):
+    ring, step = operands
+    size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
+    if dims[1] is None:  # every ring at the same slot: one ring of more neurons
+        joined = jnp.moveaxis(ring, dims[0], 1)
+        slots, _, n = joined.shape
+        ring, now = pop_p.bind(joined.reshape(slots, size * n), step, backend=backend)
+        return [ring.reshape(slots, size, n), now.reshape(size, n)], [1, 0]
+    ring = batching.bdim_at_front(ring, dims[0], size)
+    step = jnp.moveaxis(step, dims[1], 0)
+    return jax.lax.map(lambda o: pop_p.bind(*o, backend=backend), (ring, step)), [0, 0]
+
+
+pop_p = register(
+    "evops_pop",
+    shape=_pop_shape,
+    value=values.pop,
+    jvp=_pop_jvp,
+    transpose=_pop_transpose,
+    batch=_pop_batch,
+    native=lambda: ("evops_pop", {}),
+    gpu=gpu.pop,
+    aliases={0: 0},
+    multiple_results=True,
+)

@@ -1,0 +1,164 @@
+"""The handlers of the ring of delayed sums by hand: sizes, types and ranges that they refuse."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_handlers import COUNTED, DENSE, F32, GAPS, I32, QUANTILES, SCHEME, SUBSET, U32, UNIT
+
+NONE = ((0,), U32)
+
+
+def push_attributes(**a):
+    """Those of one pair of 5 and 6 neurons and one source, in words `scheme`, `law` …"""
+    source = {"scheme": SCHEME, "law": 0, "synapses_per_line": 1, "delay_bits": 0}
+    source |= {"table_at": 0, "quantiles_at": 0, "delays_at": 0}
+    source = {name: a.pop(name, value) for name, value in source.items()}
+    a = {
+        "pre_offset": [0], "pre_size": [5], "post_offset": [0], "post_size": [6], "delay_column": [],
+        "source_of_pair": [], "starts_at": [],
+        "sources": [*source.pop("scheme"), *source.values()], **a,
+    }  # fmt: skip
+    return {k: np.array(v, np.int64)[()] for k, v in a.items()}
+
+
+def one_table(reader, autapses, *three, table=0, **other):
+    """A change of the scheme of a push, whose table has so many entries."""
+    return {"scheme": [reader, autapses, *three], "table": ((table,), U32), **other}
+
+
+def push(
+    ring=((4, 6), F32),
+    x=((5,), bool),
+    w=((1, 1, 1), F32),
+    s=((1, 1, 2), U32),
+    d=((1, 1), I32),
+    t=((), I32),
+    table=NONE,
+    quantiles=UNIT,
+    delays=NONE,
+    **a,
+):
+    a = push_attributes(**a)
+    fn = jax.ffi.ffi_call("evops_push", jax.ShapeDtypeStruct(*ring))
+    scale = a.pop("delay_value", 1)
+    operands = [jnp.ones(*o) for o in (ring, x, w, s, d, t, table, quantiles, delays)]
+    operands[4] = operands[4] * int(scale)
+    return fn(*operands, **a)
+
+
+def pop(ring=((4, 6), F32), t=((), I32), out=((4, 6), F32), now=((6,), F32), step=1):
+    fn = jax.ffi.ffi_call("evops_pop", [jax.ShapeDtypeStruct(*out), jax.ShapeDtypeStruct(*now)])
+    return fn(jnp.ones(*ring), jnp.full(*t[:1], step, t[1]))
+
+
+DELAYED = {"delays": ((4,), U32), "delay_bits": 2, "scheme": [DENSE, 0, 12, 9, 9]}
+TWO = {  # pairs of a counted rule
+    **one_table(COUNTED, 0, 1, 0, 0, table=12),
+    "post_offset": [0, 3], "post_size": [3, 3],
+    "w": ((1, 2, 1), F32), "s": ((1, 2, 2), U32), "d": ((1, 2), I32),
+    "starts_at": [0, 6],
+}  # fmt: skip
+HANDLERS = [
+    (push, {"ring": ((4, 6, 1), F32)}, "expected ranks 2, 1 and 2"),
+    (push, {"w": ((1, 2, 1), F32)}, r"weight is float32\[1,2,1\], expected float32\[1,1,1\]"),
+    (push, {"w": ((1, 1), F32)}, r"weight is float32\[1,1\], expected float32\[1,1,1\]"),
+    (push, {"law": 1, "w": ((1, 1, 2), F32)}, "expected int32 with 3075 entries from entry 0"),
+    (
+        push,
+        {"law": 1, "w": ((1, 1, 2), F32), "quantiles": QUANTILES, "quantiles_at": 1},
+        "expected int32 with 3075 entries from entry 1 on",
+    ),
+    (
+        push,
+        {"law": 1, "quantiles": QUANTILES},
+        r"weight is float32\[1,1,1\], expected float32\[1,1,2\]",
+    ),
+    (push, {**DELAYED, "delay_bits": 3}, r"delays is uint32\[4\], expected uint32 with 8 entries"),
+    (push, {**DELAYED, "delays_at": 1}, "expected uint32 with 4 entries from entry 1 on"),
+    (push, {**DELAYED, "delays_at": -4}, "expected uint32 with 4 entries from entry -4 on"),
+    (push, {**DELAYED, "delay_bits": 13}, "delay_bits is 13, expected 0 to 12"),
+    (push, {**DELAYED, "delay_bits": -1}, "delay_bits is -1, expected 0 to 12"),
+    (push, one_table(COUNTED, 0, 1, 0, 0, table=5), "expected uint32 with 6 entries from entry 0"),
+    (push, {**TWO, "starts_at": [0, 7]}, "expected uint32 with 6 entries from entry 7 on"),
+    (push, {**TWO, "starts_at": [0, -1]}, "starts_at is -1, expected 0 to 2147483647"),
+    (push, {**TWO, "starts_at": [0, 2**63 - 1]}, "starts_at is 9223372036854775807"),
+    (push, {**TWO, "starts_at": [6]}, "have 1 entries, expected none or 2"),
+    (push, {**TWO, "table_at": 2**63 - 1}, "table_at is 9223372036854775807"),
+    (push, {**TWO, "source_of_pair": [0, 1]}, "source_of_pair is 1, expected -1 to 0"),
+    (push, {**TWO, "source_of_pair": [0, -2]}, "source_of_pair is -2, expected -1 to 0"),
+    (push, {**TWO, "source_of_pair": [0]}, "have 1 entries, expected none or 2"),
+    (push, {"sources": []}, "sources are 0 words, expected 11 for each"),
+    (push, {"sources": [*SCHEME, 0, 1, 0, 0, 0]}, "sources are 10 words"),
+    (
+        push,
+        {"sources": [*SCHEME, 0, 1, 0, 0, 0, 0, DENSE, 0, 12, 9, 9, 0, 1, 0, 0, 0, 0]},
+        "the published scheme, with each of its laws, stands alone",
+    ),
+    (push, {"s": ((1, 1, 2), I32)}, "seed is int32"),
+    (push, {"s": ((1, 1), U32)}, r"seed is uint32\[1,1\], expected uint32\[1,1,2\]"),
+    (push, {"scheme": [6, *SCHEME[1:]]}, "scheme is not"),
+    (
+        push,
+        {"scheme": [GAPS, 0, 12, 7, 0]},
+        r"table is uint32\[0\], expected uint32 with 128 entries",
+    ),
+    (push, {"scheme": [GAPS, 0, 12, 7, 0], "table": ((1, 128), U32)}, r"table is uint32\[1,128\]"),
+    (push, {"scheme": [GAPS, 0, 12, 7, 0], "table": ((128,), I32)}, r"table is int32\[128\]"),
+    (push, {"scheme": [SUBSET, 0, 7, 8, 6]}, "scheme is not"),
+    (push, {"scheme": [SUBSET, 0, 4, 8, 6], "post_size": [5]}, "scheme is not"),
+    (push, {"d": ((2, 1), I32)}, r"delay is int32\[2,1\], expected int32\[1,1\]"),
+    (push, {"t": ((1,), I32)}, "step is int32"),
+    (push, {"x": ((5,), I32)}, r"x is int32\[5\], expected bool or float32"),
+    (push, {"pre_size": [6]}, "blocks reach outside"),
+    (push, {"pre_offset": [-1]}, "blocks reach outside"),
+    (push, {"post_offset": [2**62]}, "blocks reach outside"),
+    (push, {"post_size": [7]}, "blocks reach outside"),
+    (push, {"post_size": [3, 3]}, "blocks reach outside"),
+    (push, {"delay_column": [1], "d": ((5, 1), I32)}, "delay_column does not name"),
+    (push, {"delay_column": [0, 0], "d": ((5, 1), I32)}, "delay_column does not name"),
+    (push, {"delay_value": 4}, "delay of 4 steps of presynaptic neuron 4, expected 0 to 3"),
+    (push, {"delay_value": -1}, "delay of -1 steps"),
+    (pop, {"ring": ((4,), F32)}, "expected rank 2"),
+    (pop, {"out": ((4, 7), F32)}, r"result is float32\[4,7\], expected float32\[4,6\]"),
+    (pop, {"now": ((5,), F32)}, r"now is float32\[5\], expected float32\[6\]"),
+    (pop, {"t": ((2,), I32)}, "step is int32"),
+    (pop, {"step": 4}, "step is 4, expected 0 to 3"),
+    (pop, {"step": -1}, "step is -1, expected 0 to 3"),
+]
+
+
+@pytest.mark.parametrize("fill", [0, 2**32 - 1, 0x0F0F0F0F])
+def test_wrong_delays_stay_in_the_ring(fill):
+    ring = push(**{**DELAYED, "delays": ((4,), U32)})
+    assert float(np.asarray(ring).sum()) >= 24  # the table of ones
+    fn = jax.ffi.ffi_call("evops_push", jax.ShapeDtypeStruct((3, 6), F32))
+    attributes = push_attributes(scheme=[DENSE, 0, 12, 256, 0], delay_bits=12)
+    ring = fn(
+        np.zeros((3, 6), F32), np.ones(5, bool), np.ones((1, 1, 1), F32), np.ones((1, 1, 2), U32),
+        np.ones((1, 1), I32), np.int32(2), np.zeros(0, U32), np.zeros(0, I32),
+        np.full(4096, fill, U32), **attributes,
+    )  # fmt: skip
+    assert float(np.asarray(ring).sum()) == 30
+
+
+@pytest.mark.parametrize("at", [0, 6])
+def test_wrong_starts_stay_in_their_targets(at, rng):
+    """Of each pair, wherever its starts lie in the table."""
+    starts = rng.integers(0, 10**5, 12).astype(U32)
+    attributes = push_attributes(
+        scheme=[COUNTED, 0, 1, 0, 0], post_offset=[0, 4], post_size=[2, 2], starts_at=[at, 6 - at]
+    )
+    ring = jax.ffi.ffi_call("evops_push", jax.ShapeDtypeStruct((3, 6), F32))(
+        np.zeros((3, 6), F32), np.ones(5, bool), np.ones((1, 2, 1), F32), np.ones((1, 2, 2), U32),
+        np.ones((1, 2), I32), np.int32(1), starts, np.zeros(0, I32), np.zeros(0, U32), **attributes,
+    )  # fmt: skip
+    ring = np.asarray(ring)
+    assert ring[2, [0, 1, 4, 5]].min() > 0 and ring[2, 2:4].max() == 0 and not ring[:2].any()
+
+
+@pytest.mark.parametrize(("handler", "change", "message"), HANDLERS)
+def test_handlers_refuse_wrong_buffers(handler, change, message):
+    jax.block_until_ready(handler())
+    with pytest.raises(Exception, match=message):
+        jax.block_until_ready(handler(**change))
