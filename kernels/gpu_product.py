@@ -10,6 +10,8 @@ from gpu_arrays import U32, WORKERS
 from gpu_walk import WIDTH, A, gather_put, lane_total, scatter_put, walk_of
 from walk import array
 
+BLOCK = 512  # threads that share the sums of a slab of targets, and the bytes of those
+SLAB_BYTES = 1 << 15
 SOURCE_WORDS = 11  # evops.engine.walk.Source.words
 
 
@@ -63,9 +65,17 @@ def silent(weight: A, w, varied: ti.template()):
 
 
 def product_scatter(element, weight_element, kind: Kind):
-    """Kernel: ``y[k] += x[row of k] @ C_k``, with the weights where `kind` says so."""
-    walk = walk_of(kind, scatter_put(element, kind))
-    tasks_at_once = WORKERS // kind.lanes
+    """Kernel: ``y[k] += x[row of k] @ C_k``, with the weights where `kind` says so.
+
+    An item of work, for BLOCK threads, is a share of the spikes and a slab of the targets of one
+    instance: `slab_parts` of the `parts` into which a line is cut. Where there are `shared_from`
+    spikes or more, the sums of a slab are added up in shared memory (and the handler sees to it
+    that they fit), else at once in `y`. Sums of the published scheme cannot be added up in parts:
+    they round as one.
+    """
+    walk = walk_of(kind, scatter_put(element, kind), one_block=True)
+    at_once = BLOCK // kind.lanes
+    slab_size = SLAB_BYTES // (8 if element == ti.f64 else 4)
 
     @ti.kernel
     def kernel(
@@ -84,37 +94,81 @@ def product_scatter(element, weight_element, kind: Kind):
         repeat: U32,
         table_size: U32,
         parts: U32,
+        slab_parts: U32,
+        slabs: U32,
+        shares: U32,
+        shared_from: U32,
         reader: U32,
         skip: U32,
         s2: U32,
         s3: U32,
         s4: U32,
     ):
+        ti.loop_config(block_dim=BLOCK)
         for t in range(WORKERS):
-            lane = U32(t) % U32(kind.lanes)
+            sums = ti.simt.block.SharedArray((slab_size,), element)
+            thread = U32(t) % U32(BLOCK)
+            lane = thread % U32(kind.lanes)
             shift = U32(0)
-            for k in range(ti.i32(instances)):
+            item = U32(t) // U32(BLOCK)
+            while item < instances * slabs * shares:
+                share = item % shares
+                slab = item // shares % slabs
+                k = ti.i32(item // shares // slabs)
                 w = ti.static(kind.parameters) * k
                 row = (U32(k) // repeat) % rows
-                tasks = U32(count[ti.i32(row)]) * parts
+                spikes = U32(count[ti.i32(row)])
+                first = slab * slab_parts
+                here = ti.min(slab_parts, parts - first)
                 if not silent(weight, w, kind.varied):
-                    j = (U32(t) // U32(kind.lanes) - shift) & U32(tasks_at_once - 1)
-                    while j < tasks:
-                        spike = ti.i32(row * n_x + j // parts)
+                    begin = slab * U32(slab_size)
+                    size = ti.min(n_out - begin, U32(slab_size))
+                    shared = False
+                    if ti.static(not kind.chain):
+                        shared = spikes >= shared_from
+                        if shared:
+                            i = thread
+                            while i < size:
+                                sums[ti.i32(i)] = ti.cast(0, element)
+                                i += U32(BLOCK)
+                            ti.simt.block.sync()
+                    # the threads that were left without a task of the last item are first here
+                    j = ((thread // U32(kind.lanes) - shift) & U32(at_once - 1)) * shares + share
+                    while j < spikes * here:
+                        spike = ti.i32(row * n_x + j // here)
                         a = value[spike]
                         b = ti.cast(0, element)
                         if ti.static(kind.varied):
                             b = weight[w + 1] * a
                         if ti.static(kind.weighted):
                             a = weight[w] * a
-                        walk(
-                            0, lane, active[spike], seed[2 * k], seed[2 * k + 1], n_out,
-                            j % parts, parts, reader, skip, s2, s3, s4, table, U32(k) * table_size,
-                            y, quantiles, table, U32(0), U32(0), U32(k) * n_out, a, b,
-                            U32(0), U32(0), U32(0), U32(0),
-                        )  # fmt: skip
-                        j += U32(tasks_at_once)
-                    shift += tasks
+                        if ti.static(not kind.chain):
+                            if shared:
+                                walk(
+                                    0, lane, active[spike], seed[2 * k], seed[2 * k + 1], n_out,
+                                    first + j % here, parts, reader, skip, s2, s3, s4, table,
+                                    U32(k) * table_size, sums, quantiles, table, U32(0), U32(0),
+                                    U32(0) - begin, a, b, U32(0), U32(0), U32(0), U32(0),
+                                )  # fmt: skip
+                        if not shared:
+                            walk(
+                                0, lane, active[spike], seed[2 * k], seed[2 * k + 1], n_out,
+                                first + j % here, parts, reader, skip, s2, s3, s4, table,
+                                U32(k) * table_size, y, quantiles, table, U32(0), U32(0),
+                                U32(k) * n_out, a, b, U32(0), U32(0), U32(0), U32(0),
+                            )  # fmt: skip
+                        j += U32(at_once) * shares
+                    shift += (spikes * here + shares - 1 - share) // shares
+                    if ti.static(not kind.chain):
+                        if shared:
+                            ti.simt.block.sync()
+                            i = thread
+                            while i < size:
+                                sum = sums[ti.i32(i)]
+                                if sum != 0:
+                                    y[ti.i32(U32(k) * n_out + begin + i)] += sum
+                                i += U32(BLOCK)
+                item += U32(WORKERS // BLOCK)
 
     return kernel
 

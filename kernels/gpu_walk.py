@@ -158,12 +158,29 @@ def gather_put(element, kind):
     return put
 
 
-def walk_of(kind, put):
-    """Function that walks blocks of a line, see the module."""
-    return _chain_walk(put, kind.draws) if kind.chain else _warp_walk(put)
+def walk_of(kind, put, one_block=False):
+    """Function that walks blocks of a line, see the module.
+
+    With `one_block` no walk has a second block of targets, as where all blocks are shared out.
+    """
+    return _chain_walk(put, kind.draws) if kind.chain else _warp_walk(put, one_block)
 
 
-def _warp_walk(put):
+@ti.func
+def gap_at(k0, k1, i, high, low, table: A, table_at):
+    """The gap that starts at word i of a block's key, and 1 if a synapse is behind it, else 0."""
+    shift = ti.u32(32) - high
+    w = word(k0, k1, i)
+    g = look_up(table[ti.i32(table_at + (w >> shift))], w, shift)
+    found = ti.cast(g != (ti.u32(1) << high) - ti.u32(1), ti.u32)
+    if low != 0:
+        w = word(k0, k1, i + ti.u32(1))
+        at = table_at + (ti.u32(1) << high) + (w >> (ti.u32(32) - low))
+        g = (g << low) + found * look_up(table[ti.i32(at)], w, ti.u32(32) - low)
+    return g, found
+
+
+def _warp_walk(put, one_block):
     """Function that walks blocks of a line of the exact sampler with all lanes of a warp."""
 
     @ti.func
@@ -177,8 +194,6 @@ def _warp_walk(put):
         if skip == 0:
             leave_out = ti.u32(EVERY_LANE)
         if reader == GAPS:
-            shift = ti.u32(32) - s3
-            restart = (ti.u32(1) << s3) - ti.u32(1)
             digits = ti.u32(1)
             if s4 != 0:
                 digits = ti.u32(2)
@@ -187,28 +202,33 @@ def _warp_walk(put):
                 begin = block << s2
                 size = ti.min(ti.u32(1) << s2, n - begin)
                 k0, k1 = feistel(pre, block, t0, t1)
-                i = lane * digits
+                i = lane * ti.u32(2) * digits
                 c = ti.u32(0)
                 while c < size:
-                    w = word(k0, k1, i)
-                    g = look_up(table[ti.i32(table_at + (w >> shift))], w, shift)
-                    found = ti.cast(g != restart, ti.u32)
-                    if s4 != 0:
-                        w = word(k0, k1, i + ti.u32(1))
-                        at = table_at + (ti.u32(1) << s3) + (w >> (ti.u32(32) - s4))
-                        g = (g << s4) + found * look_up(table[ti.i32(at)], w, ti.u32(32) - s4)
-                    ends = ti.cast(sums_so_far(ti.cast(g + found, ti.i32), lane), ti.u32)
-                    post = begin + c + ends - found
-                    if (found != 0) & (c + ends - found < size) & (post != leave_out):
-                        sum = put(
-                            sum, post, post, ti.f32(0.0), vk0, vk1, target, quantiles, delays,
-                            quantiles_at, delays_at, base, a, b, late, slots, width, delay_bits,
-                        )  # fmt: skip
+                    # two gaps a lane: sums over the lanes cost as much as the words of one
+                    g0, found0 = gap_at(k0, k1, i, s3, s4, table, table_at)
+                    g1, found1 = gap_at(k0, k1, i + digits, s3, s4, table, table_at)
+                    both = g0 + found0 + g1 + found1
+                    ends = c + ti.cast(sums_so_far(ti.cast(both, ti.i32), lane), ti.u32)
+                    for second in ti.static(range(2)):
+                        found = found0
+                        at = ends - found1 - g1 - found0
+                        if ti.static(second):
+                            found = found1
+                            at = ends - found1
+                        if (found != 0) & (at < size) & (begin + at != leave_out):
+                            sum = put(
+                                sum, begin + at, begin + at, ti.f32(0.0), vk0, vk1, target,
+                                quantiles, delays, quantiles_at, delays_at, base, a, b, late,
+                                slots, width, delay_bits,
+                            )  # fmt: skip
                     last = ti.simt.warp.shfl_sync_i32(
                         ti.u32(EVERY_LANE), ti.cast(ends, ti.i32), WIDTH - 1
                     )
-                    c += ti.cast(last, ti.u32)
-                    i += ti.u32(WIDTH) * digits
+                    c = ti.cast(last, ti.u32)
+                    i += ti.u32(2 * WIDTH) * digits
+                if ti.static(one_block):
+                    break
                 block += step
         elif reader == DENSE:
             block = first
@@ -216,23 +236,29 @@ def _warp_walk(put):
                 begin = block << s2
                 size = ti.min(ti.u32(1) << s2, n - begin)
                 k0, k1 = feistel(pre, block, t0, t1)
-                i = lane
-                while i << 2 < size:
-                    w = word(k0, k1, i)
-                    for byte in ti.static(range(4)):
-                        j = (i << 2) + ti.u32(byte)
-                        value = (w >> ti.u32(8 * byte)) & ti.u32(255)
+                c = ti.u32(0)
+                while c < size:
+                    w = ti.cast(word(k0, k1, (c >> 2) + lane), ti.i32)
+                    for quarter in ti.static(range(4)):
+                        # lanes side by side take targets side by side
+                        there = quarter * ti.static(WIDTH // 4) + ti.cast(lane >> 2, ti.i32)
+                        w_j = ti.simt.warp.shfl_sync_i32(ti.u32(EVERY_LANE), w, there)
+                        w_j = ti.cast(w_j, ti.u32)
+                        j = c + ti.u32(quarter * WIDTH) + lane
+                        value = (w_j >> ((lane & ti.u32(3)) << 3)) & ti.u32(255)
                         if (value <= s3) & (j < size) & (begin + j != leave_out):
                             hit = True
                             if value == s3:
-                                hit = dense_hit(w, j, word(k0 + ti.u32(TIE), k1, j), s3, s4)
+                                hit = dense_hit(w_j, j, word(k0 + ti.u32(TIE), k1, j), s3, s4)
                             if hit:
                                 sum = put(
                                     sum, begin + j, begin + j, ti.f32(0.0), vk0, vk1, target,
                                     quantiles, delays, quantiles_at, delays_at, base, a, b, late,
                                     slots, width, delay_bits,
                                 )  # fmt: skip
-                    i += ti.u32(WIDTH)
+                    c += ti.u32(4 * WIDTH)
+                if ti.static(one_block):
+                    break
                 block += step
         elif reader == DIAGONAL:
             if (pre < n) & (lane == 0) & (first == 0):

@@ -18,6 +18,8 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 CHILD = {"EVOPS_BACKEND": "native", "JAX_PLATFORMS": "cpu"}
+# several processes share the card; all failures are of interest, in short
+CARD = {"JAX_PLATFORMS": "cuda,cpu", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 def kernels():
@@ -45,6 +47,8 @@ def test_every_kernel_assembles_without_spills(architecture, tmp_path):
     assert len(texts) > 50
     for name, text in texts.items():
         assert f".entry evops_gpu_{name}(" in text and ".extern" not in text
+        # threads of a block, as the handlers launch them
+        assert f".maxntid {512 if name.startswith('product_scatter') else 128}," in text
         path = tmp_path / f"{name}.ptx"
         path.write_text(text)
         command = [
@@ -80,6 +84,7 @@ AGAIN = {
     "test_delays.py": "native",
     "test_circuit.py": "native and not derivatives and not threads",
     "test_csr.py": "native",
+    "test_sums.py": "",
     "test_projection_transforms.py": "native and not export",
 }
 
@@ -110,17 +115,26 @@ def test_gives_the_values_of_the_cpu(built, name):
     run_again(name, "-x", EVOPS_GPU_ON_CPU=str(built))
 
 
+@pytest.mark.parametrize("shared_from", ["0", "inf"])
+def test_sums_through_shared_memory_and_past_it(built, shared_from):
+    run_again("test_sums.py", "-x", EVOPS_GPU_ON_CPU=str(built), EVOPS_GPU_SHARED_FROM=shared_from)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", [*AGAIN, *USERS])
 def test_gives_the_values_of_the_cpu_on_a_card(name):
-    # several processes share the card; all failures are of interest, in short
-    card = {"JAX_PLATFORMS": "cuda,cpu", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    run_again(name, "--tb=short", **card)
+    run_again(name, "--tb=short", **CARD)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("shared_from", ["0", "inf"])
+def test_sums_through_shared_memory_and_past_it_on_a_card(shared_from):
+    run_again("test_sums.py", "--tb=short", **CARD, EVOPS_GPU_SHARED_FROM=shared_from)
 
 
 def run_on_stand_in(built, code, **environment):
     program = f"""
-import sys
+import os, sys
 sys.path.insert(0, {str(HERE / "gpu_on_cpu")!r})
 from pathlib import Path
 from route import route
@@ -154,6 +168,50 @@ for _ in range(3):
     assert done.stdout.split() == [first, again, again]
 
 
+def test_sums_go_through_shared_memory_where_a_block_expects_two_for_each_target(built):
+    """A block of threads meets twice then; 20,000 targets of p = 0.1 make three slabs."""
+    done = run_on_stand_in(
+        built,
+        """
+W = evops.Projection(evops.FixedProbability(0.1), 1, (300, 20_000), seed=3)
+sparse = evops.Projection(evops.FixedProbability(0.02), 1, (300, 20_000), seed=3)
+dense = {W: np.asarray(W.todense()) for W in (W, sparse)}
+call = jax.jit(lambda W, x: x @ W)
+def blocks(multiprocessors, spikes, most=2**31, W=W):
+    driver.emulated_multiprocessors(multiprocessors)
+    driver.emulated_limit(most)
+    x = jnp.arange(W.shape[0]) < spikes
+    driver.emulated_clear()
+    y = call(W, x).block_until_ready()
+    assert np.array_equal(y, np.asarray(x, np.int32) @ dense[W])
+    return driver.emulated_barriers() // 2
+print(blocks(1, 0), blocks(1, 19), blocks(1, 20), blocks(1, 20, most=2))
+print(blocks(8, 99), blocks(8, 100), blocks(8, 300, most=4))  # five shares of the spikes
+print(blocks(1, 300, W=sparse))  # blocks of 16,384 targets do not fit
+""",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == "0 0 3 3 0 15 15 0".split()
+
+
+def test_shared_from_is_a_number(built):
+    done = run_on_stand_in(
+        built,
+        """
+for name in ("no", "-1", "nan", "2 "):
+    os.environ["EVOPS_GPU_SHARED_FROM"] = name
+    try:
+        print("none", jax.block_until_ready(x @ W).sum())
+    except Exception as error:
+        print(error)
+""",
+    )
+    assert done.returncode == 0, done.stderr
+    for name in ("no", "-1", "nan", "2 "):
+        wanted = f"EVOPS_GPU_SHARED_FROM is '{name}', expected a number from 0 to inf"
+        assert wanted in done.stdout, done.stdout
+
+
 @pytest.mark.parametrize(
     "call, what",
     [
@@ -163,6 +221,7 @@ for _ in range(3):
         ),
         ("cuLaunchKernel", "launch of compact_u8_i32 failed: CUDA_ERROR_ILLEGAL_ADDRESS"),
         ("cuMemsetD32Async", "clearing counts failed: CUDA_ERROR_ILLEGAL_ADDRESS"),
+        ("cuCtxGetDevice", "asking for the device failed: CUDA_ERROR_ILLEGAL_ADDRESS"),
     ],
 )
 def test_failures_of_the_driver_are_errors(built, call, what):
@@ -186,7 +245,6 @@ def test_no_driver_says_what_to_do(built, tmp_path):
     done = run_on_stand_in(
         built,
         """
-import os
 os.environ["EVOPS_CUDA_DRIVER"] = "libno-such-driver.so"
 try:
     jax.block_until_ready(x @ W)

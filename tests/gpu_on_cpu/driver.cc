@@ -48,6 +48,8 @@ ucontext_t origin;
 Entry entry;
 void* arguments;
 uint32_t block_index, block_size, blocks, most_blocks = UINT32_MAX;
+int multiprocessors = 1;
+uint64_t barriers;
 std::string calls, failure;
 std::recursive_mutex one_at_a_time;  // XLA's CPU client may call from several threads
 
@@ -113,6 +115,7 @@ bool MeetInBlock() {
     if (threads[t].waits != meeting) return false;
     count += threads[t].value != 0;
   }
+  ++barriers;
   for (uint32_t t = 0; t < block_size; ++t) {
     threads[t].value = meeting == kBlockCount ? count : meeting == kBlockOr ? count > 0 : count == live;
     threads[t].waits = kNone;
@@ -216,6 +219,12 @@ int cuGetErrorName(int error, const char** name) {
   return 0;
 }
 int cuDriverGetVersion(int* version) { return *version = 12020, 0; }
+// What is asked of a device is no command: `calls` does not have it.
+int cuCtxGetDevice(int* device) { return *device = 0, failure == "cuCtxGetDevice" ? 700 : 0; }
+int cuDeviceGetAttribute(int* value, int attribute, int device) {
+  constexpr int kMultiprocessorCount = 16;
+  return *value = multiprocessors, attribute == kMultiprocessorCount && device == 0 ? 0 : 1;
+}
 int cuLibraryLoadData(void** library, const void* text, void*, void**, unsigned, void*, void**, unsigned) {
   *library = const_cast<void*>(text);
   return Result("cuLibraryLoadData");
@@ -257,8 +266,11 @@ int cuLaunchKernel(void* kernel, unsigned x, unsigned y, unsigned z, unsigned tx
 
 // For tests: the calls so far, one a line; and the call that is to fail from now on.
 const char* emulated_calls() { return calls.c_str(); }
-void emulated_clear() { calls.clear(); }
+void emulated_clear() { calls.clear(), barriers = 0; }
 void emulated_fail(const char* call) { failure = call; }
 // Launches get no more blocks than this, which a kernel must see to by itself.
 void emulated_limit(unsigned most) { most_blocks = most; }
+void emulated_multiprocessors(int count) { multiprocessors = count; }
+// How often all threads of a block have met.
+uint64_t emulated_barriers() { return barriers; }
 }

@@ -59,4 +59,5 @@ def users_kernels(built: Path):
 def driver_of(built: Path) -> ctypes.CDLL:
     driver = ctypes.CDLL(str(built / "driver.so"))
     driver.emulated_calls.restype = ctypes.c_char_p
+    driver.emulated_barriers.restype = ctypes.c_uint64
     return driver

@@ -34,6 +34,8 @@ Driver Open() {
   find(&driver.LibraryGetKernel, "cuLibraryGetKernel");
   find(&driver.KernelGetFunction, "cuKernelGetFunction");
   find(&driver.LaunchKernel, "cuLaunchKernel");
+  find(&driver.CtxGetDevice, "cuCtxGetDevice");
+  find(&driver.DeviceGetAttribute, "cuDeviceGetAttribute");
   find(&driver.MemsetD8Async, "cuMemsetD8Async");
   find(&driver.MemsetD32Async, "cuMemsetD32Async");
   find(&driver.MemcpyDtoDAsync, "cuMemcpyDtoDAsync_v2");
@@ -72,6 +74,16 @@ std::string Driver::Describe(CudaResult result) const {
 
 void Commands::Check(const std::string& what, CudaResult result) {
   if (result != 0 && error_.empty()) error_ = what + " failed: " + Driver::Get().Describe(result);
+}
+
+int64_t Commands::Multiprocessors() {
+  if (!error_.empty() || stage_ == Stage::kLoad) return 1;
+  int device = 0, count = 1;
+  Check("asking for the device", Driver::Get().CtxGetDevice(&device));
+  if (error_.empty())
+    Check("asking for the device's multiprocessors",
+          Driver::Get().DeviceGetAttribute(&count, kMultiprocessorCount, device));
+  return std::max(count, 1);
 }
 
 Function Commands::Load(const std::string& name, size_t argument_bytes) {

@@ -12,6 +12,8 @@ using Stream = struct StreamTag*;
 using Library = struct LibraryTag*;
 using Function = struct FunctionTag*;
 
+constexpr int kMultiprocessorCount = 16;  // a CUdevice_attribute
+
 struct Driver {
   // Opened once; `error` says why it is of no use.
   static const Driver& Get();
@@ -24,6 +26,8 @@ struct Driver {
   CudaResult (*KernelGetFunction)(Function*, Function) = nullptr;
   CudaResult (*LaunchKernel)(Function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Stream,
                              void**, void**) = nullptr;
+  CudaResult (*CtxGetDevice)(int*) = nullptr;
+  CudaResult (*DeviceGetAttribute)(int*, int, int) = nullptr;
   CudaResult (*MemsetD8Async)(DevicePointer, unsigned char, size_t, Stream) = nullptr;
   CudaResult (*MemsetD32Async)(DevicePointer, unsigned, size_t, Stream) = nullptr;
   CudaResult (*MemcpyDtoDAsync)(DevicePointer, DevicePointer, size_t, Stream) = nullptr;

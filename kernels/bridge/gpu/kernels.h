@@ -45,14 +45,23 @@ class Commands {
   // Launches a kernel of kernels/gpu.py with about `threads` threads: arrays first, then 32-bit numbers.
   template <class... A>
   void Launch(const std::string& kernel, int64_t threads, const A&... arguments) {
+    LaunchBlocks(kernel, (std::min(threads, kWorkers) + kThreads - 1) / kThreads, kThreads, arguments...);
+  }
+
+  // Launches blocks of as many threads as the kernel was compiled for.
+  template <class... A>
+  void LaunchBlocks(const std::string& kernel, int64_t blocks, int64_t threads, const A&... arguments) {
     if (!error_.empty()) return;
     const Function function = Load(kernel, PackedBytes<A...>());
-    if (!error_.empty() || stage_ == Stage::kLoad || threads <= 0) return;
+    if (!error_.empty() || stage_ == Stage::kLoad || blocks <= 0) return;
     alignas(8) char block[PackedBytes<A...>()] = {};
     size_t at = 0;
     (Pack(block, &at, arguments), ...);
-    Launch(kernel, function, (std::min(threads, kWorkers) + kThreads - 1) / kThreads, kThreads, block);
+    Launch(kernel, function, blocks, threads, block);
   }
+
+  // Of the device that the stream belongs to.
+  int64_t Multiprocessors();
 
   // Launches an entry that takes one block of arguments.
   void Launch(const Entry& entry, int64_t blocks, int64_t threads, void* block) {
