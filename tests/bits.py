@@ -1,7 +1,12 @@
 """Comparisons bit for bit, as far as a device computes the same bits twice."""
 
+import os
+
 import jax
 import numpy as np
+
+# whether sums are added up in the order of the CPU's threads
+ORDERED = jax.default_backend() == "cpu" and "EVOPS_GPU_ON_CPU" not in os.environ
 
 
 def assert_same_bits(got, want, message=""):

@@ -267,11 +267,11 @@ def test_failures_of_the_driver_are_errors(driver):
     }
     minus = op(minus_one)
     for call, what in failures.items():
-        driver.emulated_fail(call.encode())
+        driver.emulated_fail(call.encode(), 700)
         message = f"evops_gpu_custom minus_one: {what} failed: CUDA_ERROR_ILLEGAL_ADDRESS"
         with pytest.raises(Exception, match=message):
             jax.block_until_ready(minus(X, outs=OUT))
-        driver.emulated_fail(b"")
+        driver.emulated_fail(b"", 0)
     assert minus(X, outs=OUT)[0].tolist() == [0, 1, 2]
 
 

@@ -213,27 +213,31 @@ for name in ("no", "-1", "nan", "2 "):
 
 
 @pytest.mark.parametrize(
-    "call, what",
+    "call, code, what",
     [
+        ("cuLibraryLoadData", 700, "loading the PTX of compact_u8_i32 failed: CUDA_ERROR_ILLEGAL"),
+        ("cuLibraryLoadData", 218, "INVALID_PTX; kernels need a card of compute capability 7.0"),
         (
             "cuLibraryLoadData",
-            "loading the PTX of compact_u8_i32 failed: CUDA_ERROR_ILLEGAL_ADDRESS",
+            222,
+            "or newer; install or update NVIDIA's driver (CUDA 12 or newer)",
         ),
-        ("cuLaunchKernel", "launch of compact_u8_i32 failed: CUDA_ERROR_ILLEGAL_ADDRESS"),
-        ("cuMemsetD32Async", "clearing counts failed: CUDA_ERROR_ILLEGAL_ADDRESS"),
-        ("cuCtxGetDevice", "asking for the device failed: CUDA_ERROR_ILLEGAL_ADDRESS"),
+        ("cuLibraryLoadData", 2, "OUT_OF_MEMORY; JAX takes three quarters of a device's memory"),
+        ("cuLaunchKernel", 700, "launch of compact_u8_i32 failed: CUDA_ERROR_ILLEGAL_ADDRESS"),
+        ("cuMemsetD32Async", 700, "clearing counts failed: CUDA_ERROR_ILLEGAL_ADDRESS"),
+        ("cuCtxGetDevice", 700, "asking for the device failed: CUDA_ERROR_ILLEGAL_ADDRESS"),
     ],
 )
-def test_failures_of_the_driver_are_errors(built, call, what):
+def test_failures_of_the_driver_are_errors(built, call, code, what):
     done = run_on_stand_in(
         built,
         f"""
-driver.emulated_fail({call.encode()!r})
+driver.emulated_fail({call.encode()!r}, {code})
 try:
     jax.block_until_ready(x @ W)
 except Exception as error:
     print(error)
-driver.emulated_fail(b"")
+driver.emulated_fail(b"", 0)
 print(float((x @ W).sum()) == float((x @ W.tocsr()).sum()))
 """,
     )
@@ -241,17 +245,36 @@ print(float((x @ W).sum()) == float((x @ W.tocsr()).sum()))
     assert what in done.stdout and done.stdout.endswith("True\n"), done.stdout
 
 
-def test_no_driver_says_what_to_do(built, tmp_path):
+def test_no_driver_says_what_to_do(built):
+    assert_refused(built, "libno-such-driver.so", "the NVIDIA driver does not open")
+
+
+def test_too_old_a_driver_says_what_to_do(built, tmp_path):
+    """One from before CUDA 12 knows contexts and launches, and no libraries."""
+    old = tmp_path / "libold.so"
+    source = "".join(
+        f"int {f}(void) {{ return 0; }}\n" for f in ("cuGetErrorName", "cuLaunchKernel")
+    )
+    source += "int cuDriverGetVersion(int* version) { return *version = 11080, 0; }\n"
+    command = ["gcc", "-shared", "-fPIC", "-x", "c", "-o", old, "-"]
+    subprocess.run(command, input=source.encode(), check=True)
+    assert_refused(built, old, "the NVIDIA driver has no cuLibraryLoadData; install or update")
+
+
+def assert_refused(built, driver, message):
+    """An error that says what to do, and the jnp path works."""
     done = run_on_stand_in(
         built,
-        """
-os.environ["EVOPS_CUDA_DRIVER"] = "libno-such-driver.so"
+        f"""
+os.environ["EVOPS_CUDA_DRIVER"] = {str(driver)!r}
 try:
     jax.block_until_ready(x @ W)
 except Exception as error:
     print(error)
-print(float(evops.Projection(W.rule, 0.5, W.shape, seed=3, backend="jnp").T.shape[0]))
+again = evops.Projection(W.rule, 0.5, W.shape, seed=3, backend="jnp")
+print(np.allclose(x @ again, np.asarray(x) @ np.asarray(again.todense())))
 """,
     )
     assert done.returncode == 0, done.stderr
-    assert "the NVIDIA driver does not open" in done.stdout and "JAX_PLATFORMS=cpu" in done.stdout
+    assert message in done.stdout and "JAX_PLATFORMS=cpu" in done.stdout, done.stdout
+    assert done.stdout.endswith("True\n"), done.stdout

@@ -155,10 +155,11 @@ struct PushPlan {
     if (bad.empty()) bad = CheckDelayBits(s.delay_bits);
     if (bad.empty()) bad = Short("quantiles", o.quantiles, ffi::DataType::S32, s.quantiles_at, QuantilesOf(s.law_number));
     if (bad.empty()) bad = Short("delays", o.delays, ffi::DataType::U32, s.delays_at, DelaysOf(s.delay_bits));
-    if (bad.empty()) bad = Short("table", o.table, ffi::DataType::U32, s.table_at, table_size);
+    if (bad.empty() && starts_at.size() == 0) bad = Short("table", o.table, ffi::DataType::U32, s.table_at, table_size);
     for (int64_t pair = 0; bad.empty() && pair < static_cast<int64_t>(starts_at.size()); ++pair)
       if (SourceOf(pair) == k)
-        bad = Short("table", o.table, ffi::DataType::U32, s.table_at + starts_at[pair], table_size);
+        bad = Short("table", o.table, ffi::DataType::U32, s.table_at + starts_at[pair],
+                    s.scheme.counted() ? pre.size[pair / post.count()] + 1 : table_size);
     return bad;
   }
 };

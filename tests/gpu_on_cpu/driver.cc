@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -51,6 +52,7 @@ uint32_t block_index, block_size, blocks, most_blocks = UINT32_MAX;
 int multiprocessors = 1;
 uint64_t barriers;
 std::string calls, failure;
+int failure_code;
 std::recursive_mutex one_at_a_time;  // XLA's CPU client may call from several threads
 
 // A fibre runs one thread after another: a new context takes the kernel calls that jumps do without.
@@ -168,7 +170,12 @@ uint32_t Meet(Meeting meeting, uint32_t value, uint32_t argument) {
 int Result(const char* call) {
   std::lock_guard<std::recursive_mutex> lock(one_at_a_time);
   calls += std::string(call) + "\n";
-  return failure == call ? 700 : 0;
+  return failure == call ? failure_code : 0;
+}
+
+// The stream that handlers are given in the place of XLA's (gpu/kernels.h): commands must name it.
+int OnStream(const char* call, void* stream) {
+  return stream == reinterpret_cast<void*>(0x57) ? Result(call) : 400;
 }
 
 }  // namespace
@@ -215,12 +222,16 @@ uint32_t emulated_mulhi_ui(uint32_t x, uint32_t y) { return static_cast<uint32_t
 
 // The driver, as far as evops calls it.
 int cuGetErrorName(int error, const char** name) {
-  *name = error == 700 ? "CUDA_ERROR_ILLEGAL_ADDRESS" : error == 500 ? "CUDA_ERROR_NOT_FOUND" : "CUDA_ERROR_UNKNOWN";
-  return 0;
+  const std::map<int, const char*> names = {{2, "OUT_OF_MEMORY"},    {218, "INVALID_PTX"},
+                                            {222, "UNSUPPORTED_PTX_VERSION"}, {400, "INVALID_HANDLE"},
+                                            {500, "NOT_FOUND"},      {700, "ILLEGAL_ADDRESS"}};
+  static std::string found;
+  found = std::string("CUDA_ERROR_") + (names.count(error) ? names.at(error) : "UNKNOWN");
+  return *name = found.c_str(), 0;
 }
 int cuDriverGetVersion(int* version) { return *version = 12020, 0; }
 // What is asked of a device is no command: `calls` does not have it.
-int cuCtxGetDevice(int* device) { return *device = 0, failure == "cuCtxGetDevice" ? 700 : 0; }
+int cuCtxGetDevice(int* device) { return *device = 0, failure == "cuCtxGetDevice" ? failure_code : 0; }
 int cuDeviceGetAttribute(int* value, int attribute, int device) {
   constexpr int kMultiprocessorCount = 16;
   return *value = multiprocessors, attribute == kMultiprocessorCount && device == 0 ? 0 : 1;
@@ -240,18 +251,18 @@ int cuLibraryGetKernel(void** kernel, void* library, const char* name) {
   return *kernel ? Result("cuLibraryGetKernel") : 500;
 }
 int cuKernelGetFunction(void** function, void* kernel) { return *function = kernel, Result("cuKernelGetFunction"); }
-int cuMemsetD8Async(void* to, unsigned char value, size_t count, void*) {
-  return std::memset(to, value, count), Result("cuMemsetD8Async");
+int cuMemsetD8Async(void* to, unsigned char value, size_t count, void* stream) {
+  return std::memset(to, value, count), OnStream("cuMemsetD8Async", stream);
 }
-int cuMemsetD32Async(uint32_t* to, unsigned value, size_t count, void*) {
+int cuMemsetD32Async(uint32_t* to, unsigned value, size_t count, void* stream) {
   for (size_t k = 0; k < count; ++k) to[k] = value;
-  return Result("cuMemsetD32Async");
+  return OnStream("cuMemsetD32Async", stream);
 }
-int cuMemcpyDtoDAsync_v2(void* to, const void* from, size_t size, void*) {
-  return std::memcpy(to, from, size), Result("cuMemcpyDtoDAsync_v2");
+int cuMemcpyDtoDAsync_v2(void* to, const void* from, size_t size, void* stream) {
+  return std::memcpy(to, from, size), OnStream("cuMemcpyDtoDAsync_v2", stream);
 }
 int cuLaunchKernel(void* kernel, unsigned x, unsigned y, unsigned z, unsigned tx, unsigned ty, unsigned tz,
-                   unsigned shared, void*, void** parameters, void** extra) {
+                   unsigned shared, void* stream, void** parameters, void** extra) {
   if (x == 0 || y != 1 || z != 1 || tx == 0 || tx > kMostThreads || ty != 1 || tz != 1) return 1;
   if (shared != 0 || extra) return 1;
   std::lock_guard<std::recursive_mutex> lock(one_at_a_time);
@@ -261,13 +272,13 @@ int cuLaunchKernel(void* kernel, unsigned x, unsigned y, unsigned z, unsigned tx
   block_size = tx;
   for (block_index = 0; block_index < blocks; ++block_index)
     if (!RunBlock()) return Abandon(), 719;
-  return Result("cuLaunchKernel");
+  return OnStream("cuLaunchKernel", stream);
 }
 
-// For tests: the calls so far, one a line; and the call that is to fail from now on.
+// For tests: the calls so far, one a line; and the call that is to fail from now on, with an error's number.
 const char* emulated_calls() { return calls.c_str(); }
 void emulated_clear() { calls.clear(), barriers = 0; }
-void emulated_fail(const char* call) { failure = call; }
+void emulated_fail(const char* call, int code) { failure = call, failure_code = code; }
 // Launches get no more blocks than this, which a kernel must see to by itself.
 void emulated_limit(unsigned most) { most_blocks = most; }
 void emulated_multiprocessors(int count) { multiprocessors = count; }

@@ -67,9 +67,19 @@ const Driver& Driver::Get() {
 }
 
 std::string Driver::Describe(CudaResult result) const {
+  constexpr CudaResult kOutOfMemory = 2, kNoBinaryForGpu = 209, kInvalidPtx = 218, kUnsupportedPtxVersion = 222;
   const char* name = nullptr;
   if (GetErrorName) GetErrorName(result, &name);
-  return name ? name : "CUDA error " + std::to_string(result);
+  const std::string what = name ? name : "CUDA error " + std::to_string(result);
+  switch (result) {
+    case kOutOfMemory:
+      return what + "; JAX takes three quarters of a device's memory at once: leave more for kernels with a smaller "
+                    "XLA_PYTHON_CLIENT_MEM_FRACTION, or XLA_PYTHON_CLIENT_PREALLOCATE=false";
+    case kNoBinaryForGpu:
+    case kInvalidPtx:
+    case kUnsupportedPtxVersion: return what + "; kernels need a card of compute capability 7.0 or newer" + kAdvice;
+    default: return what;
+  }
 }
 
 void Commands::Check(const std::string& what, CudaResult result) {
