@@ -266,11 +266,12 @@ def push(element, kind: Kind):
     ):
         for t in range(WORKERS):
             lane = U32(t) % U32(kind.lanes)
-            j = U32(t) // U32(kind.lanes)
-            tasks = U32(count[0]) * targets * parts
-            while j < tasks:
-                spike = ti.i32(j // (targets * parts))
-                target = ti.i32(j // parts % targets)
+            # a task is a spike and one of these: their product may not fit into 32 bits
+            of_a_spike = targets * parts
+            spike = ti.i32(U32(t) // U32(kind.lanes) // of_a_spike)
+            task = U32(t) // U32(kind.lanes) % of_a_spike
+            while spike < count[0]:
+                target = ti.i32(task // parts)
                 neuron = ti.i32(active[spike])
                 block = block_of[neuron]
                 pair = block * ti.i32(targets) + target
@@ -297,6 +298,7 @@ def push(element, kind: Kind):
                         (not silent(weight, w, kind.varied))
                         & (steps >= 0)
                         & (steps < ti.i32(slots))
+                        & (post_size[target] > 0)
                     ):
                         late = (U32(step[0]) + U32(steps)) % slots
                         base = U32(post_offset[target])
@@ -305,12 +307,16 @@ def push(element, kind: Kind):
                             base += late * n_post
                         walk(
                             0, lane, U32(line_of[neuron]), seed[2 * pair], seed[2 * pair + 1],
-                            U32(post_size[target]), j % parts, parts, sources[source],
+                            U32(post_size[target]), task % parts, parts, sources[source],
                             sources[source + 1], sources[source + 2], sources[source + 3],
                             sources[source + 4], table, sources[source + 8] + U32(starts_at[pair]),
                             ring, quantiles, delays, sources[source + 9], sources[source + 10],
                             base, a, b, late, slots, n_post, delay_bits,
                         )  # fmt: skip
-                j += U32(tasks_at_once)
+                spike += ti.i32(U32(tasks_at_once) // of_a_spike)
+                task += U32(tasks_at_once) % of_a_spike
+                if task >= of_a_spike:
+                    task -= of_a_spike
+                    spike += 1
 
     return kernel

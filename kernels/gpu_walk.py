@@ -40,6 +40,7 @@ WIDTH = 32
 GAPS, DENSE, SUBSET, DIAGONAL, COUNTED = 1, 2, 3, 4, 5  # as in evops.connectivity.rules
 SUBSET_BLOCK = 1024
 EVERY_LANE = 0xFFFFFFFF
+MOST_SYNAPSES = 2**31 - 1  # of a line: what its table says may be wrong
 A = ti.template()
 
 
@@ -198,7 +199,7 @@ def _warp_walk(put, one_block):
             if s4 != 0:
                 digits = ti.u32(2)
             block = first
-            while (block << s2) < n:
+            while (n != 0) & (block <= (n - ti.u32(1)) >> s2):
                 begin = block << s2
                 size = ti.min(ti.u32(1) << s2, n - begin)
                 k0, k1 = feistel(pre, block, t0, t1)
@@ -232,7 +233,7 @@ def _warp_walk(put, one_block):
                 block += step
         elif reader == DENSE:
             block = first
-            while ((block << s2) < n) & ((s3 != 0) | (s4 != 0)):
+            while (n != 0) & (block <= (n - ti.u32(1)) >> s2) & ((s3 != 0) | (s4 != 0)):
                 begin = block << s2
                 size = ti.min(ti.u32(1) << s2, n - begin)
                 k0, k1 = feistel(pre, block, t0, t1)
@@ -273,7 +274,8 @@ def _warp_walk(put, one_block):
             k0, k1 = feistel(pre, ti.u32(0), t0, t1)
             if reader == COUNTED:
                 start = table[ti.i32(table_at + pre)]
-                count = table[ti.i32(table_at + pre) + 1] - start
+                end = table[ti.i32(table_at + pre) + 1]
+                count = ti.min(ti.max(end, start) - start, ti.u32(MOST_SYNAPSES))
                 domain = s2 * n
                 if s3 != 0:
                     k0, k1 = feistel(ti.u32(0), ti.u32(SLOTS), t0, t1)

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from test_handlers import COUNTED, DENSE, F32, GAPS, I32, QUANTILES, SCHEME, SUBSET, U32, UNIT
 
+import evops
+
 NONE = ((0,), U32)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def library():
+    """The handlers are known once the library is loaded."""
+    assert evops.backends()["native"].available
 
 
 def push_attributes(**a):
@@ -88,11 +96,25 @@ HANDLERS = [
     (push, {**TWO, "source_of_pair": [0, 1]}, "source_of_pair is 1, expected -1 to 0"),
     (push, {**TWO, "source_of_pair": [0, -2]}, "source_of_pair is -2, expected -1 to 0"),
     (push, {**TWO, "source_of_pair": [0]}, "have 1 entries, expected none or 2"),
+    (push, {"sources": 2 * [*SCHEME, 0, 1, 0, 0, 0, 0]}, "no entries, expected 1 for 2 sources"),
+    (
+        push,
+        {
+            "sources": [DENSE, 0, 12, 9, 9, 0, 1, 0, 0, 9, 0, DENSE, 0, 12, 9, 9, 1, 1, 0, 0, 0, 0],
+            "source_of_pair": [0],
+            "quantiles": QUANTILES,
+            "w": ((1, 1, 2), F32),
+        },
+        "expected int32 with 3075 entries from entry 9 on",
+    ),
     (push, {"sources": []}, "sources are 0 words, expected 11 for each"),
     (push, {"sources": [*SCHEME, 0, 1, 0, 0, 0]}, "sources are 10 words"),
     (
         push,
-        {"sources": [*SCHEME, 0, 1, 0, 0, 0, 0, DENSE, 0, 12, 9, 9, 0, 1, 0, 0, 0, 0]},
+        {
+            "sources": [*SCHEME, 0, 1, 0, 0, 0, 0, DENSE, 0, 12, 9, 9, 0, 1, 0, 0, 0, 0],
+            "source_of_pair": [0],
+        },
         "the published scheme, with each of its laws, stands alone",
     ),
     (push, {"s": ((1, 1, 2), I32)}, "seed is int32"),
@@ -155,6 +177,44 @@ def test_wrong_starts_stay_in_their_targets(at, rng):
     )  # fmt: skip
     ring = np.asarray(ring)
     assert ring[2, [0, 1, 4, 5]].min() > 0 and ring[2, 2:4].max() == 0 and not ring[:2].any()
+
+
+@pytest.mark.parametrize("bits", [0, 8])
+def test_starts_that_fall_are_lines_without_synapses(bits):
+    scheme = [COUNTED, 0, 3, 8, 6] if bits else [COUNTED, 0, 1, 0, 0]
+    attributes = push_attributes(scheme=scheme, pre_size=[2])
+    starts = np.array([2**32 - 1, 7, 0], U32)
+    ring = jax.ffi.ffi_call("evops_push", jax.ShapeDtypeStruct((3, 6), F32))(
+        np.zeros((3, 6), F32), np.ones(2, bool), np.ones((1, 1, 1), F32), np.ones((1, 1, 2), U32),
+        np.ones((1, 1), I32), np.int32(1), starts, np.zeros(0, I32), np.zeros(0, U32), **attributes,
+    )  # fmt: skip
+    assert not np.asarray(ring).any()
+
+
+def test_starts_of_more_synapses_than_there_can_be_come_to_an_end():
+    attributes = push_attributes(scheme=[COUNTED, 0, 1, 0, 0], pre_size=[1])
+    starts = np.array([0, 2**32 - 1], U32)
+    ring = jax.ffi.ffi_call("evops_push", jax.ShapeDtypeStruct((3, 6), I32))(
+        np.zeros((3, 6), I32), np.ones(1, bool), np.ones((1, 1, 1), I32), np.ones((1, 1, 2), U32),
+        np.ones((1, 1), I32), np.int32(1), starts, np.zeros(0, I32), np.zeros(0, U32), **attributes,
+    )  # fmt: skip
+    assert np.asarray(ring, np.int64).sum() == 2**31 - 1
+
+
+@pytest.mark.parametrize("offset", [0, 3])
+def test_targets_of_several_blocks_are_added_up(offset):
+    """Blocks that share neurons go to one thread."""
+    n, synapses = 6000, 40_000_000
+    attributes = push_attributes(
+        scheme=[DENSE, 0, 12, 256, 0], synapses_per_line=synapses, pre_size=[40],
+        post_offset=[0, offset], post_size=[n, n],
+    )  # fmt: skip
+    ring = jax.ffi.ffi_call("evops_push", jax.ShapeDtypeStruct((2, n + offset), F32))(
+        np.zeros((2, n + offset), F32), np.ones(40, bool), np.ones((1, 2, 1), F32),
+        np.ones((1, 2, 2), U32), np.ones((1, 2), I32), np.int32(0), np.zeros(0, U32),
+        np.zeros(0, I32), np.zeros(0, U32), **attributes,
+    )  # fmt: skip
+    assert (np.asarray(ring)[1, offset:n] == 80).all()
 
 
 @pytest.mark.parametrize(("handler", "change", "message"), HANDLERS)

@@ -130,6 +130,7 @@ class Draws {
   }
 
  private:
+  static constexpr int64_t kMostSynapses = (int64_t{1} << 31) - 1;  // of a line: what its table says may be wrong
   static constexpr int64_t kGroup = 16, kLinesAtOnce = 512, kBlockSynapses = 4096, kSlack = 64;
 
   static Kernel Reader(const Scheme& scheme, Law law) {
@@ -158,7 +159,7 @@ class Draws {
   int64_t CountOf(const Line& l) const {
     if (!scheme_.counted()) return scheme_.words[2];
     const uint32_t* starts = StartsOf(l);
-    return starts[1] > starts[0] ? starts[1] - starts[0] : 0;
+    return starts[1] > starts[0] ? std::min<int64_t>(starts[1] - starts[0], kMostSynapses) : 0;
   }
 
   // What readers look up: the table of the scheme, or first synapse and number of synapses of each counted task.

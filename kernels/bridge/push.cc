@@ -32,15 +32,21 @@ class Pushing {
   ffi::Error Run(const char* op, ffi::ThreadPool& pool) {
     if (step_ < 0) return Invalid(op, "step is " + std::to_string(step_) + ", expected >= 0");
     const double work = List();
+    if (active_.empty()) return ffi::Error::Success();
+    GroupPairs();
     const int64_t targets = p_.post.count();
-    const int64_t threads = std::min(Parts(pool, work), targets);
-    // Targets are shared out: every sum has one thread, and its addends come in the same order.
-    const int64_t units = threads == 1 ? 1 : std::min(targets, kUnitsOfAThread * threads);
+    // Targets are shared out, so every sum has one thread. Into how many units does not depend on the threads there
+    // are: synapses of a unit are drawn side by side, which settles the order in which they are added up.
+    const bool several = work >= 2 * kWorkOfAThread && Disjoint();
+    const int64_t units = several ? std::min(targets, kUnits) : 1;
     std::vector<BadDelay> bad(units);
-    Parallel(pool, units, [&](int64_t unit) {
-      for (const PushSource& source : p_.sources)
-        Push(source, targets * unit / units, targets * (unit + 1) / units, &bad[unit]);
-    }, threads);
+    Parallel(
+        pool, units,
+        [&](int64_t unit) {
+          for (const PushSource& source : p_.sources)
+            Push(source, targets * unit / units, targets * (unit + 1) / units, &bad[unit]);
+        },
+        std::min(Parts(pool, work), units));
     for (const BadDelay& b : bad)
       if (b.neuron >= 0)
         return Invalid(op, "delay of " + std::to_string(b.steps) + " steps of presynaptic neuron " +
@@ -51,7 +57,7 @@ class Pushing {
  private:
   // A synapse in a ring, which is larger than the cache, takes about as long as three in a vector.
   static constexpr double kWorkInRing = 3;
-  static constexpr int64_t kUnitsOfAThread = 4;
+  static constexpr int64_t kUnits = 16;
 
   // Lists the neurons that fire, block by block; returns the work expected for them.
   double List() {
@@ -75,6 +81,29 @@ class Pushing {
   }
   static double WorkOfLine(const PushSource& source) {
     return static_cast<double>(source.synapses_per_line) * (source.delay_bits ? kWorkInRing : 1);
+  }
+
+  // Lists the pairs of each source, row by row.
+  void GroupPairs() {
+    if (p_.source_of_pair.size() == 0) return;
+    first_.assign(p_.sources.size() + 1, 0);
+    for (int64_t k : p_.source_of_pair)
+      if (k >= 0) ++first_[k + 1];
+    for (size_t k = 1; k < first_.size(); ++k) first_[k] += first_[k - 1];
+    pairs_.resize(first_.back());
+    std::vector<int64_t> at(first_.begin(), first_.end() - 1);
+    for (int64_t pair = 0; pair < static_cast<int64_t>(p_.source_of_pair.size()); ++pair)
+      if (const int64_t k = p_.source_of_pair[pair]; k >= 0) pairs_[at[k]++] = pair;
+  }
+
+  // Whether no two blocks of targets share a neuron.
+  bool Disjoint() const {
+    std::vector<std::pair<int64_t, int64_t>> blocks;
+    for (int64_t t = 0; t < p_.post.count(); ++t) blocks.emplace_back(p_.post.offset[t], p_.post.size[t]);
+    std::sort(blocks.begin(), blocks.end());
+    for (size_t t = 1; t < blocks.size(); ++t)
+      if (blocks[t - 1].first + blocks[t - 1].second > blocks[t].first) return false;
+    return true;
   }
 
   T A(int64_t pair) const { return weight_[pair * p_.parameters]; }
@@ -103,27 +132,44 @@ class Pushing {
 
   template <class Sink>
   void Push(const PushSource& source, int64_t first, int64_t last, BadDelay* bad, Sink& lines) {
-    const int64_t targets = p_.post.count(), k = &source - p_.sources.data();
-    const bool alone = p_.source_of_pair.size() == 0;
-    for (int64_t s = 0; s < p_.pre.count(); ++s) {
-      for (int64_t at = begin_[s]; at < begin_[s + 1]; ++at) {
-        const int64_t i = active_[at], neuron = p_.pre.offset[s] + i;
-        const int32_t* delay = delay_ + (p_.per_neuron() ? neuron * p_.columns : s * targets);
-        const T value = static_cast<T>(x_[neuron]);
-        for (int64_t t = first; t < last; ++t) {
-          const int64_t pair = s * targets + t;
-          if (!alone && p_.source_of_pair[pair] != k) continue;
-          const T a = A(pair), b = B(pair);
-          if (a == T(0) && b == T(0)) continue;
-          const int64_t d = delay[p_.per_neuron() ? p_.delay_column[t] : t];
-          if (d < 0 || d >= p_.slots) {
-            *bad = {d, neuron};
-            continue;
-          }
-          const int64_t slot = (step_ + d) % p_.slots, base = source.delay_bits ? 0 : slot * p_.n_post;
-          lines.Add(seed_ + 2 * pair, i, base + p_.post.offset[t], p_.post.size[t], static_cast<T>(a * value),
-                    static_cast<T>(b * value), static_cast<uint32_t>(slot), table_ + source.table_at + p_.StartsAt(pair));
+    const int64_t targets = p_.post.count();
+    if (p_.source_of_pair.size() == 0) {
+      for (int64_t s = 0; s < p_.pre.count(); ++s)
+        Push(source, s, last - first, [&](int64_t j) { return s * targets + first + j; }, bad, lines);
+      return;
+    }
+    const int64_t k = &source - p_.sources.data();
+    std::vector<int64_t> own;
+    for (int64_t at = first_[k]; at < first_[k + 1];) {
+      const int64_t s = pairs_[at] / targets;
+      own.clear();
+      for (; at < first_[k + 1] && pairs_[at] < (s + 1) * targets; ++at)
+        if (const int64_t t = pairs_[at] - s * targets; t >= first && t < last) own.push_back(pairs_[at]);
+      Push(source, s, static_cast<int64_t>(own.size()), [&](int64_t j) { return own[j]; }, bad, lines);
+    }
+  }
+
+  // The spikes of a block of pre neurons, to some pairs of its row.
+  template <class PairOf, class Sink>
+  void Push(const PushSource& source, int64_t s, int64_t count, PairOf pair_of, BadDelay* bad, Sink& lines) {
+    const int64_t targets = p_.post.count();
+    for (int64_t at = begin_[s]; count > 0 && at < begin_[s + 1]; ++at) {
+      const int64_t i = active_[at], neuron = p_.pre.offset[s] + i;
+      const int32_t* delay = delay_ + (p_.per_neuron() ? neuron * p_.columns : s * targets);
+      const T value = static_cast<T>(x_[neuron]);
+      for (int64_t j = 0; j < count; ++j) {
+        const int64_t pair = pair_of(j), t = pair - s * targets;
+        const T a = A(pair), b = B(pair);
+        if (a == T(0) && b == T(0)) continue;
+        const int64_t d = delay[p_.per_neuron() ? p_.delay_column[t] : t];
+        if (d < 0 || d >= p_.slots) {
+          *bad = {d, neuron};
+          continue;
         }
+        const int64_t slot = (step_ + d) % p_.slots, base = source.delay_bits ? 0 : slot * p_.n_post;
+        lines.Add(seed_ + 2 * pair, i, base + p_.post.offset[t], p_.post.size[t], static_cast<T>(a * value),
+                  static_cast<T>(b * value), static_cast<uint32_t>(slot),
+                  table_ + source.table_at + p_.StartsAt(pair));
       }
     }
   }
@@ -140,6 +186,7 @@ class Pushing {
   int64_t step_;
   T* ring_;
   std::vector<int64_t> active_, begin_;  // neurons that fire, and where those of each block begin
+  std::vector<int64_t> pairs_, first_;   // pairs by their source, and where those of each begin
 };
 
 ffi::Error Push(ffi::ThreadPool pool, ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight,

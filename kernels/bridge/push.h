@@ -26,7 +26,7 @@ struct PushOperands {
 struct PushSource {
   static constexpr int64_t kWords = 11;
   Scheme scheme;
-  int64_t law_number, synapses_per_line, delay_bits, table_at, quantiles_at, delays_at;
+  int64_t law_number, synapses_per_line, delay_bits, table_at, quantiles_at, delays_at, table_size;
 
   Law law() const { return static_cast<Law>(law_number); }
 };
@@ -108,6 +108,8 @@ struct PushPlan {
     const int64_t count = static_cast<int64_t>(source_words.size()) / PushSource::kWords, pairs = pre.count() * post.count();
     if (count < 1 || static_cast<int64_t>(source_words.size()) != count * PushSource::kWords)
       return "sources are " + std::to_string(source_words.size()) + " words, expected 11 for each";
+    if (source_of_pair.size() == 0 && count != 1)
+      return "source_of_pair has no entries, expected " + std::to_string(pairs) + " for " + std::to_string(count) + " sources";
     for (const Integers& words : {source_of_pair, starts_at})
       if (words.size() != 0 && static_cast<int64_t>(words.size()) != pairs)
         return "source_of_pair and starts_at have " + std::to_string(words.size()) + " entries, expected none or " +
@@ -118,17 +120,54 @@ struct PushPlan {
       if (source < -1 || source >= count)
         return "source_of_pair is " + std::to_string(source) + ", expected -1 to " + std::to_string(count - 1);
     sources.resize(count);
+    std::vector<Spans> spans(count, Spans{n_post, 0, 0});
+    ForEachPair([&](int64_t k, int64_t row, int64_t column) {
+      spans[k].shortest = std::min(spans[k].shortest, post.size[column]);
+      spans[k].longest = std::max(spans[k].longest, post.size[column]);
+      spans[k].lines = std::max(spans[k].lines, pre.size[row]);
+    });
     for (int64_t k = 0; k < count; ++k) {
-      const std::string bad = ReadSource(k, o);
+      const std::string bad = ReadSource(k, spans[k], o);
       if (!bad.empty()) return bad;
       if (sources[k].law() != Law::kConstant) parameters = 2;
       if (sources[k].scheme.published() != published() || (published() && sources[k].law() != sources[0].law()))
         return "the published scheme, with each of its laws, stands alone";
     }
-    return "";
+    std::string bad;
+    // the kernels of a GPU look at the quantiles of every synapse where any weights are drawn
+    for (int64_t k = 0; law() == Law::kQuantiles && bad.empty() && k < count; ++k)
+      bad = Short("quantiles", o.quantiles, ffi::DataType::S32, sources[k].quantiles_at, QuantilesOf(1));
+    if (starts_at.size() != 0)
+      ForEachPair([&](int64_t k, int64_t row, int64_t column) {
+        const PushSource& s = sources[k];
+        if (bad.empty())
+          bad = Short("table", o.table, ffi::DataType::U32, s.table_at + starts_at[row * post.count() + column],
+                      s.scheme.counted() ? pre.size[row] + 1 : s.table_size);
+      });
+    return bad;
   }
 
-  std::string ReadSource(int64_t k, const PushOperands& o) {
+  // Neurons of the blocks of a source's pairs.
+  struct Spans {
+    int64_t shortest, longest, lines;
+  };
+
+  // Calls visit(source, row, column) for every pair, or, where there is one source and no starts, for enough of them to
+  // see every block.
+  template <class Visit>
+  void ForEachPair(Visit visit) const {
+    const int64_t rows = pre.count(), columns = post.count();
+    if (source_of_pair.size() == 0 && starts_at.size() == 0) {
+      for (int64_t i = 0; i < std::max(rows, columns) && rows && columns; ++i)
+        visit(0, std::min(i, rows - 1), std::min(i, columns - 1));
+      return;
+    }
+    for (int64_t row = 0, pair = 0; row < rows; ++row)
+      for (int64_t column = 0; column < columns; ++column, ++pair)
+        if (SourceOf(pair) >= 0) visit(SourceOf(pair), row, column);
+  }
+
+  std::string ReadSource(int64_t k, const Spans& spans, const PushOperands& o) {
     PushSource& s = sources[k];
     const int64_t* words = source_words.begin() + k * PushSource::kWords;
     s.law_number = words[5];
@@ -137,29 +176,14 @@ struct PushPlan {
     s.table_at = words[8];
     s.quantiles_at = words[9];
     s.delays_at = words[10];
-    int64_t shortest = n_post, longest = 0, lines = 0, table_size = 0;
-    for (int64_t row = 0, pair = 0; row < pre.count(); ++row) {
-      for (int64_t column = 0; column < post.count(); ++column, ++pair) {
-        if (SourceOf(pair) != k) continue;
-        shortest = std::min(shortest, post.size[column]);
-        longest = std::max(longest, post.size[column]);
-        lines = std::max(lines, pre.size[row]);
-      }
-      if (source_of_pair.size() == 0) break;  // every row has them
-    }
-    if (source_of_pair.size() == 0)
-      for (int64_t size : pre.size) lines = std::max(lines, size);
     if (s.table_at < 0 || s.table_at > kMaxElements) return "table_at is " + std::to_string(s.table_at);
-    std::string bad = ReadScheme(Integers(words, 5), lines, shortest, longest, &s.scheme, &table_size);
+    std::string bad =
+        ReadScheme(Integers(words, 5), spans.lines, spans.shortest, spans.longest, &s.scheme, &s.table_size);
     if (bad.empty()) bad = CheckLaw(s.law_number, s.scheme);
     if (bad.empty()) bad = CheckDelayBits(s.delay_bits);
     if (bad.empty()) bad = Short("quantiles", o.quantiles, ffi::DataType::S32, s.quantiles_at, QuantilesOf(s.law_number));
     if (bad.empty()) bad = Short("delays", o.delays, ffi::DataType::U32, s.delays_at, DelaysOf(s.delay_bits));
-    if (bad.empty() && starts_at.size() == 0) bad = Short("table", o.table, ffi::DataType::U32, s.table_at, table_size);
-    for (int64_t pair = 0; bad.empty() && pair < static_cast<int64_t>(starts_at.size()); ++pair)
-      if (SourceOf(pair) == k)
-        bad = Short("table", o.table, ffi::DataType::U32, s.table_at + starts_at[pair],
-                    s.scheme.counted() ? pre.size[pair / post.count()] + 1 : table_size);
+    if (bad.empty() && starts_at.size() == 0) bad = Short("table", o.table, ffi::DataType::U32, s.table_at, s.table_size);
     return bad;
   }
 };

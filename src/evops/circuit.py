@@ -1,6 +1,7 @@
 """Named populations inside one index range, and the projections between them."""
 
 import itertools
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -176,12 +177,14 @@ class Circuit:
 
     @property
     def projections(self) -> Mapping[tuple[str, str], Projection]:
-        """The projections, by (source, target)."""
+        """The projections, by (source, target); for others make another circuit."""
         spans = zip(self._drawn.items(), self._spans(), strict=True)
-        return {
-            pair: W._with_starts(self._starts[..., at:end]) if end > at else W
-            for (pair, W), (at, end) in spans
-        }
+        return types.MappingProxyType(
+            {
+                pair: W._with_starts(self._starts[..., at:end]) if end > at else W
+                for (pair, W), (at, end) in spans
+            }
+        )
 
     def _spans(self) -> list[tuple[int, int]]:
         """Where the starts of each projection's lines begin and end."""

@@ -128,7 +128,7 @@ class Commands {
 // All elements of a buffer, or its 32-bit words.
 inline Array All(const ffi::AnyBuffer& b) { return Array(b.untyped_data(), b.element_count()); }
 inline Array Words(const ffi::AnyBuffer& b) { return Array(b.untyped_data(), b.size_bytes() / 4); }
-inline uint32_t WordsOf(const ffi::AnyBuffer& b) { return static_cast<uint32_t>(b.size_bytes() / 4); }
+inline int64_t WordsOf(const ffi::AnyBuffer& b) { return static_cast<int64_t>(b.size_bytes() / 4); }
 
 // How the kernels' names call element types, and what is walked.
 inline std::string Suffix(ffi::DataType type) {
@@ -160,12 +160,16 @@ inline int64_t PartsOf(const Scheme& scheme, int64_t n, int64_t synapses_per_lin
   }
 }
 
-// What the kernels' 32-bit numbers cannot count, or an empty string: more tasks, or an array of more elements.
-inline std::string TooLarge(double tasks, std::initializer_list<ffi::AnyBuffer> arrays) {
+// What the kernels' 32-bit numbers cannot count, or an empty string: more tasks (threads go on in strides of
+// kWorkers), an array of more elements, or words to clear.
+inline std::string TooLarge(double tasks, std::initializer_list<ffi::AnyBuffer> arrays, int64_t words = 0) {
+  constexpr double kMostTasks = 4294967296.0 - kWorkers;
   for (const ffi::AnyBuffer& b : arrays)
     if (static_cast<int64_t>(b.element_count()) > kMaxElements) return Describe(b) + ", at most 2147483647 elements";
-  if (tasks < 4294967296.0) return "";
-  return "lines are cut into " + std::to_string(tasks) + " parts, at most 4294967295: split the projection";
+  if (words > kMaxElements) return "the result has " + std::to_string(words) + " words of 32 bits, at most 2147483647";
+  if (tasks < kMostTasks) return "";
+  return "lines are cut into " + std::to_string(static_cast<int64_t>(tasks)) +
+         " parts, at most 4294705152: split the projection";
 }
 
 // Lists of the spikes in rows of x: neurons, their values as words of `element`, and how many there are.
@@ -180,13 +184,13 @@ struct Spikes {
   }
   // Fills the lists, and clears `words` 32-bit words of `y`.
   void Find(Commands& commands, const ffi::AnyBuffer& x, ffi::DataType element, const ffi::AnyBuffer& y,
-            uint32_t words) const {
+            int64_t words) const {
     const uint32_t rows = static_cast<uint32_t>(x.dimensions().size() == 2 ? x.dimensions()[0] : 1);
     const uint32_t n = static_cast<uint32_t>(x.dimensions().back());
     commands.Zero(count);
     commands.Launch("compact_" + Suffix(x.element_type()) + "_" + Suffix(element),
                     std::max<int64_t>(x.element_count(), words), All(x), Words(y), All(active),
-                    Values(element), All(count), rows, n, words);
+                    Values(element), All(count), rows, n, static_cast<uint32_t>(words));
   }
   Array Values(ffi::DataType element) const {
     return Array(value.untyped_data(), value.element_count() / (element == ffi::DataType::F64 ? 2 : 1));

@@ -30,7 +30,7 @@ std::string Read(Plan* p, bool gather, const Operands& o, int64_t repeat, int64_
   if (type != ffi::DataType::S32 && type != ffi::DataType::F32 && type != ffi::DataType::F64)
     return "values are " + Name(type) + ", expected int32, float32 or float64";
   std::string bad = p->Read(gather, o, repeat, law, synapses_per_line, scheme);
-  return bad.empty() ? TooLarge(0, {o.x, o.weight, o.seed, o.table}) : bad;
+  return bad.empty() ? TooLarge(0, {o.x, o.weight, o.seed, o.table}, WordsOf(o.y)) : bad;
 }
 
 // As in kernels/gpu_product.py: threads of a block, and bytes of the sums that it shares.

@@ -40,7 +40,7 @@ ffi::Error Push(Stream stream, ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBu
   for (const PushSource& s : p.sources)
     if (bad.empty()) parts = std::max(parts, PartsOf(s.scheme, p.longest(), s.synapses_per_line));
   if (bad.empty())
-    bad = TooLarge(static_cast<double>(p.n_pre) * targets * parts, {weight, seed, delay, table, quantiles, delays});
+    bad = TooLarge(static_cast<double>(targets) * parts, {weight, seed, delay, table, quantiles, delays});
   if (!bad.empty()) return Invalid(kOp, bad);
   Commands commands(kOp, kStage, stream);
   commands.Copy(*out, ring);
@@ -67,12 +67,12 @@ ffi::Error Pop(Stream stream, ffi::AnyBuffer ring, ffi::AnyBuffer step, ffi::Res
                                  Mismatch("now", *now, ring.element_type(), {width}),
                                  Mismatch("step", step, ffi::DataType::S32, {})})
     if (!bad.empty()) return Invalid(kOp, bad);
-  if (slots < 1 || static_cast<int64_t>(WordsOf(*out)) > kMaxElements || now->size_bytes() % 4 != 0)
+  if (slots < 1 || WordsOf(*out) > kMaxElements || now->size_bytes() % 4 != 0)
     return Invalid(kOp, "ring is " + Describe(ring) + ", expected 1 to 2147483647 words of 32 bits");
   Commands commands(kOp, kStage, stream);
   commands.Copy(*out, ring);
   commands.Launch("pop", WordsOf(*now), All(step), Words(*out), Words(*now), static_cast<uint32_t>(slots),
-                  WordsOf(*now));
+                  static_cast<uint32_t>(WordsOf(*now)));
   return commands.Result();
 }
 

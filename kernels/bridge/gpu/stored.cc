@@ -13,9 +13,7 @@ std::string Check(bool gather, const ffi::AnyBuffer& x, const ffi::AnyBuffer& da
     return "values are " + Name(type) + ", expected int32, float32 or float64";
   const std::string bad = CheckStored(gather, x, data, indices, indptr, y);
   if (!bad.empty()) return bad;
-  for (const auto* b : {&x, &y})
-    if (static_cast<int64_t>(b->element_count()) > kMaxElements) return Describe(*b) + ", at most 2147483647 elements";
-  return "";
+  return TooLarge(0, {x, y}, WordsOf(y));
 }
 
 template <Stage kStage>

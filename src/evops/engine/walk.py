@@ -253,7 +253,7 @@ def _counted(source, table, lines, see, carry):
     k, bits, n = source.scheme[2:]
     at = jnp.asarray(lines.at, jnp.uint32) + lines.pre
     start, end = (table[at + jnp.uint32(j)] for j in (0, 1))
-    count = jnp.where(lines.n > 0, end - start, 0)
+    count = jnp.where((lines.n > 0) & (end > start), end - start, 0)
     zero = jnp.zeros((), jnp.uint32)
     if bits == 0:
         k0, k1 = sampler.feistel(lines.pre, zero, lines.t0, lines.t1)
