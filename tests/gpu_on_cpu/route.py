@@ -44,6 +44,9 @@ def users_kernels(built: Path):
     handlers = load(built, ["evops_gpu_custom"])
     library, rules = bridge.library(), mlir._platform_specific_lowerings["cpu"]
     before = rules[custom.custom_p], native._EMIT, library.evops_gpu_register_custom
+    kept = os.environ.get("EVOPS_CACHE_DIR")
+    # a text names a library of this folder: other processes have others
+    os.environ["EVOPS_CACHE_DIR"] = str(built / "kernels")
     to_gpu(custom.custom_p)
     native._EMIT = Path(__file__).with_name("user_kernel.py")
     native._emit_digest.cache_clear()
@@ -53,6 +56,7 @@ def users_kernels(built: Path):
         yield driver_of(built)
     finally:
         rules[custom.custom_p], native._EMIT, library.evops_gpu_register_custom = before
+        os.environ["EVOPS_CACHE_DIR"] = kept or ""
         native._emit_digest.cache_clear()
 
 
