@@ -282,7 +282,8 @@ def main():
     report = Report(options.out, options.minutes)
     section, content = report.section, report.content
     if compared := section("sums_equal_to_the_cpu", "equal bits", check_equal):
-        print(f"{compared} sums are equal, bit for bit, on {DEVICE} and {CPU}", flush=True)
+        same = "" if ON_GPU else " (the same device, which shows nothing)"
+        print(f"{compared} sums are equal, bit for bit, on {DEVICE} and {CPU}{same}", flush=True)
     additions = section("additions_by_xla", "additions by XLA", additions_by_xla) or {}
     if ON_GPU and importlib.util.find_spec("taichi") is None:
         print("\natomic additions are left out: taichi is not installed", flush=True)

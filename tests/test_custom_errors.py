@@ -290,6 +290,48 @@ def test_without_the_packages_that_compile(monkeypatch):
         native._version.cache_clear()
 
 
+def test_versions_that_kernels_are_not_compiled_with(monkeypatch):
+    assert all(
+        any(
+            r.startswith(f"{package}==") and wanted in r
+            for r in native.metadata.requires("jax-evops")
+        )
+        for package, wanted in native.TOOLS.items()
+    )
+    monkeypatch.setattr(native.metadata, "version", lambda package: "0.45.1")
+    native._version.cache_clear()
+    try:
+        message = r"need taichi 1.7.4, found 0.45.1: pip install 'jax-evops\[taichi\]'"
+        expect(evops.BackendError, message, kernels.double, X)
+    finally:
+        native._version.cache_clear()
+
+
+def test_custom_op_without_taichi():
+    code = "import sys; sys.modules['taichi'] = None; import evops; evops.XLACustomOp(print)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    message = "cpu_kernel needs taichi, which is not installed: pip install 'jax-evops[taichi]'"
+    assert message in result.stderr
+
+
+def test_a_source_that_has_changed_since_it_was_imported(tmp_path):
+    path = tmp_path / "moved.py"
+    path.write_text(
+        "import taichi as ti\nA = ti.types.ndarray(dtype=ti.f32, ndim=1)\n\n@ti.kernel\n"
+        "def one(x: A, y: A):\n    for i in x:\n        y[i] = 1.0\n"
+    )
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+import jax, numpy as np, evops, moved
+moved_text = open(moved.__file__).read()
+open(moved.__file__, "w").write("a = 1\\nb = 2\\nc = 3\\nd = 4\\n" + moved_text)
+evops.XLACustomOp(moved.one)(np.ones(3, np.float32), outs=[jax.ShapeDtypeStruct((3,), np.float32)])
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "the source of one has changed since it was imported" in result.stderr, result.stderr
+
+
 def test_evops_taichi_without_taichi():
     code = "import sys; sys.modules['taichi'] = None; import evops; import evops.taichi"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -52,6 +52,12 @@ def test_rules_that_return_something_else():
     for message, rule in {
         r"batching must return \(results, axes\)": lambda a, axes, *, outs: a[0],
         "batching must return 1 results and axes": lambda a, axes, *, outs: ([], []),
+        r"batching returned float32\[2, 2\] as entry 0, expected float32\[2, 3\]": (
+            lambda a, axes, *, outs: ([a[0][:, :2]], [0])
+        ),
+        r"batching returned float32\[2, 3\] as entry 0, expected float32\[3, 2\]": (
+            lambda a, axes, *, outs: (a, [1])
+        ),
     }.items():
         with pytest.raises(TypeError, match=f"double: {message}"):
             jax.vmap(functools.partial(call, batching=rule))(jnp.ones((2, 3)))

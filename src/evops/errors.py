@@ -41,7 +41,7 @@ def check_static(name: str, value: Any) -> None:
     if isinstance(value, Tracer):
         raise TypeError(
             f"{name} must be known before compilation, got a traced value; pass it as a Python "
-            f"value, or mark it static in jax.jit (static_argnames={name!r})"
+            f"value, or mark it static in jax.jit (static_argnames={name.rpartition(': ')[2]!r})"
         )
 
 

@@ -26,7 +26,6 @@ from evops.errors import BackendError, KernelError
 
 _EMIT = Path(__file__).with_name("emit.py")
 _CUDA = "cuda"  # the level of all GPUs: their driver compiles PTX for the card
-_EXTRA = "pip install 'jax-evops[taichi]'"
 _TAIL = 4000
 # Where Taichi aborts, and why it does.
 _ABORTS = {
@@ -34,6 +33,8 @@ _ABORTS = {
     "no ti.atomic_and, atomic_or, atomic_xor"
 }
 # XLA's number and Taichi's name of the element types of arrays; a bool is a byte of 0 or 1
+EXTRA = "pip install 'jax-evops[taichi]'"
+TOOLS = {"taichi": "1.7.4", "llvmlite": "0.44"}  # versions of the extra
 TYPES = {
     "bool": (1, "u8"),
     "int8": (2, "i8"),
@@ -72,7 +73,7 @@ class Request:
 def missing_tools() -> str | None:
     """Which of the packages that compile kernels is not installed, and what to do."""
     try:
-        for package in ("taichi", "llvmlite"):
+        for package in TOOLS:
             _version(package)
     except BackendError as error:
         return str(error)
@@ -121,11 +122,15 @@ def _emit_digest() -> str:
 @functools.cache
 def _version(package: str) -> str:
     try:
-        return metadata.version(package)
+        found = metadata.version(package)
     except metadata.PackageNotFoundError as error:
         raise BackendError(
-            f"users' kernels need {package}, which is not installed: {_EXTRA}"
+            f"users' kernels need {package}, which is not installed: {EXTRA}"
         ) from error
+    wanted = TOOLS.get(package, found)
+    if not f"{found}.".startswith(f"{wanted}."):
+        raise BackendError(f"users' kernels need {package} {wanted}, found {found}: {EXTRA}")
+    return found
 
 
 def _compiled(request: Request, cpu: str) -> bytes:
@@ -213,7 +218,7 @@ def _register(library: ctypes.CDLL, key: str, code: bytes, request: Request) -> 
     try:
         import llvmlite.binding as llvm
     except ImportError as error:
-        raise BackendError(f"users' kernels need llvmlite: {error}; {_EXTRA}") from error
+        raise BackendError(f"users' kernels need llvmlite: {error}; {EXTRA}") from error
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine()

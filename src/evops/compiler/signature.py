@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from evops.compiler.native import TYPES, Request
+from evops.compiler.native import EXTRA, TYPES, Request
 from evops.compiler.source import dtype_name, kernel_text, unwrapped
+from evops.errors import BackendError
 
 # Ranges of static values for scalar parameters; others of Taichi's types are floats.
 _INTEGERS = {name: np.iinfo(np.dtype(name)) for name in TYPES if "int" in name}
@@ -28,8 +29,12 @@ class Kernel:
 
     def __init__(self, kernel: Any, argument: str):
         """`argument` is where it was given: "cpu_kernel" or "gpu_kernel"."""
-        from taichi.types.ndarray_type import NdarrayType
-
+        try:
+            from taichi.types.ndarray_type import NdarrayType
+        except ModuleNotFoundError as error:
+            raise BackendError(
+                f"{argument} needs taichi, which is not installed: {EXTRA}"
+            ) from error
         primal = unwrapped(kernel, argument)
         self.kernel = kernel
         self.arch = "x64" if argument == "cpu_kernel" else "cuda"

@@ -240,7 +240,10 @@ def _definition(function) -> ast.FunctionDef:
             "functions must come from a file or a notebook"
         ) from error
     tree = tree.body[0]
-    assert isinstance(tree, ast.FunctionDef)
+    if not isinstance(tree, ast.FunctionDef) or tree.name != function.__name__:
+        raise KernelError(
+            f"the source of {function.__name__} has changed since it was imported: import it again"
+        )
     tree.decorator_list = []
     if ast.get_docstring(tree, clean=False) is not None:
         tree.body = tree.body[1:] or [ast.Pass()]

@@ -128,7 +128,14 @@ def _batch(operands, dims, *, call: Call, backend):
         out, axes = (list(v) if isinstance(v, (tuple, list)) else [v] for v in returned)
         if not len(out) == len(axes) == len(call.outs):
             raise TypeError(f"{call.name}: batching must return {len(call.outs)} results and axes")
-        return out, axes
+        size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
+        wanted = [
+            jax.ShapeDtypeStruct((*o.shape[: a or 0], size, *o.shape[a or 0 :]), o.dtype)
+            if a is not None
+            else o
+            for o, a in zip(call.outs, axes, strict=True)
+        ]
+        return _checked(call, "batching", out, wanted, none=False), axes
     moved = [o if d is None else jnp.moveaxis(o, d, 0) for o, d in zip(operands, dims, strict=True)]
 
     def one(entry):
