@@ -18,7 +18,7 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 CHILD = {"EVOPS_BACKEND": "native", "JAX_PLATFORMS": "cpu"}
-# networks and tests in processes of their own share the card; all failures are of interest, in short
+# tests run in processes of their own, which leave room on the card; all failures are of interest, in short
 CARD = {"JAX_PLATFORMS": "cuda,cpu", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
