@@ -36,6 +36,17 @@ def kernel_cache(tmp_path_factory):
     return folder / "kernels"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def executables():
+    """What a module had compiled goes with it.
+
+    Linux lets a process map 65,530 pieces of memory, XLA maps several for each executable that JAX
+    keeps, and it aborts when it gets no more.
+    """
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(params=["native", "jnp"])
 def backend(request):
     """Every backend; the native library must be there, or the test fails."""
