@@ -219,21 +219,6 @@ def test_source_that_is_not_there():
     expect(evops.KernelError, "the source of typed is not available", scope["typed"], X)
 
 
-def test_inputs_are_not_written_to():
-    @ti.kernel
-    def first(x: A1, y: A1):
-        for i in range(x.shape[0]):
-            y[i], x[i] = x[i], 0.0
-
-    @ti.kernel
-    def second(x: A1, y: A1):
-        for i in range(x.shape[0]):
-            ti.atomic_max(x[i], y[i])
-
-    for kernel in (first, second):
-        expect(evops.KernelError, f"{kernel.__name__} writes to x: what a call is given", kernel, X)
-
-
 def test_what_cannot_be_split():
     for kernel in (kernels.total, kernels.double):
         outs = (
@@ -245,6 +230,26 @@ def test_what_cannot_be_split():
             evops.KernelError, "parallel=True needs a kernel that is one loop", kernel,
             X[:, None], outs=outs, options={"parallel": True},
         )  # fmt: skip
+
+
+def test_outs_have_extents():
+    for shape in ((-1,), (2, 1.5), (None,)):
+        expect(
+            ValueError,
+            r"double: outs\[0\] has shape .*; extents are integers from 0 on",
+            kernels.double,
+            X,
+            outs=[STRUCT(shape, np.float32)],
+        )
+
+
+def test_scalars_are_not_called_like_keywords_of_calls():
+    @ti.kernel
+    def taken(x: A1, backend: ti.i32, y: A1):
+        y[0] = backend
+
+    with pytest.raises(ValueError, match="cpu_kernel taken: no parameter may be called backend"):
+        evops.XLACustomOp(taken)
 
 
 # ---- What is missing on a machine.

@@ -1,6 +1,9 @@
 """What Taichi's language has: a compiled kernel gives the bits that Taichi itself gives."""
 
+import ctypes
+
 import jax
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 import taichi as ti
@@ -8,6 +11,7 @@ import taichi.math as tm
 from taichi.math import vec3
 
 import evops
+from evops.compiler import division
 
 A1 = ti.types.ndarray(ndim=1)
 TERMS = 5
@@ -129,3 +133,59 @@ def test_kernel_equals_taichis_own_run(kernel):
     assert expected.any()
     (y,) = evops.XLACustomOp(kernel)(x, outs=[jax.ShapeDtypeStruct((7,), np.float32)])
     np.testing.assert_array_equal(np.asarray(y), expected)
+
+
+@ti.kernel
+def quotients(x: A1, y: A1, q: A1, r: A1):
+    for i in range(x.shape[0]):
+        q[i] = x[i] // y[i]
+        r[i] = x[i] % y[i]
+
+
+def operands(dtype):
+    """Pairs of the numbers at the ends of a type and around 0."""
+    limits, one = np.iinfo(dtype), np.ones(1, dtype)
+    ends = np.array([limits.min, limits.min + 1, 0, 1, 7, limits.max - 3, limits.max], dtype)
+    return (v.ravel() for v in np.meshgrid(ends, np.append(ends, ~(one - one))))
+
+
+def test_integers_divided_by_zero_end_no_process():
+    x, y = operands(np.int32)
+    q, r = evops.XLACustomOp(quotients)(x, y, outs=[jax.ShapeDtypeStruct(x.shape, np.int32)] * 2)
+    safe = (y != 0) & ((x != np.iinfo(np.int32).min) | (y != -1))
+    np.testing.assert_array_equal(np.asarray(q)[safe], x[safe] // y[safe])
+    np.testing.assert_array_equal(np.asarray(r)[safe], x[safe] % y[safe])
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("what", ["sdiv", "udiv", "srem", "urem"])
+@pytest.mark.parametrize("bits", [8, 16, 32, 64])
+def test_divisions_without_traps_are_xlas(what, bits, lanes):
+    number = f"i{bits}" if lanes == 1 else f"<{lanes} x i{bits}>"
+    ir = f"""
+define void @f({number}* %x, {number}* %y, {number}* %z, i64 %i) {{
+  %xi = getelementptr {number}, {number}* %x, i64 %i
+  %yi = getelementptr {number}, {number}* %y, i64 %i
+  %zi = getelementptr {number}, {number}* %z, i64 %i
+  %1 = load {number}, {number}* %xi, align 1
+  %2 = load {number}, {number}* %yi, align 1
+  %3 = {what} {number} %1, %2
+  store {number} %3, {number}* %zi, align 1
+  ret void
+}}"""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    module = llvm.parse_assembly(division.without_traps(ir))
+    module.verify()
+    machine = llvm.Target.from_default_triple().create_target_machine()
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    pointers = [ctypes.c_void_p] * 3
+    f = ctypes.CFUNCTYPE(None, *pointers, ctypes.c_int64)(engine.get_function_address("f"))
+    x, y = operands(f"{'u' if what[0] == 'u' else ''}int{bits}")
+    z = np.zeros_like(x)
+    for i in range(x.size // lanes):
+        f(x.ctypes.data, y.ctypes.data, z.ctypes.data, i)
+    with jax.enable_x64(True):
+        expected = jax.lax.div(x, y) if what.endswith("div") else jax.lax.rem(x, y)
+    np.testing.assert_array_equal(z, expected)

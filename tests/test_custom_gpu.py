@@ -383,6 +383,6 @@ def test_platforms_are_other_kernels(monkeypatch):
     monkeypatch.setattr(cache, "store", lambda key, code: None)
     arrays = [(np.dtype(np.float32), 1)]
     keys = {
-        native.registered(native.Request("k", "text", arrays, False, a)) for a in ("x64", "cuda")
+        native.registered(native.Request("k", "text", arrays, 1, False, a)) for a in ("x64", "cuda")
     }
     assert len(keys) == 2 and names == [os.environ.get("EVOPS_ISA", names[0]), "cuda"]

@@ -22,9 +22,6 @@ CHILD = {"EVOPS_BACKEND": "native", "JAX_PLATFORMS": "cpu"}
 CARD = {"JAX_PLATFORMS": "cuda,cpu", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
-pytestmark = pytest.mark.xdist_group("gpu_on_cpu")  # which is built once
-
-
 def kernels():
     library = ctypes.CDLL(str(resources.files("evops") / "_lib/libevops.so"))
     library.evops_gpu_kernel.restype = ctypes.c_char_p

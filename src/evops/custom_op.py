@@ -131,6 +131,11 @@ class XLACustomOp:
                 raise TypeError(
                     f"{self.name}: outs[{i}] must be a jax.ShapeDtypeStruct, got {out!r}"
                 )
+            if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in out.shape):
+                raise ValueError(
+                    f"{self.name}: outs[{i}] has shape {tuple(out.shape)}; extents are integers "
+                    "from 0 on"
+                )
             dtype = jax.dtypes.canonicalize_dtype(out.dtype)
             found.append(jax.ShapeDtypeStruct(tuple(out.shape), dtype))
         return tuple(found)

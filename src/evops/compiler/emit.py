@@ -35,6 +35,10 @@ class Refused(Exception):
     """A kernel that Taichi compiles and that cannot be called on its own."""
 
 
+class Writes(Exception):
+    """A kernel that writes to what it is given; the message names it and the arrays."""
+
+
 class TooLarge(Exception):
     """A kernel that needs more than a GPU gives to a launch."""
 
@@ -64,7 +68,7 @@ def _imported(name: str, path: Path):
     return module
 
 
-cuda = beside("cuda")
+cuda, division, writes = beside("cuda"), beside("division"), beside("writes")
 
 
 def start(arch: str = "x64") -> None:
@@ -218,13 +222,15 @@ def main(folder: Path) -> None:
     sys.path[:] = request["path"]
     sys.setrecursionlimit(request["recursion_limit"])
     try:
-        start(request["arch"])
-        (folder / "kernel.o").write_bytes(_compile(folder, request["arch"], request["cpu"]))
+        start(request["kernel"]["arch"])
+        (folder / "kernel.o").write_bytes(_compile(folder, **request["kernel"]))
         return
     except ImportError as error:
         failure = {"kind": "import", "message": str(error)}
     except Refused as error:
         failure = {"kind": "refused", "message": str(error)}
+    except Writes as error:
+        failure = {"kind": "writes", "message": str(error)}
     except TooLarge as error:
         failure = {"kind": "large", "message": str(error)}
     except Exception as error:
@@ -233,13 +239,16 @@ def main(folder: Path) -> None:
     sys.exit(1)
 
 
-def _compile(folder: Path, arch: str, cpu: str) -> bytes:
+def _compile(folder: Path, arch: str, cpu: str, inputs: int) -> bytes:
     # Taichi reads functions from their files, so the text is imported as one
     kernel = _imported("evops_user_kernel", folder / "kernel.py").kernel
     ((_, ir, size),) = taichi_ir({"kernel": kernel}, folder)
+    names = [argument.name for argument in kernel._primal.arguments]
+    if changed := [names[k] for k in sorted(writes.written(ir)) if k < inputs]:
+        raise Writes(f"{kernel.__name__} writes to {', '.join(changed)}")
     if arch == "cuda":
         return compile_ptx(ir, size, tasks((folder / _METADATA).read_text()))
-    code = compile_object(ir, SYMBOL, cpu)
+    code = compile_object(division.without_traps(ir), SYMBOL, cpu)
     missing = undefined_symbols(code) - ALLOWED
     if missing:
         raise Refused(f"it needs {', '.join(sorted(missing))} of Taichi's own run time")

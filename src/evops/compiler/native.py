@@ -59,13 +59,14 @@ _scratch: dict[str, int] = {}
 class Request:
     """A kernel to compile: its text, and dtype and rank of its arrays in order.
 
-    With `split` it takes one more array, which part of its loop to run and of how many. `arch` is
-    "x64" or "cuda", in Taichi's words.
+    The first `inputs` of them must not be written to. With `split` it takes one more array, which
+    part of its loop to run and of how many. `arch` is "x64" or "cuda", in Taichi's words.
     """
 
     name: str
     text: str
     arrays: Sequence[tuple[np.dtype, int]]
+    inputs: int
     split: bool = False
     arch: str = "x64"
 
@@ -106,6 +107,7 @@ def _key(request: Request, cpu: str) -> str:
     content = {
         "text": request.text,
         "arrays": [(dtype.name, ndim) for dtype, ndim in request.arrays],
+        "inputs": request.inputs,
         "cpu": cpu,
         "compiler": _emit_digest(),
         "versions": {p: _version(p) for p in ("taichi", "llvmlite", "jax-evops")},
@@ -115,7 +117,8 @@ def _key(request: Request, cpu: str) -> str:
 
 @functools.cache
 def _emit_digest() -> str:
-    files = (_EMIT, Path(__file__).with_name("cuda.py"))
+    others = ("cuda.py", "division.py", "writes.py")
+    files = (_EMIT, *map(Path(__file__).with_name, others))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
@@ -146,8 +149,7 @@ def _compiled(request: Request, cpu: str) -> bytes:
         (folder / "kernel.py").write_text(request.text)
         what = {
             "path": [str(p) for p in sys.path],
-            "arch": request.arch,
-            "cpu": cpu,
+            "kernel": {"arch": request.arch, "cpu": cpu, "inputs": request.inputs},
             "recursion_limit": sys.getrecursionlimit(),
         }
         (folder / "request.json").write_text(json.dumps(what))
@@ -201,6 +203,11 @@ def _failure(name: str, kind: str, message: str) -> Exception:
         library = next((w for w in message.split() if ".so" in w), "").strip(":,")
         hint = f" (install the system package that has {library})" if library else ""
         return BackendError(f"{name}: Taichi does not import: {message}{hint}")
+    if kind == "writes":
+        return KernelError(
+            f"{message}: what a call is given stays as it is; write to the arrays of outs, the "
+            "kernel's last"
+        )
     if kind == "large":
         return KernelError(f"{name}: the kernel is too large: {message}")
     if kind == "refused":

@@ -43,6 +43,9 @@ class Kernel:
             Parameter(a.name, isinstance(a.annotation, NdarrayType), a.annotation)
             for a in primal.arguments
         ]
+        for taken in ("outs", "backend"):  # keywords of every call
+            if any(p.name == taken and not p.is_array for p in self.parameters):
+                raise ValueError(f"{argument} {self.name}: no parameter may be called {taken}")
 
     def arrays(self) -> list[str]:
         """Names of the array parameters, in order."""
@@ -120,10 +123,9 @@ class Kernel:
             n: (TYPES[dtype.name][1], ndim) for n, (dtype, ndim) in zip(names, arrays, strict=True)
         }
         own = {p.name: statics[p.name] for p in self.parameters if not p.is_array}
-        inputs = names[: len(operands)]
         serial = self.arch == "x64"
-        text = kernel_text(self.kernel, types, own, inputs=inputs, serial=serial, split=split)
-        return Request(name, text, arrays, split, self.arch)
+        text = kernel_text(self.kernel, types, own, serial=serial, split=split)
+        return Request(name, text, arrays, len(operands), split, self.arch)
 
 
 def _numpy_name(dtype: str) -> str:

@@ -14,7 +14,7 @@ import math
 import sys
 import textwrap
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,6 @@ def kernel_text(
     arrays: Mapping[str, tuple[str, int]],
     statics: Mapping[str, Any],
     *,
-    inputs: Collection[str],
     serial: bool,
     split: bool,
 ) -> str:
@@ -67,14 +66,13 @@ def kernel_text(
         kernel: the `ti.kernel` object.
         arrays: dtype in Taichi's word and rank of every array parameter.
         statics: values of the other parameters.
-        inputs: the array parameters that must not be written to.
         serial: whether every loop runs in order, in the calling thread (CPU), or the outermost
             ones are left to Taichi.
         split: whether the kernel gets one more array, int32 (part, parts), and runs that part of
             its outermost loop.
     """
     text = _Text(serial)
-    text.kernel(kernel._primal, arrays, statics, inputs, split)
+    text.kernel(kernel._primal, arrays, statics, split)
     return "\n".join(["import taichi as _evops_ti", *text.lines, ""])
 
 
@@ -88,14 +86,8 @@ class _Text:
         self.open: set[tuple[int, str]] = set()
         self.serial = serial
 
-    def kernel(self, primal, arrays, statics, inputs, split) -> None:
+    def kernel(self, primal, arrays, statics, split) -> None:
         tree = _definition(primal.func)
-        written = sorted(syntax.written(tree) & set(inputs))
-        if written:
-            raise KernelError(
-                f"{tree.name} writes to {', '.join(written)}: what a call is given stays as it is; "
-                "write to the arrays of outs, the kernel's last"
-            )
         if syntax.shares_outside_loops(tree):
             raise KernelError(
                 f"{tree.name}: a SharedArray belongs to the blocks of a loop, make it inside one"

@@ -85,18 +85,6 @@ def called(node: ast.AST) -> str:
     return getattr(function, "attr", getattr(function, "id", ""))
 
 
-def written(tree: ast.FunctionDef) -> set[str]:
-    """Names of the arrays that a function writes to, as far as it does so itself."""
-    places: list[ast.AST] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
-            places.append(node)
-        elif isinstance(node, ast.Call) and called(node).startswith("atomic_"):
-            places += node.args[:1]
-    bases = (p.value for p in places if isinstance(p, ast.Subscript))
-    return {base.id for base in bases if isinstance(base, ast.Name)}
-
-
 def shares_outside_loops(tree: ast.FunctionDef) -> bool:
     """Whether a kernel makes a shared array where it is not one block's."""
     loops = [node for node in ast.walk(tree) if isinstance(node, ast.For)]
