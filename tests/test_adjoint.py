@@ -22,7 +22,7 @@ EXTENT = st.integers(1, 40)
     backend=st.sampled_from(["native", "jnp"]),
 )
 @pytest.mark.filterwarnings("ignore::evops.EvopsConnectivityWarning")
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 def test_adjoint_identity(rows, columns, p, seed, transpose, parallel, backend):
     rng = np.random.default_rng(rows * 100 + columns)
 
@@ -62,7 +62,7 @@ LAWS = st.sampled_from([evops.Constant(0.7), evops.Uniform(-1.0, 2.0), evops.Nor
     backend=st.sampled_from(["native", "native", "native", "jnp"]),
 )
 @pytest.mark.filterwarnings("ignore::evops.EvopsConnectivityWarning")
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 def test_adjoint_identity_of_projections(rows, columns, rule, law, seed, backend):
     rng = np.random.default_rng(rows * 100 + columns)
     W = evops.Projection(rule, law, (rows, columns), seed=seed, backend=backend)

@@ -117,7 +117,7 @@ def run_again(name, *options, **environment):
     assert re.search(r"^\d+ passed", done.stdout, re.M), done.stdout[-500:]
 
 
-@pytest.mark.parametrize("name", AGAIN)
+@pytest.mark.parametrize("name", sorted({*AGAIN} - {"test_sums.py"}))
 def test_gives_the_values_of_the_cpu(built, name):
     run_again(name, "-x", EVOPS_GPU_ON_CPU=str(built))
 

@@ -71,6 +71,20 @@ def test_products_of_every_dtype(rule, law, backend, rng):
             close(y, M @ np.asarray(x, np.float64))
 
 
+@pytest.mark.parametrize("rule", ["p=0.4", "p=0.1", "k=5", "published"])
+def test_more_neurons_than_are_walked_side_by_side(rule, rng):
+    """In jnp: then those that fired are looked for, some at a time."""
+    W, native = (
+        evops.Projection(RULES[rule], LAWS["normal"], (2600, 40), seed=7, delay=1, backend=backend)
+        for backend in ("jnp", "native")
+    )
+    buffers = [evops.DelayBuffer.zeros(40, 2) for _ in range(2)]
+    for rate in (0, 0.01, 0.6, 1):
+        x = rng.random(2600) < rate
+        close(x @ W, x @ native)
+        close(*(w.push(x, b).sums for w, b in zip((W, native), buffers, strict=True)))
+
+
 @pytest.mark.parametrize("law", ["constant", "normal"])
 def test_float64(law, backend, rng):
     with jax.enable_x64(True):

@@ -132,6 +132,7 @@ class CSR(Matrix):
         """Number of synapses of each pre neuron."""
         return jnp.diff(self.indptr)
 
+    @jax.jit
     def todense(self) -> Num[Array, "n_pre n_post"]:
         """The matrix with all its zeros; synapses of one pair of neurons are added up."""
         zeros = jnp.zeros(self.shape, ops.accumulator(self.dtype))

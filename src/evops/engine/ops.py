@@ -147,6 +147,7 @@ product_p = register(
 )
 
 
+@functools.partial(jax.jit, static_argnames=("source", "n_post", "synapses", "backend"))
 def edges(key, tables, indptr, *, source: Source, n_post, synapses, backend):
     """Post neuron, variate and drawn delay of every synapse.
 

@@ -296,6 +296,10 @@ def _diagonal(source, table, lines, see, carry):
 def over_nonzero(x, size: int, body: Callable, carry: Any) -> Any:
     """`carry` after ``body(carry, index, valid)`` over the non-zero entries, `size` at a time."""
     fired = x if x.dtype == bool else x != 0
+    if x.shape[0] <= size:  # nobody needs to be looked for
+        every = jnp.arange(x.shape[0], dtype=jnp.int32)
+        once = jnp.any(fired).astype(jnp.int32)
+        return lax.fori_loop(jnp.int32(0), once, lambda _, carry: body(carry, every, fired), carry)
     rank = jnp.cumsum(fired.astype(jnp.int32))
     count = rank[-1]
     place = jnp.arange(size, dtype=jnp.int32)
