@@ -132,14 +132,9 @@ class CSR(Matrix):
         """Number of synapses of each pre neuron."""
         return jnp.diff(self.indptr)
 
-    @jax.jit
     def todense(self) -> Num[Array, "n_pre n_post"]:
         """The matrix with all its zeros; synapses of one pair of neurons are added up."""
-        zeros = jnp.zeros(self.shape, ops.accumulator(self.dtype))
-        sums = zeros.at[self._row_of(), self.indices].add(
-            self._weight_of_each().astype(zeros.dtype)
-        )
-        return sums.astype(self.dtype)
+        return _dense(self)
 
     def to_scipy(self) -> Any:
         """A ``scipy.sparse.csr_array``, weights of half floats in float32."""
@@ -220,3 +215,10 @@ def _integers(name: str, value: Any) -> jax.Array | np.ndarray:
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(f"{name} must be an array of integers, got dtype {array.dtype}")
     return array
+
+
+@jax.jit
+def _dense(csr: CSR) -> Array:
+    sums = jnp.zeros(csr.shape, ops.accumulator(csr.dtype))
+    weight = csr._weight_of_each().astype(sums.dtype)
+    return sums.at[csr._row_of(), csr.indices].add(weight).astype(csr.dtype)
