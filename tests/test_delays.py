@@ -61,9 +61,8 @@ def expected(W, spikes, total):
     return out
 
 
-@pytest.mark.parametrize(
-    ("law", "delay"), [("one", "drawn"), ("each", "drawn"), ("one", "fixed"), ("each", "uniform")]
-)
+@pytest.mark.parametrize("delay", DELAYS)
+@pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("rule", RULES)
 def test_spikes_arrive_when_their_synapses_say(rule, law, delay, backend, spikes):
     W = project(rule, law, delay, backend=backend)

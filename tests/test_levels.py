@@ -54,6 +54,11 @@ def wanted():
     return digest("x86-64", 1)
 
 
-@pytest.mark.parametrize("level", levels())
-def test_same_bits(level, wanted):
-    assert digest(level, 2) == wanted
+def test_cores(wanted):
+    assert digest("x86-64", 2) == wanted
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("level", levels()[1:])
+def test_same_bits(level, cores, wanted):
+    assert digest(level, cores) == wanted

@@ -11,6 +11,7 @@ import pytest
 from chance import check_binomial, check_normal
 
 import evops
+from evops.engine import ops
 
 SHAPE = (30, 23)
 RULES = {
@@ -200,6 +201,14 @@ def test_leaves_do_not_compile_again(backend):
         W = project("p=0.1", evops.Normal(mean, 0.1), seed=seed, backend=backend)
         np.testing.assert_allclose(call(jnp.ones(30), W), jnp.ones(30) @ W, rtol=1e-6)
     assert len(traces) == 1
+
+
+def test_edges_of_many_seeds_share_programs():
+    before = ops._edges._cache_size()
+    counts = {
+        len(project("p=0.1", "normal", (200, 300), seed, "jnp").edges().pre) for seed in range(6)
+    }
+    assert len(counts) == 6 and ops._edges._cache_size() - before <= 2
 
 
 @pytest.mark.parametrize("rule", RULES)
