@@ -290,7 +290,8 @@ def main():
         content["not_installed"] = ["taichi"]
     elif ON_GPU:
         title = "atomic additions, to memory and to what a block shares"
-        additions |= section("additions_by_kernels", title, additions_by_kernels) or {}
+        by_kernels = section("additions_by_kernels", title, additions_by_kernels) or {}
+        additions = {**additions, **by_kernels}  # the report keeps its own
     if empty := section("empty_step_us", "a step without spikes", empty_steps):
         print("a step without spikes, in µs:", empty, flush=True)
     for name, arguments in {} if options.no_networks else NETWORKS.items():
