@@ -13,6 +13,8 @@ import evops
 # Nothing in the package may lean on silent promotion of dtypes or ranks.
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Programs over several devices need some.
+jax.config.update("jax_num_cpu_devices", 2)
 # A GPU would multiply the matrices that results are compared with in fewer bits.
 jax.config.update("jax_default_matmul_precision", "highest")
 

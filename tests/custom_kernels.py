@@ -133,6 +133,14 @@ def scaled(x: ti.types.ndarray(ti.f32, 1), a: ti.f64, n: ti.i32, y: ti.types.nda
 
 
 @ti.kernel
+def times(
+    x: ti.types.ndarray(ndim=1), a: ti.types.ndarray(ndim=1), y: ti.types.ndarray(ndim=1)
+):
+    for i in range(x.shape[0]):
+        y[i] = a[0] * x[i]
+
+
+@ti.kernel
 def powers(x: ti.types.ndarray(ndim=1), highest: ti.template(), y: ti.types.ndarray(ndim=2)):
     for i in range(x.shape[0]):
         for k in ti.static(range(highest)):

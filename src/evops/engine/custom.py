@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from evops.engine import gpu
-from evops.engine.compat import ShapedArray, ad, zero_tangent
+from evops.engine.compat import ShapedArray, ad, typed_like, zero_tangent
 from evops.engine.primitive import register
 
 
@@ -81,6 +81,11 @@ def _checked(call: Call, which: str, values: Any, wanted: Sequence[Any], *, none
     return list(values)
 
 
+def _typed(values: Sequence[Any], operands: Sequence[Any]) -> list:
+    """What a rule gave, varying as the operands do: a rule may return values that depend on none."""
+    return [None if v is None else typed_like(v, *operands) for v in values]
+
+
 def _shape(*_, call: Call, **__):
     return [ShapedArray(out.shape, out.dtype) for out in call.outs]
 
@@ -100,6 +105,7 @@ def _jvp(primals, tangents, *, call: Call, backend):
         raise TypeError(f"{call.name}: jvp must return (results, tangents), got {returned!r}")
     out = _checked(call, "jvp", returned[0], call.outs, none=False)
     moved = _checked(call, "jvp, for the tangents,", returned[1], call.outs, none=True)
+    out, moved = (_typed(values, primals) for values in (out, moved))
     return out, [zero_tangent(o) if t is None else t for o, t in zip(out, moved, strict=True)]
 
 
@@ -113,8 +119,8 @@ def _transpose(cts, *operands, call: Call, backend):
         jax.ShapeDtypeStruct(o.aval.shape, o.aval.dtype) if is_linear else o
         for o, is_linear in zip(operands, linear, strict=True)
     ]
-    back = rule(tuple(ad.instantiate_zeros(ct) for ct in cts), *shown)
-    back = _checked(call, "transpose", back, shown, none=True)
+    cts = tuple(ad.instantiate_zeros(ct) for ct in cts)
+    back = _typed(_checked(call, "transpose", rule(cts, *shown), shown, none=True), cts)
     return [ct if is_linear else None for ct, is_linear in zip(back, linear, strict=True)]
 
 

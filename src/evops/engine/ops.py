@@ -198,8 +198,26 @@ def _on_cpu(native, in_jnp, backend):
 
 def line_starts(key, *, total: int, n_pre: int, backend) -> jax.Array:
     """Where each line of a counted rule begins among its `total` synapses, (n_pre + 1,) uint32."""
-    out = jax.ShapeDtypeStruct((n_pre + 1,), jnp.uint32)
-    call = ffi.ffi_call("evops_line_starts", out, vmap_method="sequential")
-    native = functools.partial(call, total=np.int64(total))
-    in_jnp = functools.partial(walk.line_starts, total=total, n_pre=n_pre)
-    return _on_cpu(native, in_jnp, backend)(key)
+    return line_starts_p.bind(key, total=total, n_pre=n_pre, backend=backend)
+
+
+def _line_starts_batch(operands, dims, **statics):
+    keys = jnp.moveaxis(operands[0], dims[0], 0)
+    return jax.lax.map(lambda key: line_starts_p.bind(key, **statics), keys), 0
+
+
+def _line_starts_jvp(primals, tangents, **statics):
+    del tangents  # of integers
+    out = line_starts_p.bind(*primals, **statics)
+    return out, zero_tangent(out)
+
+
+line_starts_p = register(
+    "evops_line_starts",
+    shape=lambda key, *, n_pre, **_: ShapedArray((n_pre + 1,), key.dtype),
+    value=walk.line_starts,
+    jvp=_line_starts_jvp,
+    transpose=lambda *_, **__: (None,),
+    batch=_line_starts_batch,
+    native=lambda *, total, n_pre: ("evops_line_starts", {"total": np.int64(total)}),
+)

@@ -7,7 +7,23 @@ from typing import Any
 import jax
 
 from evops.engine import bridge
-from evops.engine.compat import Primitive, ad, batching, ffi, mlir
+from evops.engine.compat import (
+    Primitive,
+    ad,
+    aligned,
+    batching,
+    ffi,
+    mlir,
+    of_one_device,
+    result_type,
+)
+
+
+class _Aligned(Primitive):
+    """A primitive whose operands vary over the same axes of a mesh, as those of jax's own do."""
+
+    def bind(self, *operands, **statics):
+        return super().bind(*aligned(*operands), **statics)
 
 
 def register(
@@ -18,8 +34,8 @@ def register(
     jvp: Callable[..., Any],
     transpose: Callable[..., Any],
     batch: Callable[..., Any],
-    native: Callable[..., tuple[str, dict[str, Any]] | None],
-    gpu: Callable[..., Any],
+    native: Callable[..., tuple[str, dict[str, Any]] | None] | None = None,
+    gpu: Callable[..., Any] | None = None,
     aliases: dict[int, int] | None = None,
     multiple_results: bool = False,
 ) -> Primitive:
@@ -28,19 +44,27 @@ def register(
     Each rule gets the statics as keywords. `value` is the jnp path, used wherever the native
     library is not; it, `native`, which names the FFI target and its attributes (or None, for the
     jnp path), and `gpu`, which is traced in its place on a GPU and gets `native` too, do not get
-    ``backend``.
+    ``backend``. Without `native`, or without `gpu`, that platform takes the jnp path.
     `aliases` maps operands to the results that may take over their memory.
+
+    Rules need not know of `jax.shard_map`: operands are aligned when the primitive is bound, and
+    results vary as they do.
     """
-    primitive = Primitive(name)
+    primitive = _Aligned(name)
     primitive.multiple_results = multiple_results
-    in_jnp = mlir.lower_fun(value, multiple_results=multiple_results)
+
+    def traced(function):
+        rule = mlir.lower_fun(function, multiple_results=multiple_results)
+        return lambda ctx, *operands, **statics: rule(of_one_device(ctx), *operands, **statics)
+
+    in_jnp = traced(value)
 
     def lower_anywhere(ctx, *operands, backend: str, **statics):
         del backend
         return in_jnp(ctx, *operands, **statics)
 
     def lower_cpu(ctx, *operands, backend: str, **statics):
-        if backend != "native":
+        if backend != "native" or native is None:
             return in_jnp(ctx, *operands, **statics)
         bridge.choose("native")  # registers the targets in a process that only loads compiled code
         found = native(**statics)
@@ -50,12 +74,10 @@ def register(
         rule = ffi.ffi_lowering(target, operand_output_aliases=aliases)
         return rule(ctx, *operands, **attributes)
 
-    on_gpu = mlir.lower_fun(
-        functools.partial(gpu, native=native), multiple_results=multiple_results
-    )
+    on_gpu = traced(functools.partial(gpu, native=native)) if gpu is not None else in_jnp
 
     def lower_gpu(ctx, *operands, backend: str, **statics):
-        if backend != "native":
+        if backend != "native" or gpu is None:
             return in_jnp(ctx, *operands, **statics)
         bridge.choose("native")
         return on_gpu(ctx, *operands, **statics)
@@ -64,8 +86,18 @@ def register(
     def compiled(statics):
         return jax.jit(functools.partial(primitive.bind, **dict(statics)))
 
-    primitive.def_impl(lambda *operands, **s: compiled(tuple(s.items()))(*operands))
-    primitive.def_abstract_eval(shape)
+    def run(*operands, **statics):
+        with jax.disable_jit(False):  # or `bind` would be asked to run itself again
+            return compiled(tuple(statics.items()))(*operands)
+
+    def result(*avals, **statics):
+        found = shape(*avals, **statics)
+        if multiple_results:
+            return [result_type(each, avals) for each in found]
+        return result_type(found, avals)
+
+    primitive.def_impl(run)
+    primitive.def_abstract_eval(result)
     ad.primitive_jvps[primitive] = jvp
     ad.primitive_transposes[primitive] = transpose
     batching.primitive_batchers[primitive] = batch

@@ -2,10 +2,18 @@
 
 ``push`` adds spikes to a ring (slots, n_post) in place: linear in the ring, bilinear in x and w.
 ``pop`` takes the sums of one slot out of the ring, in place: linear.
+
+What push adds, seen through a cotangent of the ring, is one sum of products over all synapses,
+
+    T(ct, x, w) = sum of ct[arrival, post] * x[pre] * w[pair]
+
+so a derivative of T in one of the three is a product of the other two, and ``push_back`` gives those
+in x and in w. Its own derivatives are ``push`` and itself.
 """
 
 import dataclasses
 import functools
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -144,34 +152,39 @@ def _push_jvp(primals, tangents, **statics):
     return out, tangent
 
 
-def _push_transpose(ct, ring, x, weight, *rest, blocks, sources, backend):
-    del backend
+def _push_transpose(ct, ring, x, weight, *rest, **statics):
     if isinstance(ct, ad.Zero):
         return (None,) * 9
     back = ct if ad.is_undefined_primal(ring) else None
     dx = dw = None
-    if ad.is_undefined_primal(x) or ad.is_undefined_primal(weight):
-        known_x, known_w = (None if ad.is_undefined_primal(o) else o for o in (x, weight))
-        dx, dw = values.push_transpose(ct, known_x, known_w, *rest, blocks=blocks, sources=sources)
+    if ad.is_undefined_primal(x):
+        dx = push_back_p.bind(ct, weight, *rest, of="x", **statics)
+    elif ad.is_undefined_primal(weight):
+        dw = push_back_p.bind(ct, x, *rest, of="weight", **statics)
     return back, dx, dw, *(None,) * 6
 
 
-def _push_batch(operands, dims, **statics):
-    size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
-    fixed = {i: o for i, (o, d) in enumerate(zip(operands, dims, strict=True)) if d is None}
-    moved = {
-        i: jnp.moveaxis(o, d, 0)
-        for i, (o, d) in enumerate(zip(operands, dims, strict=True))
-        if d is not None
-    }
+def _batch_by(bind):
+    """A rule for batches that runs one entry after another."""
 
-    def one(batch):
-        every = {**fixed, **batch}
-        return push_p.bind(*(every[i] for i in range(len(operands))), **statics)
+    def batch(operands, dims, **statics):
+        size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
+        fixed = {i: o for i, (o, d) in enumerate(zip(operands, dims, strict=True)) if d is None}
+        moved = {
+            i: jnp.moveaxis(o, d, 0)
+            for i, (o, d) in enumerate(zip(operands, dims, strict=True))
+            if d is not None
+        }
 
-    if size == 1:
-        return one({i: o[0] for i, o in moved.items()})[None], 0
-    return jax.lax.map(one, moved), 0
+        def one(batch):
+            every = {**fixed, **batch}
+            return bind(*(every[i] for i in range(len(operands))), **statics)
+
+        if size == 1:
+            return one({i: o[0] for i, o in moved.items()})[None], 0
+        return jax.lax.map(one, moved), 0
+
+    return batch
 
 
 push_p = register(
@@ -180,10 +193,47 @@ push_p = register(
     value=values.push,
     jvp=_push_jvp,
     transpose=_push_transpose,
-    batch=_push_batch,
+    batch=_batch_by(lambda *operands, **statics: push_p.bind(*operands, **statics)),
     native=_push_native,
     gpu=gpu.push,
     aliases={0: 0},
+)
+
+
+def _push_back_shape(ct, known, *rest, of, blocks, sources, **_):
+    del known, rest
+    pairs = (*blocks.shape, max(source.parameters for source in sources))
+    return ShapedArray((blocks.n_pre,) if of == "x" else pairs, ct.dtype)
+
+
+def _push_back_jvp(primals, tangents, **statics):
+    ct, known, *rest = primals
+    dct, dknown, *_ = tangents
+    bind = functools.partial(push_back_p.bind, **statics)
+    out = bind(*primals)
+    terms = [] if is_zero(dct) else [bind(dct, known, *rest)]
+    terms += [] if is_zero(dknown) else [bind(ct, dknown.astype(ct.dtype), *rest)]
+    return out, functools.reduce(operator.add, terms) if terms else zero_tangent(out)
+
+
+def _push_back_transpose(back, ct, known, *rest, of, **statics):
+    if isinstance(back, ad.Zero):
+        return (None,) * 8
+    if ad.is_undefined_primal(ct):
+        x, weight = (back, known) if of == "x" else (known, back)
+        silent = jnp.zeros(ct.aval.shape, ct.aval.dtype)
+        return push_p.bind(silent, x, weight, *rest, **statics), *(None,) * 7
+    other = "weight" if of == "x" else "x"
+    return None, push_back_p.bind(ct, back, *rest, of=other, **statics), *(None,) * 6
+
+
+push_back_p = register(
+    "evops_push_back",
+    shape=_push_back_shape,
+    value=values.push_back,
+    jvp=_push_back_jvp,
+    transpose=_push_back_transpose,
+    batch=_batch_by(lambda *operands, **statics: push_back_p.bind(*operands, **statics)),
 )
 
 

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from evops.engine import gpu
-from evops.engine.compat import ShapedArray, ad, zero_tangent
+from evops.engine.compat import ShapedArray, ad, typed_like, zero_tangent
 from evops.engine.primitive import register
 
 
@@ -92,7 +92,7 @@ def _transpose(ct, x, data, indices, indptr, *, n_out, gather, backend):
     def add(total, pair):
         return total + pair[0][row] * pair[1][indices], None
 
-    zeros = jnp.zeros(data.aval.shape, ct.dtype)
+    zeros = typed_like(jnp.zeros(data.aval.shape, ct.dtype), ct)
     return None, lax.scan(add, zeros, (along_rows, along_columns))[0], None, None
 
 

@@ -176,8 +176,9 @@ def pop(ring, step):
     return lax.dynamic_update_index_in_dim(ring, jnp.zeros_like(now), step, 0), now
 
 
-def push_transpose(ct, x, weight, seed, delay, step, table, quantiles, delays, *, blocks, sources):
-    """Cotangents of `x` and `weight` for one of the ring; the unknown of the two is None."""
+def push_back(ct, known, seed, delay, step, table, quantiles, delays, *, of, blocks, sources):
+    """The push_back primitive's value (see `evops.engine.ring`)."""
+    x, weight = (None, known) if of == "x" else (known, None)
     pairs = (*seed.shape[:2], max(source.parameters for source in sources))
     known = jnp.ones(pairs, ct.dtype) if weight is None else weight
     total = jnp.zeros(blocks.n_pre if x is None else pairs, ct.dtype)
@@ -195,7 +196,7 @@ def push_transpose(ct, x, weight, seed, delay, step, table, quantiles, delays, *
             s, walked, base = lines(index, valid)
             units = jnp.eye(part.source.parameters, dtype=ct.dtype)[:, None, None]
             columns = jnp.stack([sums_of(walked, base, unit) for unit in units], -1)
-            columns = columns * jnp.asarray(x)[index][:, None, None].astype(ct.dtype)
+            columns = columns * x[index][:, None, None].astype(ct.dtype)
             return total.at[s, :, : part.source.parameters].add(columns, mode="drop")
 
         size = chunk_size(part.weight.shape[1], part.source)
@@ -204,7 +205,7 @@ def push_transpose(ct, x, weight, seed, delay, step, table, quantiles, delays, *
         else:
             own = over_nonzero(x, size, add_weight, jnp.zeros(part.weight.shape, ct.dtype))
             total = total.at[np.ix_(*part.place)].add(own)
-    return (total, None) if x is None else (None, total)
+    return total
 
 
 def edges(key, tables, indptr, *, source: Source, n_post, synapses):
