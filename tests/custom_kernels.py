@@ -133,9 +133,7 @@ def scaled(x: ti.types.ndarray(ti.f32, 1), a: ti.f64, n: ti.i32, y: ti.types.nda
 
 
 @ti.kernel
-def times(
-    x: ti.types.ndarray(ndim=1), a: ti.types.ndarray(ndim=1), y: ti.types.ndarray(ndim=1)
-):
+def times(x: ti.types.ndarray(ndim=1), a: ti.types.ndarray(ndim=1), y: ti.types.ndarray(ndim=1)):
     for i in range(x.shape[0]):
         y[i] = a[0] * x[i]
 

@@ -126,7 +126,9 @@ OPERATORS = {
         random(DEVICES, 2),
         SEEDS,
     ),
-    "x @ CSR": Operator(stored, stored_dense, random(DEVICES, 3, N_PRE), random(DEVICES, 20), COLUMNS),
+    "x @ CSR": Operator(
+        stored, stored_dense, random(DEVICES, 3, N_PRE), random(DEVICES, 20), COLUMNS
+    ),
     "push": Operator(push, push_dense, random(DEVICES, N_PRE), random(DEVICES, 2), SEEDS),
     "pop": Operator(
         pop, pop_dense, random(DEVICES, 3, 5), random(DEVICES, 5), np.array([0, 2], np.int32)

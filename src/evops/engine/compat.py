@@ -66,7 +66,9 @@ def of_one_device(ctx: Any) -> Any:
     """
     if not any(varying(aval) for aval in ctx.avals_in):
         return ctx
-    strip = [[ShapedArray(a.shape, a.dtype) for a in avals] for avals in (ctx.avals_in, ctx.avals_out)]
+    strip = [
+        [ShapedArray(a.shape, a.dtype) for a in avals] for avals in (ctx.avals_in, ctx.avals_out)
+    ]
     return ctx.replace(avals_in=strip[0], avals_out=strip[1])
 
 
