@@ -50,7 +50,10 @@ def test_some_has_every_pair_of_choices():
         assert {(c[i], c[j]) for c in SOME} == {(c[i], c[j]) for c in ALL}
 
 
-def over(mesh, function, *specs, out=PartitionSpec("device"), **options):
+SPLIT, WHOLE = PartitionSpec("device"), PartitionSpec()
+
+
+def over(mesh, function, *specs, out=SPLIT, **options):
     return jax.jit(jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=out, **options))
 
 
@@ -71,7 +74,7 @@ def test_starts_of_lines_in_shard_map(mesh, transform, backend, check_vma):
         return jnp.stack([starts(seed) for seed in seeds])
 
     seeds = np.arange(2 * DEVICES, dtype=np.uint32)
-    found = over(mesh, on_device, PartitionSpec("device"), check_vma=check_vma)(seeds)
+    found = over(mesh, on_device, SPLIT, check_vma=check_vma)(seeds)
     np.testing.assert_array_equal(found, [starts(seed) for seed in seeds])
 
 
@@ -79,7 +82,7 @@ def test_a_result_that_varies_is_not_taken_for_one_of_all_devices(mesh, backend)
     W = evops.Projection(evops.FixedProbability(0.3), 1.0, (12, 9), seed=1, backend=backend)
     x = jnp.ones((DEVICES, 12))
     with pytest.raises(ValueError, match="out_specs"):
-        over(mesh, lambda x: x[0] @ W, PartitionSpec("device"), out=PartitionSpec())(x)
+        over(mesh, lambda x: x[0] @ W, SPLIT, out=WHOLE)(x)
 
 
 @pytest.mark.parametrize("check_vma", [True, False])
@@ -107,8 +110,8 @@ def test_circuits_and_areas_in_shard_map(mesh, backend, check_vma):
         on_device = over(
             mesh,
             lambda x, w, loss=loss: loss(x[0], w)[None],
-            PartitionSpec("device"),
-            PartitionSpec(),
+            SPLIT,
+            WHOLE,
             check_vma=check_vma,
         )
         found = jax.grad(lambda x, w, f=on_device: f(x, w).sum(), argnums=(0, 1))(x, 0.5)

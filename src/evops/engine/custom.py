@@ -82,7 +82,7 @@ def _checked(call: Call, which: str, values: Any, wanted: Sequence[Any], *, none
 
 
 def _typed(values: Sequence[Any], operands: Sequence[Any]) -> list:
-    """What a rule gave, varying as the operands do: a rule may return values that depend on none."""
+    """What a rule gave, varying as the operands do: it may depend on none of them."""
     return [None if v is None else typed_like(v, *operands) for v in values]
 
 

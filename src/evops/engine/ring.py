@@ -7,8 +7,8 @@ What push adds, seen through a cotangent of the ring, is one sum of products ove
 
     T(ct, x, w) = sum of ct[arrival, post] * x[pre] * w[pair]
 
-so a derivative of T in one of the three is a product of the other two, and ``push_back`` gives those
-in x and in w. Its own derivatives are ``push`` and itself.
+so a derivative of T in one of the three is a product of the other two, and ``push_back`` gives
+those in x and in w. Its own derivatives are ``push`` and itself.
 """
 
 import dataclasses

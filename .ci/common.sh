@@ -1,0 +1,35 @@
+# What .ci/run and .ci/full share: environments of their own in a folder that goes with the script.
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export EVOPS_REQUIRE_NATIVE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 JAX_PLATFORMS=cpu
+unset PYTHONPATH
+
+python_of() { # VERSION: an interpreter that runs, from PATH or pyenv
+  local candidate
+  for candidate in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python; do
+    if "$candidate" -c '' 2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+}
+
+build_wheel() { # sets $wheel
+  pip wheel --quiet --no-deps --wheel-dir "$work/wheel" .
+  wheel=$(ls "$work"/wheel/*.whl)
+}
+
+environment() { # NAME PYTHON_VERSION REQUIREMENT...: with the wheel, in $work/NAME
+  local name=$1 python
+  python=$(python_of "$2")
+  shift 2
+  "$python" -m venv "$work/$name"
+  "$work/$name/bin/pip" install --quiet "$wheel[test]" "$@"
+}
+
+tests_in() { # NAME PYTEST_ARGUMENT...: from tests/, where no half-built package lies beside them
+  local name=$1
+  shift
+  (cd tests && "$work/$name/bin/python" -m pytest -c ../pyproject.toml --rootdir .. -p no:cacheprovider "$@")
+}
