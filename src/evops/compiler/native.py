@@ -146,6 +146,8 @@ def _compiled(request: Request, cpu: str) -> bytes:
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, paths))
     with tempfile.TemporaryDirectory(prefix="evops-") as name:
         folder = Path(name)
+        # Taichi writes below the user's home, and aborts where there is none or it is not writable
+        environment["HOME"] = environment["XDG_CACHE_HOME"] = name
         (folder / "kernel.py").write_text(request.text)
         what = {
             "path": [str(p) for p in sys.path],
