@@ -168,9 +168,9 @@ def _writable(folder: str) -> Path:
         raise EvopsError("out: must name a folder, got ''")
     path = Path(folder)
     try:
-        if not path.is_dir() and os.path.lexists(path):
-            raise OSError(None, "it is not a folder")
         files.check_folder(path)
+    except FileExistsError as error:
+        raise EvopsError(f"out: cannot write into {folder!r}: it is not a folder") from error
     except (OSError, ValueError) as error:  # ValueError: no name of a file
         reason = getattr(error, "strerror", None) or error
         raise EvopsError(f"out: cannot write into {folder!r}: {reason}") from error

@@ -122,10 +122,12 @@ def draw(file: BinaryIO, model: Model, run: Run, rates: Rates, trials: int = 1) 
     raster.set_yticks(range(n), names, fontsize=8)
 
     smooth = sliding_hz(model, rates.counts)
+    if not len(smooth):  # shorter than a window
+        smooth = np.zeros((1, n))
     picture = rate.imshow(
-        smooth.T if len(smooth) else np.zeros((n, 1)),
+        smooth.T,
         aspect="auto", cmap="magma", interpolation="nearest",
-        norm=PowerNorm(0.5, vmin=0, vmax=max(10.0, float(smooth.max(initial=0)))),
+        norm=PowerNorm(0.5, vmin=0, vmax=max(10.0, float(smooth.max()))),
         extent=(
             (WINDOW_MS - SLIDE_MS) / 2, (WINDOW_MS + SLIDE_MS * (2 * len(smooth) - 1)) / 2, n - 0.5,
             -0.5
