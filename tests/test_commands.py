@@ -8,12 +8,25 @@ import subprocess
 import sys
 import termios
 import threading
+from functools import partial
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
 from evops.__main__ import main
-from evops.networks import output, shared
+from evops.engine import bridge
+from evops.networks import (
+    coba2005,
+    coba2005_report,
+    joglekar2018,
+    joglekar2018_notebook,
+    macaque,
+    microcircuit2014,
+    output,
+    shared,
+)
 from evops.networks.output import Output
 from evops.networks.simulate import Simulator
 
@@ -228,6 +241,26 @@ def test_any_name_can_be_printed(monkeypatch, tmp_path):
         monkeypatch.setattr(sys, "stdout", log)
         output.say("wrote \udcff \xe9")
     assert (tmp_path / "log").read_text() == "wrote \\udcff \\xe9\n"
+
+
+@pytest.mark.parametrize("network", COMMANDS)
+def test_jnp_runs_where_the_level_is_wrong(monkeypatch, one_area, network):
+    """Whatever a run asks for, it asks for it by name; traced, not compiled."""
+    monkeypatch.setenv("EVOPS_ISA", "avx9")
+    found = bridge._library.__wrapped__()
+    monkeypatch.setattr(bridge, "_library", lambda: found)
+    if network == "joglekar2018":
+        cortex = macaque.load(one_area[1])
+        models = [(m, joglekar2018.Model(cortex=cortex, n_exc=4, n_inh=1, backend="jnp"))
+                  for m in (joglekar2018, joglekar2018_notebook)]  # fmt: skip
+    elif network == "coba2005":
+        models = [(coba2005, coba2005.Model(20, 4, backend="jnp"))]
+        assert coba2005_report.reference(models[0][1]) is None
+    else:
+        models = [(microcircuit2014, microcircuit2014.Model(scale=0.01, backend="jnp"))]
+    for module, model in models:
+        parameters, state = jax.eval_shape(partial(module.setup, model, 1, 1))
+        jax.eval_shape(partial(module.step, model), parameters, state, np.int32(0))
 
 
 def start(line, **options):
