@@ -272,3 +272,12 @@ def test_without_a_home_kernels_work(monkeypatch, compilations, capsys, unset):
 def test_a_home_that_is_not_there(folder, compilations, monkeypatch):
     monkeypatch.setenv("HOME", "/proc/nowhere")
     assert call() == [2, 2, 2]
+
+
+def test_no_temporary_folder(folder, compilations, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", "/proc/nowhere")
+    with pytest.raises(
+        evops.BackendError, match=r"double: .* temporary folder \(TMPDIR\), .* No such"
+    ):
+        call()
+    assert not folder.exists()

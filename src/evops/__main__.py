@@ -46,7 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="evops", description="Spiking networks whose synapses are drawn again at every spike."
+        prog="evops",
+        description="Spiking networks whose synapses are drawn again at every spike.",
+        epilog="Exit status: 0 done, 1 not all of it could be written, 2 refused, 128 + n ended by "
+        "signal n.",
     )
     parser.add_argument("--version", action="version", version=f"evops {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
