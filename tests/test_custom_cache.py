@@ -201,14 +201,83 @@ def test_many_processes_at_once(folder):
     assert len(list(folder.iterdir())) == 1 == len(cache.entries())
 
 
+OTHERS = ["notes.txt", "main.o", "left.tmp", f"{'a' * 63}.o", f"{'a' * 65}.o", f"{'g' * 64}.o",
+          f"{'A' * 64}.o", f"{'a' * 64}", f"{'a' * 64}.o.tmp", f"{'a' * 64}.o\n", f"x{'a' * 64}.o"]  # fmt: skip
+
+
 def test_command_shows_and_clears(folder, capsys):
     assert main(["cache"]) == 0
     assert capsys.readouterr().out == f"{folder}: 0 kernels, 0 KiB\n"
     entry(folder)
-    (folder / "left.tmp").write_bytes(bytes(4096))  # of a process that was killed
-    (folder / "notes.txt").write_text("not ours")
+    (folder / f"{KEY}0a1b2c3d.tmp").write_bytes(bytes(4096))  # of a process that was killed
+    others = [folder / name for name in OTHERS]
+    for path in others:
+        path.write_text("not ours")
+    (folder / "x.o").mkdir()
+    (folder / f"{'2' * 64}.o").mkdir()
+    (folder / f"{'3' * 64}.o").symlink_to(others[0])
+    kept = {p.name for p in folder.iterdir()} - {f"{KEY}.o", f"{KEY}0a1b2c3d.tmp"}
     assert main(["cache"]) == 0
     assert capsys.readouterr().out == f"{folder}: 2 kernels, 4 KiB\n"
     assert main(["cache", "clear"]) == 0
     assert capsys.readouterr().out == f"{folder}: deleted 2 kernels, 4 KiB\n"
-    assert [p.name for p in folder.iterdir()] == ["notes.txt"]
+    assert {p.name for p in folder.iterdir()} == kept
+    assert all(path.read_text() == "not ours" for path in others)
+
+
+@pytest.mark.parametrize("action", [[], ["clear"]])
+def test_a_folder_of_another_is_left_alone(folder, monkeypatch, capsys, action):
+    path = entry(folder)
+    owner = path.stat().st_uid
+    monkeypatch.setattr(cache.os, "geteuid", lambda: owner + 1)
+    assert main(["cache", *action]) == 2
+    message = f"evops cache: {folder} is left alone: it belongs to user {owner}\n"
+    assert capsys.readouterr().err == message
+    assert cache.clear() == (0, 0) and cache.entries() == [] and path.exists()
+
+
+def test_a_file_of_another_is_left_alone(folder, monkeypatch):
+    path, other = entry(folder), folder / f"{'4' * 64}.o"
+    other.write_text("not ours")
+    lstat, owner = Path.lstat, path.stat().st_uid
+
+    def of_two(path):
+        status = list(lstat(path))
+        status[stat.ST_UID] = owner + (path == other)
+        return os.stat_result(status)
+
+    monkeypatch.setattr(Path, "lstat", of_two)
+    assert cache.clear()[0] == 1 and list(folder.iterdir()) == [other]
+
+
+@pytest.mark.parametrize("unset", [{}, {"XDG_CACHE_HOME": "relative"}, {"HOME": "relative"}])
+def test_without_a_home_kernels_work(monkeypatch, compilations, capsys, unset):
+    """Neither HOME nor an entry in the table of users, as in many containers."""
+
+    def nobody(uid):
+        raise KeyError(uid)
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    for name in ("EVOPS_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in unset.items():
+        monkeypatch.setenv(name, value)
+    for action in ([], ["clear"]):
+        assert main(["cache", *action]) == 2
+        assert capsys.readouterr().err.startswith("evops cache: there is no home folder to keep")
+    with pytest.warns(evops.EvopsCacheWarning, match="not kept: there is no home .* EVOPS_CACHE_"):
+        assert call() == [2, 2, 2]
+
+
+def test_a_home_that_is_not_there(folder, compilations, monkeypatch):
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    assert call() == [2, 2, 2]
+
+
+def test_no_temporary_folder(folder, compilations, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", "/proc/nowhere")
+    with pytest.raises(
+        evops.BackendError, match=r"double: .* temporary folder \(TMPDIR\), .* No such"
+    ):
+        call()
+    assert not folder.exists()

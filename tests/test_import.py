@@ -56,6 +56,67 @@ def test_instruction_set_can_be_chosen_and_a_wrong_one_is_reported():
     assert "not available" in result.stdout and "EVOPS_ISA=avx9" in result.stdout
 
 
+WRONG_LEVEL = """
+import jax, jax.numpy as jnp, evops
+b = evops.backends()
+print(b["native"].available, b["jnp"].available, ascii(b["native"].detail))
+
+def homo(**options):
+    return evops.event_mv_prob_homo(jnp.ones(20), 1.0, 0.2, 3, shape=(30, 20), **options)
+
+def product(**options):
+    W = evops.Projection(evops.FixedProbability(0.2), 1.0, (20, 30), seed=3, **options)
+    return (jnp.ones(20) @ W).sum()
+
+def areas(**options):
+    rule = evops.FixedProbability(0.2)
+    return evops.MultiAreaProjection(
+        rule, jnp.ones((2, 1, 2, 1)), 1, pre=(4,), post=(4,), seed=3, **options
+    )
+
+def stored(**options):
+    return (jnp.ones(1) @ evops.CSR([1.0], [0], [0, 1], shape=(1, 2), **options)).sum()
+
+double = evops.XLACustomOp(fallback=lambda x, *, outs: [2 * x])
+
+def custom(**options):
+    return double(jnp.ones(3), outs=[jax.ShapeDtypeStruct((3,), jnp.float32)], **options)[0]
+
+for call in homo, product, areas, stored, custom:
+    for options in {}, {"backend": "native"}:
+        try:
+            call(**options)
+        except evops.BackendError as error:
+            assert all(l in str(error) for l in ("is not a level", "x86-64")), error
+        else:
+            raise AssertionError(call)
+    call(backend="jnp")
+"""
+
+
+def test_a_wrong_instruction_set_is_an_error():
+    """And no reason to compute in another way, unless that is asked for."""
+    result = python(WRONG_LEVEL, EVOPS_ISA="avx9")
+    assert result.returncode == 0, result.stderr
+    there = ", ".join(bridge.levels())
+    detail = f"EVOPS_ISA=avx9 is not a level of this processor; it has {there}"
+    assert result.stdout == f"False True {detail!r}\n"
+
+
+@pytest.mark.parametrize("level", ["X86-64", " x86-64", "x86-64-v3\n", "x86-64-v9", "\udcff", "é"])
+def test_wrong_instruction_sets(monkeypatch, level):
+    monkeypatch.setenv("EVOPS_ISA", level)
+    found = bridge._library.__wrapped__()
+    monkeypatch.setattr(bridge, "_library", lambda: found)
+    assert not bridge.backends()["native"].available and bridge.choose("jnp") == "jnp"
+    for backend in (None, "native"):
+        with pytest.raises(evops.BackendError, match="is not a level .* x86-64, ") as raised:
+            bridge.choose(backend)
+        assert str(raised.value).isascii()
+    monkeypatch.setenv("EVOPS_BACKEND", "jnp")
+    assert bridge.choose(None) == "jnp"
+
+
 RUN_ANYWAY = (
     "import evops, jax.numpy as jnp; b = evops.backends()['native']; assert not b.available; "
     "print(b.detail); y = evops.event_mv_prob_homo(jnp.ones(20), 1.0, 0.2, 3, shape=(30, 20)); "

@@ -1,41 +1,57 @@
 """Compiled kernels on disk: private to the user, found by content, never trusted unread.
 
 One file for each kernel, ``<key>.o``: the SHA-256 of the rest and of the key, then the object, or
-for a GPU its PTX and sizes as JSON. Files appear whole (written under another name, then renamed),
-so processes that compile the same kernel at once do the same work twice and nothing worse. What the
-user does not own, others may write, is no plain file, or does not match its digest is not read
-further, and compiled again.
+for a GPU its PTX and sizes as JSON. Files appear whole, so processes that compile the same kernel
+at once do the same work twice and nothing worse. What the user does not own, others may write, is
+no plain file, or does not match its digest is not read further, and compiled again. The folder may
+hold other files: what does not have a name and an owner of the cache's is never touched.
 """
 
 import contextlib
 import errno
 import hashlib
 import os
+import re
 import stat
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from evops.errors import EvopsCacheWarning
+from evops import files
+from evops.errors import EvopsCacheWarning, EvopsError
 
 _DIGEST_BYTES = 32
 _WRITTEN_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _SUFFIX = ".o"
-_UNFINISHED = ".tmp"
+_OURS = re.compile(rf"[0-9a-f]{{64}}({re.escape(_SUFFIX)}|{files.UNFINISHED})")
 
 
 def folder() -> Path:
-    """Where kernels are kept: EVOPS_CACHE_DIR, else XDG_CACHE_HOME/evops, else ~/.cache/evops."""
+    """Where kernels are kept: EVOPS_CACHE_DIR, else XDG_CACHE_HOME/evops, else ~/.cache/evops.
+
+    Raises:
+        EvopsError: the environment names none, and the user has no home.
+    """
     if chosen := os.environ.get("EVOPS_CACHE_DIR"):
         return Path(chosen)
-    home = os.environ.get("XDG_CACHE_HOME")
-    return Path(home if home else Path("~/.cache").expanduser()) / "evops"
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():  # to be ignored, as its specification has it
+        home = Path(os.path.expanduser("~"))  # "~" where neither HOME nor a passwd entry is there
+        if not home.is_absolute():
+            raise EvopsError(
+                "there is no home folder to keep compiled kernels in; set EVOPS_CACHE_DIR to a "
+                "folder of your own"
+            )
+        base = home / ".cache"
+    return base / "evops"
 
 
 def load(key: str) -> bytes | None:
     """What is kept under this key; None where there is none that may be trusted."""
-    path = folder() / f"{key}{_SUFFIX}"
+    try:
+        path = folder() / f"{key}{_SUFFIX}"
+    except EvopsError:  # `store` will say so
+        return None
     try:
         with _opened(path.parent, os.O_RDONLY | os.O_DIRECTORY) as (_, parent):
             if _distrust(parent):  # `store` will say so
@@ -61,21 +77,17 @@ def load(key: str) -> bytes | None:
 
 def store(key: str, code: bytes) -> None:
     """Keep a compiled kernel; where that cannot be done, say so and go on."""
-    directory = folder()
+    try:
+        directory = folder()
+    except EvopsError as error:
+        _warn(f"compiled kernels are not kept: {error}")
+        return
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         wrong = _distrust(directory.stat())
         if wrong is not None:
             raise PermissionError(None, wrong)
-        handle, temporary = tempfile.mkstemp(_UNFINISHED, key, directory)  # readable by the user
-        try:
-            with open(handle, "wb") as file:
-                file.write(_digest(key, code) + code)
-            os.replace(temporary, directory / f"{key}{_SUFFIX}")
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+        files.replace(directory / f"{key}{_SUFFIX}", _digest(key, code) + code, 0o600)
     except OSError as error:
         _warn(
             f"compiled kernels are not kept in {directory}: {error.strerror or error}; "
@@ -83,23 +95,47 @@ def store(key: str, code: bytes) -> None:
         )
 
 
+def other_owner() -> int | None:
+    """The user whom the folder belongs to, where that is somebody else."""
+    try:
+        owner = folder().stat().st_uid
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return None if owner == os.geteuid() else owner
+
+
 def entries() -> list[Path]:
     """The files of the cache, unfinished ones too."""
-    directory = folder()
-    if not directory.is_dir():
-        return []
-    return sorted(p for p in directory.iterdir() if p.suffix in (_SUFFIX, _UNFINISHED))
+    return [path for path, _ in _entries()]
+
+
+def usage() -> tuple[int, int]:
+    """How many entries there are, and their bytes."""
+    sizes = [size for _, size in _entries()]
+    return len(sizes), sum(sizes)
 
 
 def clear() -> tuple[int, int]:
     """Delete every entry; how many there were, and their bytes."""
-    count = size = 0
-    for path in entries():
+    deleted = []
+    for path, size in _entries():
         with contextlib.suppress(FileNotFoundError):  # another process was faster
-            length = path.lstat().st_size
             path.unlink()
-            count, size = count + 1, size + length
-    return count, size
+            deleted.append(size)
+    return len(deleted), sum(deleted)
+
+
+def _entries() -> list[tuple[Path, int]]:
+    """Files that have a name of the cache's and belong to the user, as the folder does."""
+    directory, found = folder(), []
+    if not directory.is_dir() or other_owner() is not None:
+        return found
+    for path in sorted(p for p in directory.iterdir() if _OURS.fullmatch(p.name)):
+        with contextlib.suppress(FileNotFoundError):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+                found.append((path, status.st_size))
+    return found
 
 
 def _digest(key: str, code: bytes) -> bytes:

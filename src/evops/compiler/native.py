@@ -140,36 +140,47 @@ def _compiled(request: Request, cpu: str) -> bytes:
     """The object file, from a Python of its own: the user's Taichi program is not touched."""
     if not sys.executable:
         raise BackendError("kernels are compiled in a Python process, and sys.executable is empty")
+    try:
+        with tempfile.TemporaryDirectory(prefix="evops-") as name:
+            return _emitted(request, cpu, Path(name))
+    except OSError as error:
+        raise BackendError(
+            f"{request.name}: kernels are compiled in a temporary folder (TMPDIR), and that fails: "
+            f"{error}"
+        ) from error
+
+
+def _emitted(request: Request, cpu: str, folder: Path) -> bytes:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("TI_", "PYTHONWARN"))}
+    # Taichi writes below the user's home, and aborts where there is none or it is not writable.
+    environment["HOME"] = environment["XDG_CACHE_HOME"] = str(folder)
     if request.arch == _CUDA:
         paths = [str(_stand_in()), environment.get("LD_LIBRARY_PATH")]
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, paths))
-    with tempfile.TemporaryDirectory(prefix="evops-") as name:
-        folder = Path(name)
-        (folder / "kernel.py").write_text(request.text)
-        what = {
-            "path": [str(p) for p in sys.path],
-            "kernel": {"arch": request.arch, "cpu": cpu, "inputs": request.inputs},
-            "recursion_limit": sys.getrecursionlimit(),
-        }
-        (folder / "request.json").write_text(json.dumps(what))
-        # -P: the folder of emit.py does not stand before the standard library
-        run = subprocess.run(
-            [sys.executable, "-P", "-W", "ignore", str(_EMIT), str(folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env={**environment, "TI_SKIP_VERSION_CHECK": "ON", "CUDA_VISIBLE_DEVICES": ""},
-            check=False,
-        )
-        if run.returncode == 0:
-            return (folder / "kernel.o").read_bytes()
-        report = folder / "error.json"
-        if not report.exists():
-            raise KernelError(f"{request.name}: {_end(run.returncode, run.stdout)}")
-        failure = json.loads(report.read_text())
+    (folder / "kernel.py").write_text(request.text, encoding="utf-8")  # as Python reads it
+    what = {
+        "path": [str(p) for p in sys.path],
+        "kernel": {"arch": request.arch, "cpu": cpu, "inputs": request.inputs},
+        "recursion_limit": sys.getrecursionlimit(),
+    }
+    (folder / "request.json").write_text(json.dumps(what))
+    # -P: the folder of emit.py does not stand before the standard library
+    run = subprocess.run(
+        [sys.executable, "-P", "-W", "ignore", str(_EMIT), str(folder)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=environment | {"TI_SKIP_VERSION_CHECK": "ON", "CUDA_VISIBLE_DEVICES": ""},
+        check=False,
+    )
+    if run.returncode == 0:
+        return (folder / "kernel.o").read_bytes()
+    report = folder / "error.json"
+    if not report.exists():
+        raise KernelError(f"{request.name}: {_end(run.returncode, run.stdout)}")
+    failure = json.loads(report.read_text())
     raise _failure(request.name, failure["kind"], failure["message"])
 
 

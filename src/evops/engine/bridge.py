@@ -49,7 +49,11 @@ class Backend:
 
 @functools.cache
 def _library() -> tuple[ctypes.CDLL | None, str, BaseException | None]:
-    """The loaded library or None, what it is or why it is missing, and the cause."""
+    """The loaded library or None, what it is or why it is missing, and the cause.
+
+    The cause is a BackendError where the user asked for what is not there: that is no reason to
+    compute in another way without a word.
+    """
     folder = resources.files("evops") / "_lib"
     try:
         with resources.as_file(folder / "libevops.so") as path:
@@ -65,16 +69,18 @@ def _library() -> tuple[ctypes.CDLL | None, str, BaseException | None]:
         if built_for != installed:
             return None, f"library {built_for} beside package {installed}: install again", None
         level = os.environ.get("EVOPS_ISA")
-        if level and library.evops_select(level.encode()):
+        if level and library.evops_select(os.fsencode(level)):
             there = ", ".join(library.evops_levels().decode().split())
-            return None, f"EVOPS_ISA={level} is not a level of this processor: {there}", None
+            asked = level.encode("ascii", "backslashreplace").decode()
+            detail = f"EVOPS_ISA={asked} is not a level of this processor; it has {there}"
+            return None, detail, BackendError(detail)
         for target in TARGETS:
             ffi.register_ffi_target(target, ffi.pycapsule(getattr(library, target)), platform="cpu")
         for target in GPU_TARGETS:  # kept by jax until a GPU is there
             stages = {"initialize": f"{target}_load", "execute": target}
             capsules = {k: ffi.pycapsule(getattr(library, v)) for k, v in stages.items()}
             ffi.register_ffi_target(target, capsules, platform="CUDA")
-    except (OSError, AttributeError) as error:
+    except (OSError, AttributeError, metadata.PackageNotFoundError) as error:
         return None, f"the library does not load: {error}", error
     return library, f"Taichi kernels for CUDA, and for CPU: {library.evops_level().decode()}", None
 
@@ -112,12 +118,20 @@ def backends() -> dict[str, Backend]:
 
 
 def choose(backend: str | None) -> str:
-    """The backend to use: asked for by argument or environment, else the fastest there is."""
+    """The backend to use: asked for by argument or environment, else the fastest there is.
+
+    Raises:
+        ValueError: there is no backend of that name.
+        BackendError: it is not available, or EVOPS_ISA is no level of this processor.
+    """
     source, name = "backend", backend
     if name is None:
         source, name = "EVOPS_BACKEND", os.environ.get("EVOPS_BACKEND") or None
     if name is None:
-        return "native" if _library()[0] is not None else "jnp"
+        loaded, detail, cause = _library()
+        if isinstance(cause, BackendError):
+            raise BackendError(f"{detail}; backend='jnp' needs none")
+        return "native" if loaded is not None else "jnp"
     if name not in BACKENDS:
         raise ValueError(f"{source} must be one of {', '.join(BACKENDS)}, got {name!r}")
     if name == "native":

@@ -4,8 +4,9 @@ import argparse
 from functools import partial
 
 from evops.engine import bridge
-from evops.networks import coba2005, coba2005_report, report, shared
+from evops.networks import coba2005, coba2005_report, shared
 from evops.networks.coba2005 import DEFAULT_DURATION_MS, Model
+from evops.networks.output import Output
 from evops.networks.simulate import CHUNK, Simulator, peak_memory_mb
 
 # Spikes of a compiled call that are kept as a table of bools, in bytes.
@@ -42,13 +43,12 @@ def coba2005_command(options) -> int:
     model = Model(options.size, options.synapses, options.dt, backend=options.backend)
     n_steps = shared.steps(options.duration, model.dt)
     shared.check_seeds(options)
-    out = None if options.out is None else shared.writable(options.out)
+    out = Output("coba2005", options.out)
     network_seed = options.seed if options.network_seed is None else options.network_seed
-    print(
+    out.say(
         f"COBA network: {model.n_exc} + {model.n_inh} neurons, about "
         f"{model.size * model.synapses:,} synapses, {n_steps} steps of {model.dt:g} ms, "
-        f"backend {bridge.choose(options.backend)}",
-        flush=True,
+        f"backend {bridge.choose(options.backend)}"
     )
     parameters, state = coba2005.setup(model, options.seed, network_seed)
     simulator = Simulator.compile(
@@ -58,31 +58,28 @@ def coba2005_command(options) -> int:
         chunk_steps=max(1, min(CHUNK, RECORD_BYTES // model.size)),
         split_updates=False,
     )
-    print(f"compiled in {simulator.compile_seconds:.2f} s", flush=True)
+    out.say(f"compiled in {simulator.compile_seconds:.2f} s")
     with shared.progress(n_steps) as bar:
         run = simulator.run(parameters, state, n_steps, bar)
     rates = coba2005_report.rates(model, run)
-    print(coba2005_report.table(model, rates))
     per_second = run.run_seconds / (n_steps * model.dt / 1e3)
-    print(
+    measured = {
+        "seed": options.seed,
+        "network_seed": network_seed,
+        "duration_ms": n_steps * model.dt,
+        "spikes": len(run.steps),
+        "steps_per_second": round(n_steps / run.run_seconds, 1),
+        "seconds_per_biological_second": round(per_second, 4),
+        "compile_seconds": round(simulator.compile_seconds, 3),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
+    }
+    out.write_json(coba2005_report.summary(model, rates, **measured))
+    if not options.no_plot:
+        out.draw(coba2005_report.draw, model, run, rates)
+    out.say(coba2005_report.table(model, rates))
+    out.say(
         f"{n_steps / run.run_seconds:.0f} steps per second, {per_second:.3f} s per second of "
         f"biology\ncompile time {simulator.compile_seconds:.2f} s\n"
         f"peak memory {peak_memory_mb():.0f} MB"
     )
-    if out is not None:
-        measured = {
-            "seed": options.seed,
-            "network_seed": network_seed,
-            "duration_ms": n_steps * model.dt,
-            "spikes": len(run.steps),
-            "steps_per_second": round(n_steps / run.run_seconds, 1),
-            "seconds_per_biological_second": round(per_second, 4),
-            "compile_seconds": round(simulator.compile_seconds, 3),
-            "peak_memory_mb": round(peak_memory_mb(), 1),
-        }
-        path = out / "coba2005.json"
-        report.write_json(path, coba2005_report.summary(model, rates, **measured))
-        print(f"wrote {path}")
-        if not options.no_plot:
-            shared.draw(out / "coba2005.png", coba2005_report.draw, model, run, rates)
-    return 0
+    return out.close()

@@ -4,8 +4,7 @@ import dataclasses
 import functools
 import json
 from importlib import resources
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -54,7 +53,7 @@ def references() -> list[dict[str, Any]]:
 
 def reference(model: Model) -> dict[str, Any] | None:
     """The entry for this size and number of synapses, if there is one and nothing else differs."""
-    usual = dataclasses.replace(Model(model.size, model.synapses), backend=model.backend)
+    usual = Model(model.size, model.synapses, backend=model.backend)
     if dataclasses.replace(model, dt=usual.dt) != usual:
         return None
     for entry in references():
@@ -99,8 +98,8 @@ def summary(model: Model, found: Rates, **measured: Any) -> dict[str, Any]:
     }
 
 
-def draw(path: Path, model: Model, run: Run, found: Rates) -> None:
-    """Raster of some neurons above the rates of both populations over time, as a PNG file.
+def draw(file: BinaryIO, model: Model, run: Run, found: Rates) -> None:
+    """Raster of some neurons above the rates of both populations over time, as PNG.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -146,4 +145,4 @@ def draw(path: Path, model: Model, run: Run, found: Rates) -> None:
         f"COBA network, {model.size} neurons, {model.synapses} synapses a neuron: "
         f"{found.every:.2f} Hz"
     )
-    figure.savefig(path, dpi=120)
+    figure.savefig(file, format="png", dpi=120)

@@ -1,9 +1,9 @@
 """The command ``evops joglekar2018``."""
 
 import argparse
+import dataclasses
 import math
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import numpy as np
 from evops.engine import bridge
 from evops.networks import joglekar2018, joglekar2018_notebook, macaque, measure, report, shared
 from evops.networks.joglekar2018 import DEFAULT_DURATION_MS, REGIMES, SCHEMES, Model
-from evops.networks.simulate import Run, Simulator, peak_memory_mb
+from evops.networks.output import Output
+from evops.networks.simulate import Simulator, peak_memory_mb
 
 SHOWN = ("V1", "V2", "V4", "DP", "MT", "TEO", "TEpd")
 
@@ -82,51 +83,54 @@ def add_joglekar2018(commands) -> None:
 def joglekar2018_command(options) -> int:
     """Run the model as asked and print the report."""
     model, n_steps = _model(options)
-    out = None if options.out is None else shared.writable(options.out)
+    out = Output("joglekar2018", options.out)
     network = joglekar2018_notebook if options.as_published else joglekar2018
     seeds = _seeds(options)
     what = "BrainPy's notebook" if options.as_published else "default model"
-    print(
+    out.say(
         f"{what}, {options.regime}: {model.areas} areas of {model.n_exc} + {model.n_inh} neurons, "
         f"{_synapses(model):,} synapses, {n_steps} steps of {model.dt:g} ms, "
-        f"backend {bridge.choose(options.backend)}",
-        flush=True,
+        f"backend {bridge.choose(options.backend)}"
     )
     parameters, state = network.setup(model, *seeds[0])
     simulator = Simulator.compile(partial(network.step, model), parameters, state)
-    print(f"compiled in {simulator.compile_seconds:.2f} s", flush=True)
-    results: list[tuple[Run, measure.Rates]] = []
-    for trial, (seed, network_seed) in enumerate(seeds):
-        if trial > 0:
-            parameters, state = network.setup(model, seed, network_seed)
+    out.say(f"compiled in {simulator.compile_seconds:.2f} s")
+    counts, seconds, finished = 0, 0.0, []
+    while True:
         with shared.progress(
-            n_steps, f"trial {trial + 1}/{len(seeds)}" if len(seeds) > 1 else ""
+            n_steps, f"trial {len(finished) + 1}/{len(seeds)}" if len(seeds) > 1 else ""
         ) as bar:
             run = simulator.run(parameters, state, n_steps, bar)
-        results.append((run, measure.rates(model, run)))
-    run = results[-1][0]
-    rates = measure.mean([r for _, r in results])
-    print(report.table(model, rates))
-    speed = n_steps * len(results) / sum(run.run_seconds for run, _ in results)
-    trials = [_trial(model, *s, r) for s, (_, r) in zip(seeds, results, strict=True)]
-    if len(results) > 1:
-        _print_trials(trials)
-    print(f"{speed:.0f} steps per second\ncompile time {simulator.compile_seconds:.2f} s\n"
-          f"peak memory {peak_memory_mb():.0f} MB")  # fmt: skip
-    if out is not None:
+        found = measure.rates(model, run)
+        counts, seconds = counts + found.counts, seconds + run.run_seconds
+        finished.append(dataclasses.replace(found, counts=counts[:0]))  # MB each
+        rates = dataclasses.replace(measure.mean(finished), counts=counts / len(finished))
+        trials = [_trial(model, *s, r) for s, r in zip(seeds, finished, strict=False)]
+        speed = n_steps * len(finished) / seconds
         measured = {
             "variant": "BrainPy notebook" if options.as_published else "default",
             "scheme": "published" if options.as_published else options.scheme,
-            "seed": seeds[-1][0],
-            "network_seed": seeds[-1][1],
+            "seed": trials[-1]["seed"],
+            "network_seed": trials[-1]["network_seed"],
             "duration_ms": n_steps * model.dt,
             "steps_per_second": round(speed, 1),
             "compile_seconds": round(simulator.compile_seconds, 3),
             "peak_memory_mb": round(peak_memory_mb(), 1),
+            "trials_planned": len(seeds),
             "trials": trials,
         }
-        _write(out, model, run, rates, measured, plot=not options.no_plot)
-    return 0
+        out.write_json(report.summary(model, rates, **measured))  # of the trials so far
+        if len(finished) == len(seeds):
+            break
+        parameters, state = network.setup(model, *seeds[len(finished)])
+    if not options.no_plot:
+        out.draw(report.draw, model, run, rates, len(trials))
+    out.say(report.table(model, rates))
+    if len(trials) > 1:
+        out.say(_trials_table(trials))
+    out.say(f"{speed:.0f} steps per second\ncompile time {simulator.compile_seconds:.2f} s\n"
+            f"peak memory {peak_memory_mb():.0f} MB")  # fmt: skip
+    return out.close()
 
 
 def _model(options) -> tuple[Model, int]:
@@ -177,26 +181,20 @@ def _trial(model: Model, seed: int, network_seed: int, rates: measure.Rates) -> 
     }
 
 
-def _print_trials(trials: list[dict[str, Any]]) -> None:
+def _trials_table(trials: list[dict[str, Any]]) -> str:
     areas = list(trials[0]["response_hz"])
-    print("\nseed  network  " + "".join(f"{a:>7}" for a in areas) + "  responding  baseline")
+    lines = ["\nseed  network  " + "".join(f"{a:>7}" for a in areas) + "  responding  baseline"]
     for t in trials:
         marks = (
             "  runaway" * t["runaway"]
             + "  ignition before the stimulus" * t["ignition_before_stimulus"]
         )
         peaks = "".join(f"{t['response_hz'][a]:7.1f}" for a in areas)
-        print(f"{t['seed']:>4}  {t['network_seed']:>7}  {peaks}  {t['responding_areas']:>10}"
-              f"  {t['baseline_hz']:8.2f}{marks}")  # fmt: skip
+        lines.append(f"{t['seed']:>4}  {t['network_seed']:>7}  {peaks}  {t['responding_areas']:>10}"
+                     f"  {t['baseline_hz']:8.2f}{marks}")  # fmt: skip
     runaways = sum(t["runaway"] for t in trials)
     ignitions = sum(t["ignition_before_stimulus"] for t in trials)
-    print(f"{runaways} of {len(trials)} trials run away; {ignitions} ignite before the stimulus")
-
-
-def _write(out: Path, model: Model, run: Run, rates: measure.Rates, measured, plot: bool) -> None:
-    path = out / "joglekar2018.json"
-    report.write_json(path, report.summary(model, rates, **measured))
-    print(f"wrote {path}")
-    if plot:
-        path = out / "joglekar2018.png"
-        shared.draw(path, report.draw, model, run, rates, len(measured["trials"]))
+    return "\n".join(
+        [*lines, f"{runaways} of {len(trials)} trials run away; {ignitions} ignite before the "
+         "stimulus"]
+    )  # fmt: skip

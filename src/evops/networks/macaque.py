@@ -6,8 +6,14 @@ doi:10.1016/j.neuron.2013.07.036 (distances); R. Chaudhuri et al. (2015), Neuron
 doi:10.1016/j.neuron.2015.09.008 (hierarchy).
 """
 
+import codecs
 import csv
 import dataclasses
+import io
+import itertools
+import os
+import reprlib
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -21,6 +27,7 @@ TABLES = {
     "hierarchy": ("hierarchy.csv", "hierValspython.mat", "hierVals"),
     "distance_mm": ("distance_mm.csv", "subgraphWiring29.mat", "wiring"),
 }
+LONGEST_MM = 1000  # a delay buffer has a slot for every step of the longest distance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,48 +62,124 @@ def load(folder: str | Path | None = None) -> Cortex:
     packaged = _from_csv(Path(str(resources.files("evops.networks") / "data" / "macaque29")))
     if folder is None:
         return packaged
-    path = Path(folder)
-    if not path.is_dir():
+    if not os.path.isdir(folder):
         raise DataError(f"data must be a directory, got {str(folder)!r}")
-    if any((path / mat).exists() for _, mat, _ in TABLES.values()):
+    path = Path(folder)
+    if any(os.path.lexists(path / mat) for _, mat, _ in TABLES.values()):
         return _from_mat(path, packaged.areas)
     return _from_csv(path)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Table:
+    """The numbers of a file as they stand there, `(rows, columns)`, and what to call their places.
+
+    Rows are lines of a CSV file (`lines`), or numbered; columns have names (`header`) or numbers.
+    """
+
+    path: Path
+    values: np.ndarray
+    lines: Sequence[int] = ()
+    header: Sequence[str] = ()
+
+    def at(self, i: int, j: int) -> str:
+        """File, row and column of a number."""
+        row = f"line {self.lines[i]}" if self.lines else f"row {i + 1}"
+        return f"{self.path}, {row}, column {self.header[j] if self.header else j + 1}"
+
+    def check(self, ok: np.ndarray, expected: str) -> None:
+        """Raise at the first number that is not `ok`."""
+        for i, j in np.argwhere(~ok):
+            raise DataError(f"{self.at(i, j)}: expected {expected}, got {self.values[i, j]}")
+
+
 def _from_csv(folder: Path) -> Cortex:
-    names, tables = {}, {}
+    areas, tables = (), {}
     for table, (file, _, _) in TABLES.items():
-        names[table], tables[table] = _read_csv(folder / file)
-    if len(set(names.values())) != 1:
-        raise DataError(f"the files in {folder} do not name the same areas in the same order")
-    return _checked(names["fln"], {**tables, "hierarchy": tables["hierarchy"][:, 0]}, folder)
+        names, tables[table] = _read_csv(folder / file, square=table != "hierarchy")
+        areas = areas or names
+        for i, (theirs, name) in enumerate(itertools.zip_longest(areas, names)):
+            if theirs != name:
+                lines = tables[table].lines
+                line = lines[i] if i < len(lines) else lines[-1] + 1
+                raise DataError(
+                    f"{folder / file}, line {line}, column 1: the files do not name the same areas "
+                    f"in the same order: {_cell(theirs)} in {TABLES['fln'][0]}, {_cell(name)} here"
+                )
+    return _checked(areas, tables)
 
 
-def _read_csv(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
+def _read_csv(path: Path, square: bool) -> tuple[tuple[str, ...], _Table]:
+    """Names of the rows, and the numbers beside them; where `square`, of the columns as well."""
+    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
     try:
-        rows = [row for row in csv.reader(path.read_text().splitlines()) if row]
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not a CSV file: {error}") from error
+        rows = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: not a CSV file: {error}") from error
     if len(rows) < 2:
         raise DataError(f"{path} must have a header and a row per area, got {len(rows)} rows")
-    header, body = rows[0], rows[1:]
-    for number, row in enumerate(body, 2):
+    (first, header), body = rows[0], rows[1:]
+    for line, row in body:
         if len(row) != len(header):
-            raise DataError(f"{path}, line {number}: expected {len(header)} cells, got {len(row)}")
-    areas = tuple(row[0] for row in body)
-    if len(header) > 2 and tuple(header[1:]) != areas:
-        raise DataError(f"{path}: the header names other areas than the rows, or in another order")
-    values = np.empty((len(body), len(header) - 1))
-    for i, row in enumerate(body):
+            where = f"none in column {header[len(row)]}" if len(row) < len(header) else (
+                f"column {len(header) + 1} has no name"
+            )  # fmt: skip
+            raise DataError(
+                f"{path}, line {line}: expected {len(header)} cells, got {len(row)} ({where})"
+            )
+    areas = tuple(row[0] for _, row in body)
+    for i, area in enumerate(areas):
+        if not area.strip() or area in areas[:i]:
+            wrong = "is there twice" if area.strip() else "is no name of an area"
+            raise DataError(f"{path}, line {body[i][0]}, column 1: {_cell(area)} {wrong}")
+    if square:
+        for j, (area, name) in enumerate(itertools.zip_longest(areas, header[1:]), 2):
+            if area != name:
+                raise DataError(
+                    f"{path}, line {first}, column {j}: the header names other areas than the rows,"
+                    f" or in another order: expected {_cell(area)}, got {_cell(name)}"
+                )
+    elif len(header) != 2:
+        raise DataError(
+            f"{path}, line {first}, column {min(len(header), 2) + 1}: expected 2 columns between "
+            f"commas, area and value, got {len(header)}"
+        )
+    table = _Table(path, np.empty((len(body), len(header) - 1)), [n for n, _ in body], header[1:])
+    for i, (_, row) in enumerate(body):
         for j, cell in enumerate(row[1:]):
             try:
-                values[i, j] = float(cell)
+                table.values[i, j] = float("no" if "_" in cell else cell)  # Python reads 1_000
             except ValueError:
-                where = f"{path}, line {i + 2}, column {header[j + 1]}"
-                raise DataError(f"{where}: expected a number, got {cell!r}") from None
-    return areas, values
+                raise DataError(f"{table.at(i, j)}: expected a number, got {_cell(cell)}") from None
+    return areas, table
+
+
+def _cell(content: str | None) -> str:
+    return "nothing" if content is None else reprlib.repr(content)
+
+
+def _text(path: Path) -> str:
+    content = _content(path).removeprefix(codecs.BOM_UTF8)
+    try:
+        text, end = content.decode("utf-8"), content.find(b"\0")
+    except UnicodeDecodeError as error:
+        text, end = "", error.start
+    if end < 0:
+        return text
+    before = content[:end].split(b"\n")
+    raise DataError(
+        f"{path}, line {len(before)}, column {before[-1].count(b',') + 1}: not a CSV file in "
+        f"UTF-8, got the byte {content[end : end + 1].hex()}"
+    )
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise OSError(None, "it is no plain file")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _from_mat(folder: Path, areas: tuple[str, ...]) -> Cortex:
@@ -109,35 +192,37 @@ def _from_mat(folder: Path, areas: tuple[str, ...]) -> Cortex:
     tables = {}
     for table, (_, file, variable) in TABLES.items():
         path = folder / file
+        content = io.BytesIO(_content(path))
         try:
-            content = loadmat(path)
-        except (OSError, ValueError, TypeError, NotImplementedError) as error:
+            values = loadmat(content, variable_names=[variable]).get(variable)
+        except Exception as error:  # a broken file raises whatever its parser stumbles over
             raise DataError(f"cannot read {path}: {error}") from error
-        if variable not in content:
+        if values is None:
             raise DataError(f"{path} must have a variable {variable!r}")
-        try:
-            tables[table] = np.asarray(content[variable], float).squeeze()
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{path}: {variable} is not an array of numbers") from error
-    highest = tables["hierarchy"].max(initial=0)
-    if highest > 0:
-        tables["hierarchy"] = tables["hierarchy"] / highest
-    return _checked(areas, tables, folder)
+        if not isinstance(values, np.ndarray) or values.dtype.kind not in "biufc":
+            raise DataError(f"{path}: {variable} is not an array of numbers")
+        if values.ndim != 2:
+            raise DataError(f"{path}: {variable} has {values.ndim} dimensions, expected 2")
+        if values.dtype.kind == "c":
+            real = (values.imag == 0) & values.imag.any()  # where all are, the first is named
+            _Table(path, values).check(real, "a real number")
+        tables[table] = _Table(path, values.astype(float))
+    return _checked(areas, tables, relative=True)
 
 
-def _checked(areas: tuple[str, ...], tables: dict[str, np.ndarray], folder: Path) -> Cortex:
-    n = len(areas)
-    for table, values in tables.items():
-        file = TABLES[table][0]
-        wanted = (n,) if table == "hierarchy" else (n, n)
-        if values.shape != wanted:
-            raise DataError(f"{folder}, {file}: expected shape {wanted}, got {values.shape}")
-        if not np.isfinite(values).all() or (values < 0).any():
-            raise DataError(f"{folder}, {file}: expected finite numbers >= 0")
-    for table in ("fln", "hierarchy"):
-        if tables[table].max() > 1:
-            raise DataError(
-                f"{folder}, {TABLES[table][0]}: expected numbers from 0 to 1, got "
-                f"{tables[table].max()}"
-            )
-    return Cortex(areas, **tables)
+def _checked(areas: tuple[str, ...], tables: dict[str, _Table], relative: bool = False) -> Cortex:
+    """The tables, where they fit together; with `relative` the highest hierarchy becomes 1."""
+    n, found = len(areas), {}
+    for name, table in tables.items():
+        values = table.values
+        shapes = [(n, 1), (1, n)] if name == "hierarchy" else [(n, n)]
+        if values.shape not in shapes:
+            raise DataError(f"{table.path}: expected shape {shapes[0]}, got {values.shape}")
+        table.check(np.isfinite(values) & (values >= 0), "finite numbers >= 0")
+        highest = LONGEST_MM if name == "distance_mm" else 1
+        if relative and name == "hierarchy":
+            values = values / max(values.max(), np.finfo(float).tiny)
+        else:
+            table.check(values <= highest, f"numbers from 0 to {highest}")
+        found[name] = values.ravel() if name == "hierarchy" else values
+    return Cortex(areas, **found)

@@ -318,7 +318,7 @@ def step(model: Model, parameters: Parameters, state: State, n) -> tuple[State, 
     for name, w in parameters.thalamic.items():
         thalamic = _thalamic_spikes(model, parameters.pulse, n)
         buffer = w.push(thalamic, buffer, at=model.populations.offset(name))
-    arriving, buffer = buffer.pop()
+    arriving, buffer = buffer.pop(model.backend)
 
     current = f(decay) * state.current + arriving.reshape(v.shape)
     if model.drive == "poisson":

@@ -10,10 +10,11 @@ import numpy as np
 
 from evops.engine import bridge
 from evops.errors import check_real
-from evops.networks import microcircuit2014, report, shared
+from evops.networks import microcircuit2014, shared
 from evops.networks import microcircuit2014_report as own_report
 from evops.networks.microcircuit2014 import DRIVES, VARIANTS, Model
 from evops.networks.microcircuit2014_measure import activity
+from evops.networks.output import Output
 from evops.networks.simulate import Simulator, peak_memory_mb
 
 NAME = "microcircuit2014"
@@ -52,32 +53,28 @@ def run(options) -> int:
     network_seed = options.seed if options.network_seed is None else options.network_seed
     seed = shared.check_seed("seed", options.seed)
     shared.check_seed("network-seed", network_seed)
-    out = None if options.out is None else shared.writable(options.out)
+    out = Output(NAME, options.out)
     backend = bridge.choose(options.backend)
-    print(
+    out.say(
         f"{model.variant}, scale {model.scale:g}, {model.drive} drive: "
         f"{model.neurons.sum():,} neurons, {model.synapses.sum():,} synapses, {stop} steps of "
-        f"{model.dt:g} ms, backend {backend}",
-        flush=True,
+        f"{model.dt:g} ms, backend {backend}"
     )
-    _warn(model)
+    quiet = _quiet(model)
+    if quiet:
+        out.say(f"below threshold with a constant drive at this scale, and may fall silent: "
+                f"{', '.join(quiet)}")  # fmt: skip
     begin = time.perf_counter()
     parameters, state = jax.block_until_ready(microcircuit2014.setup(model, seed, network_seed))
     setup_seconds = time.perf_counter() - begin
     step = partial(microcircuit2014.step, model)
     simulator = Simulator.compile(step, parameters, state)
-    print(f"set up in {setup_seconds:.2f} s, compiled in {simulator.compile_seconds:.2f} s",
-          flush=True)  # fmt: skip
+    out.say(f"set up in {setup_seconds:.2f} s, compiled in {simulator.compile_seconds:.2f} s")
     with shared.progress(stop) as bar:
         spikes = simulator.run(parameters, state, stop, bar)
     spikes = dataclasses.replace(spikes, neurons=model.neuron_of(spikes.neurons))
     found = activity(spikes.steps, spikes.neurons, model.neurons, model.dt, start, stop)
     cost = spikes.run_seconds / (stop * model.dt) * 1e3
-    print(own_report.table(model, found))
-    print(f"{stop / spikes.run_seconds:.0f} steps per second: {cost:.2f} s for a biological second"
-          f"\npeak memory {peak_memory_mb():.0f} MB")  # fmt: skip
-    if out is None:
-        return 0
     measured = {
         "thalamus_ms": None if model.thalamus_ms is None else model.thalamus_ms - settle,
         "settle_ms": settle,
@@ -92,12 +89,13 @@ def run(options) -> int:
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "spikes": len(spikes.steps),
     }
-    path = out / f"{NAME}.json"
-    report.write_json(path, own_report.summary(model, found, **measured))
-    print(f"wrote {path}")
+    out.write_json(own_report.summary(model, found, **measured))
     if not options.no_plot:
-        shared.draw(out / f"{NAME}.png", own_report.draw, model, spikes, found, settle)
-    return 0
+        out.draw(own_report.draw, model, spikes, found, settle)
+    out.say(own_report.table(model, found))
+    out.say(f"{stop / spikes.run_seconds:.0f} steps per second: {cost:.2f} s for a biological "
+            f"second\npeak memory {peak_memory_mb():.0f} MB")  # fmt: skip
+    return out.close()
 
 
 def _model(options) -> tuple[Model, float, float]:
@@ -127,11 +125,10 @@ def _model(options) -> tuple[Model, float, float]:
     return model, settle, duration
 
 
-def _warn(model: Model) -> None:
-    """Say where a constant drive alone is below threshold (NEST warns likewise)."""
+def _quiet(model: Model) -> list[str]:
+    """Populations for which a constant drive alone is below threshold (NEST warns likewise)."""
+    if model.drive != "dc":
+        return []
     p = model.base["neuron"]
     needed = p["c_m_pf"] / p["tau_m_ms"] * (p["v_threshold_mv"] - p["v_rest_mv"])
-    quiet = np.array(model.names)[model.constant_current < needed]
-    if model.drive == "dc" and len(quiet):
-        print(f"below threshold with a constant drive at this scale, and may fall silent: "
-              f"{', '.join(quiet)}", flush=True)  # fmt: skip
+    return np.array(model.names)[model.constant_current < needed].tolist()

@@ -1,7 +1,6 @@
 """Tables, files and pictures of a run of the microcircuit."""
 
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -62,8 +61,8 @@ def _rounded(values) -> list[float | None]:
     return [None if np.isnan(v) else round(float(v), 3) for v in values]
 
 
-def draw(path: Path, model: Model, run: Run, activity: Activity, settle_ms: float) -> None:
-    """Raster beside the rates and the irregularity of the populations, as a PNG file.
+def draw(file: BinaryIO, model: Model, run: Run, activity: Activity, settle_ms: float) -> None:
+    """Raster beside the rates and the irregularity of the populations, as PNG.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -119,4 +118,4 @@ def draw(path: Path, model: Model, run: Run, activity: Activity, settle_ms: floa
         f"{'Poisson' if model.drive == 'poisson' else 'constant'} drive: "
         f"{model.neurons.sum():,} neurons, {model.synapses.sum():,} synapses"
     )
-    figure.savefig(path, dpi=120)
+    figure.savefig(file, format="png", dpi=120)

@@ -1,10 +1,8 @@
-"""Tables, files and pictures of a run of the 29-area model."""
+"""Table, content of the file and picture of a run of the 29-area model."""
 
-import json
 import platform
 from importlib import metadata
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -68,25 +66,26 @@ def summary(model: Model, rates: Rates, **measured: Any) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Package, jax, Python, machine and backends."""
     return {
-        **{name: metadata.version(name) for name in ("jax-evops", "jax", "jaxlib", "numpy")},
+        **{name: _version(name) for name in ("jax-evops", "jax", "jaxlib", "numpy")},
         "python": platform.python_version(),
         "machine": platform.machine(),
         **{f"backend {name}": b.detail for name, b in backends().items() if b.available},
     }
 
 
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # found on sys.path, not installed
+        return "unknown"
+
+
 def _rounded(values: np.ndarray) -> list[float]:
     return [round(float(v), 3) for v in values]
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write `content`, one key a line."""
-    lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in content.items())
-    path.write_text("{\n" + lines + "\n}\n")
-
-
-def draw(path: Path, model: Model, run: Run, rates: Rates, trials: int = 1) -> None:
-    """Raster by area beside the rate of each area over time, as a PNG file.
+def draw(file: BinaryIO, model: Model, run: Run, rates: Rates, trials: int = 1) -> None:
+    """Raster by area beside the rate of each area over time, as PNG.
 
     Where `rates` are the mean of several trials, `run` is the last of them.
 
@@ -123,10 +122,12 @@ def draw(path: Path, model: Model, run: Run, rates: Rates, trials: int = 1) -> N
     raster.set_yticks(range(n), names, fontsize=8)
 
     smooth = sliding_hz(model, rates.counts)
+    if not len(smooth):  # shorter than a window
+        smooth = np.zeros((1, n))
     picture = rate.imshow(
-        smooth.T if len(smooth) else np.zeros((n, 1)),
+        smooth.T,
         aspect="auto", cmap="magma", interpolation="nearest",
-        norm=PowerNorm(0.5, vmin=0, vmax=max(10.0, float(smooth.max(initial=0)))),
+        norm=PowerNorm(0.5, vmin=0, vmax=max(10.0, float(smooth.max()))),
         extent=(
             (WINDOW_MS - SLIDE_MS) / 2, (WINDOW_MS + SLIDE_MS * (2 * len(smooth) - 1)) / 2, n - 0.5,
             -0.5
@@ -145,4 +146,4 @@ def draw(path: Path, model: Model, run: Run, rates: Rates, trials: int = 1) -> N
         f"baseline {rates.baseline_hz:.2f} Hz"
         + (f" (mean of {trials} trials; spikes of the last)" if trials > 1 else "")
     )
-    figure.savefig(path, dpi=120)
+    figure.savefig(file, format="png", dpi=120)

@@ -1,11 +1,11 @@
-"""What the commands of the networks share: checks of their options, output folder, progress bar."""
+"""What the commands of the networks share: checks of their options, progress bar."""
 
 import contextlib
 import sys
-from pathlib import Path
 from typing import Any
 
-from evops.errors import EvopsError, check_real
+from evops.errors import check_real
+from evops.networks import output
 
 MAX_DURATION_MS = 1e7
 
@@ -36,45 +36,23 @@ def check_seed(name: str, value: int) -> int:
     return value
 
 
-def writable(folder: str) -> Path:
-    """The folder as a path, made if it is not there.
-
-    Raises:
-        EvopsError: nothing can be written there.
-    """
-    path = Path(folder)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".evops-writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise EvopsError(f"out: cannot write into {folder!r}: {error.strerror}") from error
-    return path
-
-
 @contextlib.contextmanager
 def progress(n_steps: int, label: str = ""):
     """A progress bar on a terminal; its updates are rare enough not to slow the run."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
+    tqdm = _tqdm() if output.is_terminal(sys.stderr) else None
+    if tqdm is None:
         yield None
         return
     with tqdm(
         total=n_steps, desc=label or None, unit=" steps", file=sys.stderr, mininterval=0.2,
-        leave=False, disable=None,
+        leave=False,
     ) as bar:  # fmt: skip
         yield bar.update
 
 
-def draw(path: Path, picture, *arguments: Any) -> None:
-    """``picture(path, *arguments)``, or a word on what to install where matplotlib is missing."""
+def _tqdm():
     try:
-        picture(path, *arguments)
+        from tqdm import tqdm
     except ImportError:
-        print(
-            "no picture: matplotlib is missing (pip install 'jax-evops[networks]')", file=sys.stderr
-        )
-        return
-    print(f"wrote {path}")
+        return None
+    return tqdm
