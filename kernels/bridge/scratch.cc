@@ -16,6 +16,10 @@ Shelf& Shelf::Lists() {
 
 }  // namespace evops
 
-// Bytes that are kept for the next call, and the most that are kept.
+// Bytes that are kept for the next call, the most that are kept, and how to have them freed.
 EVOPS_EXPORT uint64_t evops_scratch_kept() { return evops::Shelf::Zeros().kept() + evops::Shelf::Lists().kept(); }
 EVOPS_EXPORT uint64_t evops_scratch_limit() { return 2 * evops::Shelf::kMost; }
+EVOPS_EXPORT void evops_scratch_free() {
+  evops::Shelf::Zeros().Clear();
+  evops::Shelf::Lists().Clear();
+}
