@@ -56,6 +56,12 @@ struct Lists {
   size_t capacity = 0;
 };
 
+template <class T>
+bool Finite(T x) {
+  if constexpr (std::is_floating_point_v<T>) return std::isfinite(x);
+  return true;
+}
+
 // A variate, which may be negative.
 template <class T>
 T Cast(float z) {

@@ -51,12 +51,6 @@ EVOPS_EVERY_LEVEL void Weigh(float weight, uint32_t* counts, int64_t n) {
   }
 }
 
-template <class T>
-bool Finite(T x) {
-  if constexpr (std::is_floating_point_v<T>) return std::isfinite(x);
-  return true;
-}
-
 // Sums of drawn synapses. With one weight for all (kOne) the inputs are summed and weighted at the end; times an
 // infinite weight, or one that is not a number, they would not cancel, so each is weighted by itself. Spikes are
 // counted (where the weight has 32 bits in integers, in the result's own memory), so that the result is the same for

@@ -169,7 +169,8 @@ void Gather(const T* x, Weights<T> w, T* y, Pattern& m) {
     }
     const T total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
     y[i] = w.one ? total * *w.one : total;
-    if (y[i] != y[i]) y[i] = SumOfEvents(x, w, i, m);  // an infinite weight times 0 is not a number
+    // an infinite weight times 0 is not a number, and does not weigh what cancels
+    if (y[i] != y[i] || (w.one && !Finite(*w.one))) y[i] = SumOfEvents(x, w, i, m);
   }
 }
 

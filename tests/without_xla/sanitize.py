@@ -41,8 +41,7 @@ PLANTS = {
     "undefined": (
         "stored.cc",
         "const int64_t count = active.size(),",
-        "const int32_t most = 2147483647 - static_cast<int32_t>(active.empty()); m.Overflow(most + 1);\n"
-        "  const int64_t count = active.size(),",
+        "volatile int32_t most = 2147483647; most = most + 1; const int64_t count = active.size(),",
         "signed integer overflow",
     ),
 }
