@@ -81,7 +81,7 @@ def run(command, **keywords) -> subprocess.CompletedProcess:
     return done
 
 
-def check(out: Path, made: Path, include: Path, sanitizer: str, calls: Path, targets="evops_"):
+def check(out: Path, made: Path, include: Path, sanitizer: str, calls: Path, targets="evops_", levels=0):
     """The calls, in a process with the sanitizer."""
     standin = xla.build(out / "xla.so", include, f"-fsanitize={sanitizer}")
     name = {"thread": "tsan", "address": "asan", "undefined": "ubsan"}[sanitizer]
@@ -89,7 +89,7 @@ def check(out: Path, made: Path, include: Path, sanitizer: str, calls: Path, tar
     environment = {**os.environ, **OPTIONS, "LD_PRELOAD": found, "OPENBLAS_NUM_THREADS": "1"}
     # the sanitizer's own memory lies at fixed addresses
     command = ["setarch", "--addr-no-randomize", sys.executable, xla.HERE / "run.py", "check"]
-    command += [made, standin, calls, targets]
+    command += [made, standin, calls, targets, str(levels)]
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
@@ -103,15 +103,15 @@ def planted(folder: Path, library: Path, include: Path, sanitizer: str) -> None:
     (sources / name).write_text(text.replace(old, new))
     out = folder / f"build_planted_{sanitizer}"
     made = build(out, library, include, sanitizer, sources, ("stored", "scratch"), hand=False)
-    done = check(out, made, include, sanitizer, folder / "calls.pkl", "evops_stored")
+    done = check(out, made, include, sanitizer, folder / "calls.pkl", "evops_stored", 1)
     assert done.returncode != 0 and re.search(report, done.stderr, re.S), done.stderr[-8000:]
 
 
-def clean(folder: Path, library: Path, include: Path, sanitizer: str, hand: bool) -> None:
+def clean(folder: Path, library: Path, include: Path, sanitizer: str, hand: bool, levels=0) -> None:
     """The sources as they are give no report."""
     out = folder / f"build_{sanitizer}"
     made = build(out, library, include, sanitizer, BRIDGE, HANDLERS, hand)
-    done = check(out, made, include, sanitizer, folder / "calls.pkl")
+    done = check(out, made, include, sanitizer, folder / "calls.pkl", levels=levels)
     assert done.returncode == 0, done.stderr[-12000:]
 
 
