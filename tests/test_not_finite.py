@@ -90,7 +90,9 @@ def test_sums_of_terms(rule, parameters, backend):
             x, v = np.float32(x), np.resize(np.float32(x), N_POST)
             results = call([jnp.float32(w) for w in weight], x, v, data)
             for what, got in results.items():
-                n, at, events = (N_PRE, pre, v[post]) if "W @" in what[:4] else (N_POST, post, x[pre])
+                n, at, events = (
+                    (N_PRE, pre, v[post]) if "W @" in what[:4] else (N_POST, post, x[pre])
+                )
                 events = (events != 0).astype(np.float32) if "spikes" in what else events
                 want, near = expected(np.zeros(n), at, events, data)
                 for of, sums in zip(("drawn", "stored"), got, strict=True):

@@ -9,8 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "without_xla"))
 
-import calls  # noqa: E402
-import sanitize  # noqa: E402
+import calls
+import sanitize
 
 INCLUDE = Path(jaxlib.__file__).parent / "include"
 LIBRARY = Path(str(resources.files("evops"))) / "_lib/libevops.so"

@@ -48,7 +48,10 @@ class Recorder:
 
         args, want = [np.asarray(a) for a in args], [np.asarray(o) for o in out]
         outs = [(o.shape, o.dtype.name) for o in want]
-        attrs = {name: value if isinstance(value, str) else np.asarray(value) for name, value in attrs.items()}
+        attrs = {
+            name: value if isinstance(value, str) else np.asarray(value)
+            for name, value in attrs.items()
+        }
         call = {"target": target, "args": args, "outs": outs, "attrs": attrs, "alias": alias}
         self.calls.append({**call, "want": want})
 
@@ -69,8 +72,21 @@ class Recorder:
 
     def edges(self, edges):
         def noted(key, tables, indptr, *, source, n_post, synapses, backend):
-            out = edges(key, tables, indptr, source=source, n_post=n_post, synapses=synapses, backend=backend)
-            attrs = {"n_post": n_post, "law": source.law, "delay_bits": source.delay_bits, "scheme": source.scheme}
+            out = edges(
+                key,
+                tables,
+                indptr,
+                source=source,
+                n_post=n_post,
+                synapses=synapses,
+                backend=backend,
+            )
+            attrs = {
+                "n_post": n_post,
+                "law": source.law,
+                "delay_bits": source.delay_bits,
+                "scheme": source.scheme,
+            }
             self.note("evops_edges", [key, *tables, indptr], attrs, out)
             return out
 
@@ -116,13 +132,19 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
         for law, weight in laws.items():
             case = f"{name}, {law}"
             W = evops.Projection(rule, weight, (N_PRE, n_post), seed=3, delay=delay)
-            yield f"{case}: made", lambda r=rule, w=weight, n=n_post: evops.Projection(r, w, (N_PRE, n), seed=3)
+            yield (
+                f"{case}: made",
+                lambda r=rule, w=weight, n=n_post: evops.Projection(r, w, (N_PRE, n), seed=3),
+            )
             yield f"{case}: x @ W", lambda W=W: x @ W
             yield f"{case}: floats", lambda W=W: values @ W
             yield f"{case}: W @ v", lambda W=W, n=n_post: W @ back[:n]
             if not few:
                 yield f"{case}: counts", lambda W=W, n=n_post: W @ (back[:n] > 0)
-            yield f"{case}: push", lambda W=W, n=n_post: W.push(x, evops.DelayBuffer.zeros(n, W.max_delay))
+            yield (
+                f"{case}: push",
+                lambda W=W, n=n_post: W.push(x, evops.DelayBuffer.zeros(n, W.max_delay)),
+            )
             yield f"{case}: edges", W.edges
     W = evops.Projection(rules["gaps"], evops.Constant(jnp.int32(2**30)), (N_PRE, N_POST), seed=4)
     yield "integers", lambda: x.astype(jnp.int32) * 3 @ W
@@ -135,7 +157,10 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
     yield "stored", lambda: x @ csr
     yield "stored floats", lambda: values @ csr
     yield "stored back", lambda: csr @ back
-    blocks = [evops.Projection(rules[r], laws["each"], (N_PRE, N_POST), seed=k, delay=delay) for k, r in enumerate(("gaps", "total"))]
+    blocks = [
+        evops.Projection(rules[r], laws["each"], (N_PRE, N_POST), seed=k, delay=delay)
+        for k, r in enumerate(("gaps", "total"))
+    ]
     populations = evops.Populations({"a": N_PRE, "b": N_POST, "c": N_POST})
     circuit = evops.Circuit(populations, {("a", "b"): blocks[0], ("a", "c"): blocks[1]})
     spikes = jnp.zeros(populations.n, bool).at[:N_PRE].set(x)

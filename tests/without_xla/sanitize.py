@@ -47,7 +47,9 @@ PLANTS = {
 }
 
 
-def build(out: Path, library: Path, include: Path, sanitizer: str, sources: Path, names, hand: bool) -> Path:
+def build(
+    out: Path, library: Path, include: Path, sanitizer: str, sources: Path, names, hand: bool
+) -> Path:
     """The bridge with a sanitizer; what `names` leave out comes from the library."""
     out.mkdir(exist_ok=True)
     kernels = subprocess.run(["nm", "-D", library], capture_output=True, text=True, check=True)
@@ -60,7 +62,11 @@ def build(out: Path, library: Path, include: Path, sanitizer: str, sources: Path
     if hand:
         levels = [(level, f"-march=x86-64-{level}") for level in ("v3", "v4")]
         jobs += [
-            (out / f"{name}_{level}.o", sources / "hand" / f"{name}.cc", [march, "-ffp-contract=off"])
+            (
+                out / f"{name}_{level}.o",
+                sources / "hand" / f"{name}.cc",
+                [march, "-ffp-contract=off"],
+            )
             for level, march in levels
             for name in BY_HAND
         ]
@@ -81,7 +87,9 @@ def run(command, **keywords) -> subprocess.CompletedProcess:
     return done
 
 
-def check(out: Path, made: Path, include: Path, sanitizer: str, calls: Path, targets="evops_", levels=0):
+def check(
+    out: Path, made: Path, include: Path, sanitizer: str, calls: Path, targets="evops_", levels=0
+):
     """The calls, in a process with the sanitizer."""
     standin = xla.build(out / "xla.so", include, f"-fsanitize={sanitizer}")
     name = {"thread": "tsan", "address": "asan", "undefined": "ubsan"}[sanitizer]

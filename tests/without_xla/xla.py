@@ -27,7 +27,7 @@ def build(out: Path, include: Path, *flags: str) -> Path:
     return out
 
 
-class Failure(Exception):  # noqa: N818
+class Failure(Exception):
     """The error that a handler returned."""
 
     def __init__(self, code: int, message: str, allocations: int):
