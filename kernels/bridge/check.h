@@ -155,11 +155,11 @@ inline Draws::Table RowOf(const ffi::AnyBuffer& b, int64_t k) {
   return {static_cast<const uint32_t*>(b.untyped_data()) + (rows > 1 ? k * size : 0), size};
 }
 
-// Runs body<T>() for the element type T of an array of values.
+// Runs body(T()) for the element type T of an array of values, unsigned for integers: they wrap around.
 template <class Body>
 ffi::Error ForElement(const char* op, ffi::DataType type, Body body) {
   switch (type) {
-    case ffi::DataType::S32: return body(int32_t{});
+    case ffi::DataType::S32: return body(uint32_t{});
     case ffi::DataType::F32: return body(float{});
     case ffi::DataType::F64: return body(double{});
     default: return Invalid(op, "values are " + Name(type) + ", expected int32, float32 or float64");

@@ -1,6 +1,7 @@
 // evops_custom: a user's own kernel, compiled when it is first used and made known here under a key.
 #include "custom.h"
 
+#include "handler.h"
 #include "kernels.h"
 #include "parallel.h"
 
@@ -52,20 +53,21 @@ ffi::Error RunCustom(ffi::ThreadPool pool, ffi::RemainingArgs operands, ffi::Rem
 }  // namespace evops
 
 // Makes a kernel known under a key: its address, and XLA's element type and the rank of each of its `arrays`
-// arrays. 0 on success, 1 where an argument is out of range.
-extern "C" __attribute__((visibility("default"))) int evops_register_custom(const char* key, void* kernel,
-                                                                            const int32_t* signature, int64_t arrays,
-                                                                            int split) {
-  evops::Custom custom{reinterpret_cast<evops::Kernel>(kernel), {}, split != 0};
-  if (!key || !kernel || !evops::ReadSignature(signature, arrays, &custom.parameters)) return 1;
-  evops::Registry<evops::Custom>::Get().Add(key, std::move(custom));
-  return 0;
+// arrays. See GuardedStatus for what it returns.
+EVOPS_EXPORT int evops_register_custom(const char* key, void* kernel, const int32_t* signature, int64_t arrays,
+                                       int split) {
+  return evops::GuardedStatus([&] {
+    evops::Custom custom{reinterpret_cast<evops::Kernel>(kernel), {}, split != 0};
+    if (!key || !kernel || !evops::ReadSignature(signature, arrays, &custom.parameters)) return 1;
+    evops::Registry<evops::Custom>::Get().Add(key, std::move(custom));
+    return 0;
+  });
 }
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_custom, evops::RunCustom,
-                              evops::ffi::Ffi::Bind()
-                                  .Ctx<evops::ffi::ThreadPool>()
-                                  .RemainingArgs()
-                                  .RemainingRets()
-                                  .Attr<std::string_view>("key")
-                                  .Attr<std::string_view>("name"));
+EVOPS_HANDLER(evops_custom, evops::RunCustom,
+              evops::ffi::Ffi::Bind()
+                  .Ctx<evops::ffi::ThreadPool>()
+                  .RemainingArgs()
+                  .RemainingRets()
+                  .Attr<std::string_view>("key")
+                  .Attr<std::string_view>("name"));

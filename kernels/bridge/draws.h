@@ -1,13 +1,14 @@
 // Synapses of lines, drawn block by block by the compiled readers (kernels/draw.py) and handed out in lists.
 #pragma once
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
-#include <memory>
-#include <tuple>
+#include <limits>
 #include <type_traits>
 #include <utility>
 
 #include "kernels.h"
+#include "scratch.h"
 
 namespace evops {
 
@@ -44,25 +45,44 @@ struct Synapses {
   int64_t lines;
 };
 
-// Room for a list, kept by every thread: it is not cleared, and a call allocates only to grow it.
+// Room for a list.
 struct Lists {
-  static Lists& Reserve(size_t capacity, bool variates, bool delays) {
-    static thread_local Lists lists;
-    if (lists.capacity < capacity) {
-      lists.target.reset(new uint32_t[capacity]);
-      lists.owner.reset(new uint8_t[capacity]);
-      lists.z.reset();
-      lists.delay.reset();
-      lists.capacity = capacity;
-    }
-    if (variates && !lists.z) lists.z.reset(new float[lists.capacity]);
-    if (delays && !lists.delay) lists.delay.reset(new uint32_t[lists.capacity]);
-    return lists;
-  }
-  std::unique_ptr<uint32_t[]> target, delay;
-  std::unique_ptr<uint8_t[]> owner;
-  std::unique_ptr<float[]> z;
+  Lists() = default;
+  Lists(size_t capacity, bool variates, bool delays)
+      : target(capacity), delay(delays ? capacity : 0), owner(capacity), z(variates ? capacity : 0), capacity(capacity) {}
+  Room<uint32_t> target, delay;
+  Room<uint8_t> owner;
+  Room<float> z;
   size_t capacity = 0;
+};
+
+template <class T>
+bool Finite(T x) {
+  if constexpr (std::is_floating_point_v<T>) return std::isfinite(x);
+  return true;
+}
+
+// A variate, which may be negative.
+template <class T>
+T Cast(float z) {
+  using Signed = std::conditional_t<std::is_integral_v<T>, int32_t, T>;
+  return static_cast<T>(static_cast<Signed>(z));
+}
+
+// What synapses of a line add: x (a + b z) with their variates z; without such a law b is 0.
+template <class T>
+struct Value {
+  T x, a, b;
+
+  // Whether x a + x b z is that for any z that a law gives, which is below 2^31: neither overflows on the way.
+  bool Splits() const {
+    if constexpr (std::is_floating_point_v<T>) {
+      constexpr T kMost = std::numeric_limits<T>::max() / 4, kMostOfVariates = kMost / (int64_t{1} << 31);
+      return std::abs(a) <= kMost && std::abs(x * a) <= kMost && std::abs(b) <= kMostOfVariates &&
+             std::abs(x * b) <= kMostOfVariates;
+    }
+    return true;
+  }
 };
 
 class Draws {
@@ -78,7 +98,7 @@ class Draws {
       : scheme_(scheme), law_(law), table_(table), quantiles_(quantiles), delays_(delays),
         draw_(Reader(scheme, law)) {}
 
-  // Adds to `out` at every synapse of lines [0, count): 1, or what value(i) = {a, b} says for line i. With
+  // Adds to `out` at every synapse of lines [0, count): 1, or what the Value value(i) says for line i. With
   // delays (not for ones), `out` is their ring.
   template <Addend addend, class T, class LineOf, class ValueOf>
   void AddUp(int64_t count, LineOf line, ValueOf value, T* out) {
@@ -86,23 +106,22 @@ class Draws {
     const bool by_hand = sum && (law_ == Law::kConstant || std::is_floating_point_v<T>) &&
                          (scheme_.words[0] == Scheme::kGaps || scheme_.words[0] == Scheme::kDense ||
                           scheme_.words[0] == Scheme::kCounted);
-    const auto values = [&](T* a, T* b, const int64_t* lines, int64_t tasks) {
-      if constexpr (addend != Addend::kOne)
-        for (int64_t j = 0; j < tasks; ++j) std::tie(a[j], b[j]) = std::pair<T, T>(value(lines[j]));
-    };
+    Value<T> values[kMaxTasks];
     T a[kMaxTasks], b[kMaxTasks];
-    delays_.late = late_;
-    if (by_hand) {
-      ForEachList(count, line, kMaxTasks, [&](int64_t) {
-        values(a, b, line_, tasks_);
-        sum({t0_, t1_, pre_, block_, origin_, n_, tasks_, scheme_.words,
-             static_cast<const uint32_t*>(TableOfTasks().data), ReaderByHand()},
-            {out, a, b, static_cast<const int32_t*>(quantiles_.data), addend, delays_});
-      });
-      return;
-    }
-    Run(count, line, [&](const Synapses& list) {
-      values(a, b, list.line, list.lines);
+    // Looks up what the tasks of a list add; whether it splits.
+    const auto look_up = [&] {
+      bool splits = true;
+      if constexpr (addend != Addend::kOne) {
+        for (int64_t j = 0; j < tasks_; ++j) {
+          const Value<T> v = values[j] = value(line_[j]);
+          a[j] = v.x * v.a;
+          b[j] = v.x * v.b;
+          if (addend == Addend::kVariate) splits = splits && v.Splits();
+        }
+      }
+      return splits;
+    };
+    const auto add = [&](const Synapses& list, bool splits) {
       for (int64_t j = 0; j < list.count; ++j) {
         const uint8_t l = list.owner[j];
         size_t at = list.target[j];
@@ -112,8 +131,19 @@ class Draws {
         }
         if constexpr (addend == Addend::kOne) ++out[at];
         if constexpr (addend == Addend::kValue) out[at] += a[l];
-        if constexpr (addend == Addend::kVariate) out[at] += a[l] + b[l] * static_cast<T>(list.z[j]);
+        if constexpr (addend == Addend::kVariate) {
+          const T z = Cast<T>(list.z[j]);
+          out[at] += splits ? a[l] + b[l] * z : values[l].x * (values[l].a + values[l].b * z);
+        }
       }
+    };
+    delays_.late = late_;
+    if (!by_hand) return Run(count, line, [&](const Synapses& list) { add(list, look_up()); });
+    ForEachList(count, line, kMaxTasks, [&](int64_t line_size) {
+      if (!look_up()) return Draw(Capacity(line_size, tasks_), [&](const Synapses& list) { add(list, false); });
+      sum({t0_, t1_, pre_, block_, origin_, n_, tasks_, scheme_.words,
+           static_cast<const uint32_t*>(TableOfTasks().data), ReaderByHand()},
+          {out, a, b, static_cast<const int32_t*>(quantiles_.data), addend, delays_});
     });
   }
 
@@ -122,16 +152,18 @@ class Draws {
   template <class LineOf, class Consume>
   void Run(int64_t count, LineOf line, Consume consume) {
     const int64_t at_once = scheme_.published() ? 1 : scheme_.sparse() ? kMaxTasks : kMaxTasks / 8;
-    // Lists of the published scheme are as long as a line, others as their blocks and what a kernel may
-    // write past the end of a list before it looks.
-    ForEachList(count, line, at_once, [&](int64_t line_size) {
-      Draw((scheme_.published() ? line_size : at_once * kBlockSynapses) + kSlack, consume);
-    });
+    ForEachList(count, line, at_once, [&](int64_t line_size) { Draw(Capacity(line_size, at_once), consume); });
   }
 
  private:
   static constexpr int64_t kMostSynapses = (int64_t{1} << 31) - 1;  // of a line: what its table says may be wrong
   static constexpr int64_t kGroup = 16, kLinesAtOnce = 512, kBlockSynapses = 4096, kSlack = 64;
+
+  // Lists of the published scheme are as long as a line, others as their blocks and what a kernel may
+  // write past the end of a list before it looks.
+  size_t Capacity(int64_t line_size, int64_t tasks) const {
+    return (scheme_.published() ? line_size : tasks * kBlockSynapses) + kSlack;
+  }
 
   static Kernel Reader(const Scheme& scheme, Law law) {
     const Kernels& k = ActiveKernels();
@@ -226,7 +258,11 @@ class Draws {
   template <class Consume>
   void Draw(size_t capacity, Consume consume) {
     const bool delayed = delays_.table != nullptr;
-    Lists& lists = Lists::Reserve(capacity, law_ != Law::kConstant, delayed);
+    if (lists_.capacity < capacity) {
+      lists_ = {};  // before there is another
+      lists_ = Lists(capacity, law_ != Law::kConstant, delayed);
+    }
+    const Lists& lists = lists_;
     int32_t produced = 0;
     Call(draw_, Array(t0_, tasks_), Array(t1_, tasks_), Array(pre_, tasks_), Array(block_, tasks_),
          Array(origin_, tasks_), Array(n_, tasks_), Array(scheme_.words, 5),
@@ -271,6 +307,7 @@ class Draws {
   Table table_, quantiles_;
   Delays delays_;
   Kernel draw_;
+  Lists lists_;
   int64_t tasks_ = 0, line_[kMaxTasks];
   uint32_t t0_[kMaxTasks], t1_[kMaxTasks], pre_[kMaxTasks], block_[kMaxTasks], origin_[kMaxTasks],
       n_[kMaxTasks], late_[kMaxTasks], counted_[2 * kMaxTasks];

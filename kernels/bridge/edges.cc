@@ -1,8 +1,9 @@
 // evops_edges: all synapses of a projection, line after line, for the conversion to stored form; and
 // evops_line_starts, which counts synapses out among the lines.
-#include "check.h"
 #include <vector>
 
+#include "check.h"
+#include "handler.h"
 #include "parallel.h"
 
 namespace evops {
@@ -100,24 +101,24 @@ ffi::Error LineStarts(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::Result<ffi:
 }  // namespace
 }  // namespace evops
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_line_starts, evops::LineStarts,
-                              evops::ffi::Ffi::Bind()
-                                  .Ctx<evops::ffi::ThreadPool>()
-                                  .Arg<evops::ffi::AnyBuffer>()
-                                  .Ret<evops::ffi::AnyBuffer>()
-                                  .Attr<int64_t>("total"));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_edges, evops::Edges,
-                              evops::ffi::Ffi::Bind()
-                                  .Ctx<evops::ffi::ThreadPool>()
-                                  .Arg<evops::ffi::AnyBuffer>()
-                                  .Arg<evops::ffi::AnyBuffer>()
-                                  .Arg<evops::ffi::AnyBuffer>()
-                                  .Arg<evops::ffi::AnyBuffer>()
-                                  .Arg<evops::ffi::AnyBuffer>()
-                                  .Ret<evops::ffi::AnyBuffer>()
-                                  .Ret<evops::ffi::AnyBuffer>()
-                                  .Ret<evops::ffi::AnyBuffer>()
-                                  .Attr<int64_t>("n_post")
-                                  .Attr<int64_t>("law")
-                                  .Attr<int64_t>("delay_bits")
-                                  .Attr<evops::Integers>("scheme"));
+EVOPS_HANDLER(evops_line_starts, evops::LineStarts,
+              evops::ffi::Ffi::Bind()
+                  .Ctx<evops::ffi::ThreadPool>()
+                  .Arg<evops::ffi::AnyBuffer>()
+                  .Ret<evops::ffi::AnyBuffer>()
+                  .Attr<int64_t>("total"));
+EVOPS_HANDLER(evops_edges, evops::Edges,
+              evops::ffi::Ffi::Bind()
+                  .Ctx<evops::ffi::ThreadPool>()
+                  .Arg<evops::ffi::AnyBuffer>()
+                  .Arg<evops::ffi::AnyBuffer>()
+                  .Arg<evops::ffi::AnyBuffer>()
+                  .Arg<evops::ffi::AnyBuffer>()
+                  .Arg<evops::ffi::AnyBuffer>()
+                  .Ret<evops::ffi::AnyBuffer>()
+                  .Ret<evops::ffi::AnyBuffer>()
+                  .Ret<evops::ffi::AnyBuffer>()
+                  .Attr<int64_t>("n_post")
+                  .Attr<int64_t>("law")
+                  .Attr<int64_t>("delay_bits")
+                  .Attr<evops::Integers>("scheme"));

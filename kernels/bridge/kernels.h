@@ -54,7 +54,7 @@ struct Kernels {
 #define EVOPS_FIELD(name) Kernel name;
   EVOPS_KERNELS(EVOPS_FIELD)
 #undef EVOPS_FIELD
-  void (*sum_i32)(const Tasks&, const Summation<int32_t>&) = nullptr;
+  void (*sum_i32)(const Tasks&, const Summation<uint32_t>&) = nullptr;
   void (*sum_f32)(const Tasks&, const Summation<float>&) = nullptr;
   void (*sum_f64)(const Tasks&, const Summation<double>&) = nullptr;
 };
@@ -89,7 +89,7 @@ struct Element;
     static Kernel Gather() { return ActiveKernels().gather_##suffix; }      \
     static auto Sum() { return ActiveKernels().sum_##suffix; }              \
   }
-EVOPS_ELEMENT(int32_t, i32);
+EVOPS_ELEMENT(uint32_t, i32);  // integers wrap around
 EVOPS_ELEMENT(float, f32);
 EVOPS_ELEMENT(double, f64);
 #undef EVOPS_ELEMENT

@@ -2,11 +2,9 @@
 #include <array>
 #include <atomic>
 #include <cstring>
-#include <string>
 
+#include "handler.h"
 #include "kernels.h"
-
-#define EVOPS_EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace evops {
 #define EVOPS_DECLARE(name)                                  \
@@ -18,7 +16,7 @@ EVOPS_KERNELS(EVOPS_DECLARE)
 #define EVOPS_DECLARE(T)                                     \
   void evops_sum_x86_64_v3(const Tasks&, const Summation<T>&); \
   void evops_sum_x86_64_v4(const Tasks&, const Summation<T>&);
-EVOPS_DECLARE(int32_t)
+EVOPS_DECLARE(uint32_t)
 EVOPS_DECLARE(float)
 EVOPS_DECLARE(double)
 #undef EVOPS_DECLARE
@@ -73,7 +71,14 @@ std::atomic<const Kernels*>& Active() {
 const Kernels& ActiveKernels() { return *Active().load(std::memory_order_relaxed); }
 }  // namespace evops
 
-EVOPS_EXPORT const char* evops_version() { return EVOPS_VERSION; }
+// What a thread needs to throw an exception then has its place from the start. Otherwise the C library finds it when it is
+// first needed, which may be where memory has run out, and ends the process if it cannot.
+static __attribute__((tls_model("initial-exec"))) thread_local volatile char in_static_memory;
+
+EVOPS_EXPORT const char* evops_version() {
+  in_static_memory = 1;
+  return EVOPS_VERSION;
+}
 
 EVOPS_EXPORT const char* evops_level() {
   for (const evops::Level& level : evops::Levels())
@@ -83,13 +88,13 @@ EVOPS_EXPORT const char* evops_level() {
 
 // Names of the levels that the processor supports, the best last, between blanks.
 EVOPS_EXPORT const char* evops_levels() {
-  static const std::string names = [] {
-    std::string joined;
+  static const auto names = [] {
+    std::array<char, 64> joined{};
     for (const evops::Level& level : evops::Levels())
-      if (level.supported) joined += std::string(joined.empty() ? "" : " ") + level.name;
+      if (level.supported) std::strcat(std::strcat(joined.data(), joined[0] ? " " : ""), level.name);
     return joined;
   }();
-  return names.c_str();
+  return names.data();
 }
 
 // Chooses a level by name; 0 on success, 1 where the processor lacks it or the name is unknown.

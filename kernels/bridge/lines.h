@@ -15,17 +15,16 @@ class Lines {
  public:
   Lines(const Scheme& scheme, T* out, int64_t out_size)
       : kernel_(Element<T>::Scatter()), scheme_(scheme), out_(out), out_size_(out_size) {}
-  ~Lines() { Flush(); }
 
-  // The caller has checked that [base, base + n) lies inside `out`.
-  void Add(const uint32_t* seed, int64_t index, int64_t base, int64_t n, T value, T = T(0), uint32_t = 0,
+  // The caller has checked that [base, base + n) lies inside `out`, and flushes at the end.
+  void Add(const uint32_t* seed, int64_t index, int64_t base, int64_t n, Value<T> value, uint32_t = 0,
            const uint32_t* = nullptr) {
     if (n == 0) return;  // the kernel touches out[base] of every line
     seed_[count_] = seed[0];
     index_[count_] = static_cast<uint32_t>(index);
     base_[count_] = static_cast<uint32_t>(base);
     stop_[count_] = static_cast<uint32_t>(base + n);
-    value_[count_] = value;
+    value_[count_] = static_cast<T>(value.x * value.a);
     if (++count_ == kCapacity) Flush();
   }
 
@@ -57,13 +56,12 @@ class Lines {
 template <class T, Addend addend>
 class DrawnLines {
  public:
-  DrawnLines(const Draws& draws, T* out) : draws_(draws), out_(out) {}
-  ~DrawnLines() { Flush(); }
+  DrawnLines(Draws& draws, T* out) : draws_(draws), out_(out) {}
 
-  void Add(const uint32_t* seed, int64_t index, int64_t base, int64_t n, T a, T b, uint32_t late,
+  void Add(const uint32_t* seed, int64_t index, int64_t base, int64_t n, Value<T> value, uint32_t late,
            const uint32_t* table) {
     line_[count_] = {seed[0], seed[1], static_cast<uint32_t>(index), base, n, late, table};
-    value_[count_] = {a, b};
+    value_[count_] = value;
     if (++count_ == kCapacity) Flush();
   }
 
@@ -75,11 +73,11 @@ class DrawnLines {
 
  private:
   static constexpr int64_t kCapacity = 512;
-  Draws draws_;
+  Draws& draws_;
   T* out_;
   int64_t count_ = 0;
   Line line_[kCapacity];
-  std::pair<T, T> value_[kCapacity];
+  Value<T> value_[kCapacity];
 };
 
 // (x86-64 has no instruction for it; the library's function costs a call)

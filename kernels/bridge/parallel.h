@@ -6,10 +6,12 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstring>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <vector>
 
+#include "scratch.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace evops {
@@ -27,19 +29,27 @@ inline int64_t Parts(const xla::ffi::ThreadPool& pool, double work) {
 }
 
 // Calls body(part) for every part in [0, parts), on `threads` threads (0: as many as parts). The caller works too: a
-// pool whose threads are all busy delays nothing, and helpers that come too late find nothing left.
+// pool whose threads are all busy delays nothing, and helpers that come too late find nothing left. The first exception
+// that a part throws is thrown again here, when nobody uses the body any more; parts that begin after it are left out.
 template <class Body>
 void Parallel(xla::ffi::ThreadPool& pool, int64_t parts, const Body& body, int64_t threads = 0) {
   if (parts == 1) return body(0);
   struct State {
     std::atomic<int64_t> next{0}, done{0};
+    std::atomic<bool> failed{false};
+    std::exception_ptr error;
     std::mutex mutex;
     std::condition_variable finished;
   };
   auto state = std::make_shared<State>();
-  const auto work = [parts, &body](State& s) {
+  const auto work = [parts, &body](State& s) noexcept {
     for (int64_t part; (part = s.next.fetch_add(1)) < parts;) {
-      body(part);
+      try {
+        if (!s.failed.load()) body(part);
+      } catch (...) {
+        std::lock_guard<std::mutex> lock(s.mutex);
+        if (!s.failed.exchange(true)) s.error = std::current_exception();
+      }
       if (s.done.fetch_add(1) + 1 == parts) {
         std::lock_guard<std::mutex> lock(s.mutex);
         s.finished.notify_one();
@@ -47,36 +57,40 @@ void Parallel(xla::ffi::ThreadPool& pool, int64_t parts, const Body& body, int64
     }
   };
   const int64_t helpers = (threads ? threads : parts) - 1;
-  for (int64_t helper = 0; helper < helpers; ++helper) pool.Schedule([state, work] { work(*state); });
+  try {
+    for (int64_t helper = 0; helper < helpers; ++helper) pool.Schedule([state, work] { work(*state); });
+  } catch (...) {  // no memory for one more: the others do its work
+  }
   work(*state);
   for (int spin = 0; spin < kSpins && state->done.load() < parts; ++spin) _mm_pause();
   std::unique_lock<std::mutex> lock(state->mutex);
   state->finished.wait(lock, [&] { return state->done.load() == parts; });
+  if (!state->error) return;
+  const std::exception_ptr error = std::exchange(state->error, nullptr);  // not for helpers that still hold the state
+  lock.unlock();
+  std::rethrow_exception(error);
 }
 
 // Calls body(part, sums) for every part, with sums of its own for each, adds them up in out[0, n), and calls
-// finish(begin, end) for pieces of it. `out`, which is zero before, itself serves the first part. Scratch is
-// kept by the calling thread, and left zero.
+// finish(begin, end) for pieces of it. `out`, which is zero before, itself serves the first part.
 template <class T, class Body, class Finish>
 void ParallelSums(xla::ffi::ThreadPool& pool, int64_t parts, T* __restrict__ out, int64_t n, const Body& body,
                   const Finish& finish) {
   constexpr int64_t kManySums = 1 << 17;  // worth waking a thread again
-  static thread_local std::vector<std::vector<T>> scratch;
-  if (static_cast<int64_t>(scratch.size()) < parts) scratch.resize(parts);
-  for (int64_t part = 1; part < parts; ++part)
-    if (static_cast<int64_t>(scratch[part].size()) < n) scratch[part].resize(n, T(0));
-  auto& own = scratch;  // the caller's, whichever thread runs the body
-  Parallel(pool, parts, [&](int64_t part) { body(part, part == 0 ? out : own[part].data()); });
+  std::vector<ZeroSums<T>> own(parts);
+  for (int64_t part = 1; part < parts; ++part) own[part] = ZeroSums<T>(n);
+  Parallel(pool, parts, [&](int64_t part) { body(part, part == 0 ? out : own[part].get()); });
   const int64_t pieces = n < kManySums ? 1 : parts;
   Parallel(pool, pieces, [&](int64_t piece) {
     const int64_t begin = n * piece / pieces, end = n * (piece + 1) / pieces;
     for (int64_t part = 1; part < parts; ++part) {
-      T* __restrict__ sums = own[part].data();
+      T* __restrict__ sums = own[part].get();
       for (int64_t j = begin; j < end; ++j) out[j] += sums[j];
       std::memset(sums + begin, 0, (end - begin) * sizeof(T));
     }
     finish(begin, end);
   });
+  for (ZeroSums<T>& sums : own) sums.Keep();
 }
 
 }  // namespace evops

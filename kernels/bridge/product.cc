@@ -2,6 +2,7 @@
 // (x along the positions). Instance k uses row (k / repeat) mod X of x, weight[k] and seed[k].
 //
 // Weights are (K, 1), one for all synapses, or (K, 2), a synapse's being weight[0] + weight[1] z.
+#include "handler.h"
 #include "parallel.h"
 #include "product.h"
 
@@ -18,10 +19,10 @@ void PublishedScatter(const X* x, const T* weight, const uint32_t* seed, T* y, c
     ForEachNonzero(row, s.n_x, [&](int64_t i) {
       for (int64_t k = first; k < first + s.repeat; ++k)
         if (weight[k] != T(0))
-          lines.Add(seed + 2 * k, i, k * s.n_out, s.n_out,
-                    static_cast<T>(weight[k] * static_cast<T>(row[i])));
+          lines.Add(seed + 2 * k, i, k * s.n_out, s.n_out, {static_cast<T>(row[i]), weight[k], T(0)});
     });
   }
+  lines.Flush();
 }
 
 template <class T>
@@ -36,18 +37,24 @@ void PublishedGather(const T* x, const T* weight, const uint32_t* seed, T* y, co
   }
 }
 
-// Turns counts into floats, in place, each times the weight.
-__attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4"))) void Weigh(float weight, int32_t* counts,
-                                                                                         int64_t n) {
+#ifdef __SANITIZE_THREAD__  // whose functions cannot be called yet where a clone is chosen
+#define EVOPS_EVERY_LEVEL
+#else
+#define EVOPS_EVERY_LEVEL __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#endif
+
+// Turns counts, below 2^31, into floats, in place, each times the weight.
+EVOPS_EVERY_LEVEL void Weigh(float weight, uint32_t* counts, int64_t n) {
   for (int64_t j = 0; j < n; ++j) {
-    const float weighted = weight * static_cast<float>(counts[j]);
+    const float weighted = weight * static_cast<float>(static_cast<int32_t>(counts[j]));
     std::memcpy(counts + j, &weighted, sizeof weighted);
   }
 }
 
-// Sums of drawn synapses. With one weight for all (kOne) the inputs are summed and weighted at the end. Spikes
-// are counted (where the weight has 32 bits in integers, in the result's own memory), so that the result is the
-// same for any number of threads.
+// Sums of drawn synapses. With one weight for all (kOne) the inputs are summed and weighted at the end; times an
+// infinite weight, or one that is not a number, they would not cancel, so each is weighted by itself. Spikes are
+// counted (where the weight has 32 bits in integers, in the result's own memory), so that the result is the same for
+// any number of threads.
 template <class X, class T, bool kOne>
 class Drawn {
  public:
@@ -56,7 +63,8 @@ class Drawn {
         seed_(static_cast<const uint32_t*>(o.seed.untyped_data())), y_(static_cast<T*>(o.y.untyped_data())),
         s_(s), scheme_(scheme), law_(law), table_(o.table), quantiles_(TableOf(o.quantiles)), pool_(pool) {}
 
-  using Sum = std::conditional_t<kOne && std::is_same_v<X, uint8_t> && sizeof(T) == 4, int32_t, T>;
+  static constexpr bool kSpikes = std::is_same_v<X, uint8_t>;
+  using Sum = std::conditional_t<kOne && kSpikes && std::is_same_v<X, uint8_t> && sizeof(T) == 4, uint32_t, T>;
 
   void Scatter() {
     std::vector<int64_t> active;
@@ -78,7 +86,7 @@ class Drawn {
             ScatterLines(k, row, active.data() + begin, count * (part + 1) / parts - begin, own);
           },
           [&](int64_t begin, int64_t end) {
-            if (kOne) TakeWeighted(A(k), sums + begin, end - begin);
+            if (kOne && !Each(k)) TakeWeighted(A(k), sums + begin, end - begin);
           });
     }
   }
@@ -98,10 +106,15 @@ class Drawn {
   T A(int64_t k) const { return weight_[k * s_.parameters]; }
   T B(int64_t k) const { return kOne ? T(0) : weight_[k * s_.parameters + 1]; }
   bool Silent(int64_t k) const { return A(k) == T(0) && B(k) == T(0); }
+  // Whether each input is weighted by itself.
+  bool Each(int64_t k) const { return !kOne || (!kSpikes && !Finite(A(k))); }
   // Turns sums into weighted sums, in place.
   static void TakeWeighted(T weight, Sum* sums, int64_t n) {
-    if constexpr (std::is_same_v<T, float> && std::is_same_v<Sum, int32_t>) return Weigh(weight, sums, n);
+    const bool finite = Finite(weight);
+    if constexpr (std::is_same_v<T, float> && std::is_same_v<Sum, uint32_t>)
+      if (finite) return Weigh(weight, sums, n);
     for (int64_t j = 0; j < n; ++j) {
+      if (!finite && sums[j] == Sum(0)) continue;  // no synapses
       const T weighted = static_cast<T>(weight * static_cast<T>(sums[j]));
       std::memcpy(sums + j, &weighted, sizeof weighted);
     }
@@ -113,37 +126,34 @@ class Drawn {
 
   void ScatterLines(int64_t k, const X* row, const int64_t* active, int64_t count, Sum* sums) {
     Draws draws(scheme_, law_, RowOf(table_, k), quantiles_);
-    constexpr Addend addend =
-        !kOne ? Addend::kVariate : std::is_same_v<X, uint8_t> ? Addend::kOne : Addend::kValue;
+    constexpr Addend addend = !kOne ? Addend::kVariate : kSpikes ? Addend::kOne : Addend::kValue;
+    const Sum a = Each(k) ? static_cast<Sum>(A(k)) : Sum(1), b = static_cast<Sum>(B(k));
     draws.AddUp<addend>(
         count, [&](int64_t i) { return LineOf(k, active[i], s_.n_out); },
-        [&](int64_t i) {
-          const Sum value = static_cast<Sum>(row[active[i]]);
-          return kOne ? std::pair<Sum, Sum>(value, Sum(0)) : std::pair<Sum, Sum>(A(k) * value, B(k) * value);
-        },
-        sums);
+        [&](int64_t i) { return Value<Sum>{static_cast<Sum>(row[active[i]]), a, b}; }, sums);
   }
 
   void GatherLines(int64_t k, int64_t begin, int64_t end) {
     const X* row = Row(k);
+    const bool each = Each(k);
     std::vector<Sum> sums(end - begin, Sum(0));
     Draws draws(scheme_, law_, RowOf(table_, k), quantiles_);
     draws.Run(end - begin, [&](int64_t i) { return LineOf(k, begin + i, s_.n_x); }, [&](const Synapses& list) {
       Sum part[Draws::kMaxTasks] = {};
       for (int64_t j = 0; j < list.count; ++j) {
         const X value = row[list.target[j]];
-        if constexpr (kOne) {
+        if (kOne && !each) {
           part[list.owner[j]] += static_cast<Sum>(value);
+        } else if constexpr (kOne) {
+          if (value != X(0)) part[list.owner[j]] += static_cast<Sum>(A(k) * static_cast<T>(value));
         } else if (value != X(0)) {
-          part[list.owner[j]] += static_cast<T>((A(k) + B(k) * static_cast<T>(list.z[j])) * static_cast<T>(value));
+          part[list.owner[j]] += static_cast<T>((A(k) + B(k) * Cast<T>(list.z[j])) * static_cast<T>(value));
         }
       }
       for (int64_t l = 0; l < list.lines; ++l) sums[list.line[l]] += part[l];
     });
-    for (int64_t i = begin; i < end; ++i) {
-      const T sum = static_cast<T>(sums[i - begin]);
-      y_[k * s_.n_out + i] = kOne ? static_cast<T>(A(k) * sum) : sum;
-    }
+    if (!each) TakeWeighted(A(k), sums.data(), end - begin);
+    std::memcpy(y_ + k * s_.n_out + begin, sums.data(), (end - begin) * sizeof(T));
   }
 
   const X* x_;
@@ -220,5 +230,5 @@ auto Binding() {
 }  // namespace
 }  // namespace evops
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_scatter, evops::Handle<false>, evops::Binding());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_gather, evops::Handle<true>, evops::Binding());
+EVOPS_HANDLER(evops_scatter, evops::Handle<false>, evops::Binding());
+EVOPS_HANDLER(evops_gather, evops::Handle<true>, evops::Binding());

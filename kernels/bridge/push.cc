@@ -6,6 +6,7 @@
 // its own weight and random stream, and pairs of zero weight are skipped. Delays are one per pair
 // [S, T], or one per pre neuron and delay column [n_pre, C], where block t reads column delay_column[t]; every
 // synapse may add what it draws from a table. Rules, laws and delays of pairs may differ.
+#include "handler.h"
 #include "parallel.h"
 #include "push.h"
 
@@ -120,7 +121,7 @@ class Pushing {
       Lines<T> lines(source.scheme, ring_, p_.slots * p_.n_post);
       return Push(source, first, last, bad, lines);
     }
-    const Draws draws(source.scheme, source.law(), {table_ + source.table_at, table_size_ - source.table_at},
+    Draws draws(source.scheme, source.law(), {table_ + source.table_at, table_size_ - source.table_at},
                       {quantiles_ + source.quantiles_at, 3 * 1025}, drawn);
     if (constant) {
       DrawnLines<T, Addend::kValue> lines(draws, ring_);
@@ -136,7 +137,7 @@ class Pushing {
     if (p_.source_of_pair.size() == 0) {
       for (int64_t s = 0; s < p_.pre.count(); ++s)
         Push(source, s, last - first, [&](int64_t j) { return s * targets + first + j; }, bad, lines);
-      return;
+      return lines.Flush();
     }
     const int64_t k = &source - p_.sources.data();
     std::vector<int64_t> own;
@@ -147,6 +148,7 @@ class Pushing {
         if (const int64_t t = pairs_[at] - s * targets; t >= first && t < last) own.push_back(pairs_[at]);
       Push(source, s, static_cast<int64_t>(own.size()), [&](int64_t j) { return own[j]; }, bad, lines);
     }
+    lines.Flush();
   }
 
   // The spikes of a block of pre neurons, to some pairs of its row.
@@ -167,9 +169,8 @@ class Pushing {
           continue;
         }
         const int64_t slot = (step_ + d) % p_.slots, base = source.delay_bits ? 0 : slot * p_.n_post;
-        lines.Add(seed_ + 2 * pair, i, base + p_.post.offset[t], p_.post.size[t], static_cast<T>(a * value),
-                  static_cast<T>(b * value), static_cast<uint32_t>(slot),
-                  table_ + source.table_at + p_.StartsAt(pair));
+        lines.Add(seed_ + 2 * pair, i, base + p_.post.offset[t], p_.post.size[t], {value, a, b},
+                  static_cast<uint32_t>(slot), table_ + source.table_at + p_.StartsAt(pair));
       }
     }
   }
@@ -232,30 +233,30 @@ ffi::Error Pop(ffi::AnyBuffer ring, ffi::AnyBuffer step, ffi::Result<ffi::AnyBuf
 }  // namespace
 }  // namespace evops
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_pop, evops::Pop,
-                              evops::ffi::Ffi::Bind()
-                                  .Arg<evops::ffi::AnyBuffer>()
-                                  .Arg<evops::ffi::AnyBuffer>()
-                                  .Ret<evops::ffi::AnyBuffer>()
-                                  .Ret<evops::ffi::AnyBuffer>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_push, evops::Push,
-                              evops::ffi::Ffi::Bind()
-                                  .Ctx<evops::ffi::ThreadPool>()
-                                  .Arg<evops::ffi::AnyBuffer>()
-                                  .Arg<evops::ffi::AnyBuffer>()
-                                  .Arg<evops::ffi::AnyBuffer>()
-                                  .Arg<evops::ffi::AnyBuffer>()
-                                  .Arg<evops::ffi::AnyBuffer>()
-                                  .Arg<evops::ffi::AnyBuffer>()
-                                  .Arg<evops::ffi::AnyBuffer>()
-                                  .Arg<evops::ffi::AnyBuffer>()
-                                  .Arg<evops::ffi::AnyBuffer>()
-                                  .Ret<evops::ffi::AnyBuffer>()
-                                  .Attr<evops::Integers>("pre_offset")
-                                  .Attr<evops::Integers>("pre_size")
-                                  .Attr<evops::Integers>("post_offset")
-                                  .Attr<evops::Integers>("post_size")
-                                  .Attr<evops::Integers>("delay_column")
-                                  .Attr<evops::Integers>("source_of_pair")
-                                  .Attr<evops::Integers>("starts_at")
-                                  .Attr<evops::Integers>("sources"));
+EVOPS_HANDLER(evops_pop, evops::Pop,
+              evops::ffi::Ffi::Bind()
+                  .Arg<evops::ffi::AnyBuffer>()
+                  .Arg<evops::ffi::AnyBuffer>()
+                  .Ret<evops::ffi::AnyBuffer>()
+                  .Ret<evops::ffi::AnyBuffer>());
+EVOPS_HANDLER(evops_push, evops::Push,
+              evops::ffi::Ffi::Bind()
+                  .Ctx<evops::ffi::ThreadPool>()
+                  .Arg<evops::ffi::AnyBuffer>()
+                  .Arg<evops::ffi::AnyBuffer>()
+                  .Arg<evops::ffi::AnyBuffer>()
+                  .Arg<evops::ffi::AnyBuffer>()
+                  .Arg<evops::ffi::AnyBuffer>()
+                  .Arg<evops::ffi::AnyBuffer>()
+                  .Arg<evops::ffi::AnyBuffer>()
+                  .Arg<evops::ffi::AnyBuffer>()
+                  .Arg<evops::ffi::AnyBuffer>()
+                  .Ret<evops::ffi::AnyBuffer>()
+                  .Attr<evops::Integers>("pre_offset")
+                  .Attr<evops::Integers>("pre_size")
+                  .Attr<evops::Integers>("post_offset")
+                  .Attr<evops::Integers>("post_size")
+                  .Attr<evops::Integers>("delay_column")
+                  .Attr<evops::Integers>("source_of_pair")
+                  .Attr<evops::Integers>("starts_at")
+                  .Attr<evops::Integers>("sources"));

@@ -5,6 +5,7 @@
 // entry that is read is compared with its range before it is used.
 #include <type_traits>
 
+#include "handler.h"
 #include "parallel.h"
 #include "stored.h"
 
@@ -130,8 +131,8 @@ void ScatterRows(const X* x, const int64_t* active, int64_t count, Weights<T> w,
 
 template <class X, class T>
 void Scatter(const X* x, Weights<T> w, T* y, int64_t n_y, Pattern& m, ffi::ThreadPool& pool) {
-  static thread_local std::vector<int64_t> active;
-  active.clear();
+  std::vector<int64_t> active;
+  active.reserve(std::min<int64_t>(m.rows, 256));
   ForEachNonzero(x, m.rows, [&](int64_t i) { active.push_back(i); });
   if (active.empty()) return;
   const int64_t count = active.size(), *rows = active.data();
@@ -147,6 +148,16 @@ void Scatter(const X* x, Weights<T> w, T* y, int64_t n_y, Pattern& m, ffi::Threa
   for (const Pattern& part : own) m.Blame(part);
 }
 
+// The sum of row i where silent x add nothing, whatever their weights.
+template <class T>
+T SumOfEvents(const T* x, Weights<T> w, int64_t i, Pattern& m) {
+  T sum(0);
+  m.ForEachEntry(i, w.each, [&](int64_t k, uint32_t j, int) {
+    if (x[j] != T(0)) sum += (w.one ? *w.one : w.each[k]) * x[j];
+  });
+  return sum;
+}
+
 template <class T>
 void Gather(const T* x, Weights<T> w, T* y, Pattern& m) {
   for (int64_t i = 0; i < m.rows; ++i) {
@@ -158,6 +169,8 @@ void Gather(const T* x, Weights<T> w, T* y, Pattern& m) {
     }
     const T total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
     y[i] = w.one ? total * *w.one : total;
+    // an infinite weight times 0 is not a number, and does not weigh what cancels
+    if (y[i] != y[i] || (w.one && !Finite(*w.one))) y[i] = SumOfEvents(x, w, i, m);
   }
 }
 
@@ -165,9 +178,8 @@ ffi::Error Stored(const char* op, bool gather, ffi::ThreadPool& pool, ffi::AnyBu
                   ffi::AnyBuffer indices, ffi::AnyBuffer indptr, ffi::AnyBuffer y) {
   const std::string bad = CheckStored(gather, x, data, indices, indptr, y);
   if (!bad.empty()) return Invalid(op, bad);
-  return ForElement(op, y.element_type(), [&](auto element) {
-    // integers wrap around
-    using T = std::conditional_t<std::is_integral_v<decltype(element)>, uint32_t, decltype(element)>;
+  return ForElement(op, y.element_type(), [&](auto zero) {
+    using T = decltype(zero);
     const int64_t batch = x.dimensions()[0], n_x = x.dimensions()[1], n_y = y.dimensions()[1];
     const T* first = static_cast<const T*>(data.untyped_data());
     const bool one = data.element_count() == 1;
@@ -212,5 +224,5 @@ auto StoredBinding() {
 }  // namespace
 }  // namespace evops
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_stored_scatter, evops::StoredScatter, evops::StoredBinding());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(evops_stored_gather, evops::StoredGather, evops::StoredBinding());
+EVOPS_HANDLER(evops_stored_scatter, evops::StoredScatter, evops::StoredBinding());
+EVOPS_HANDLER(evops_stored_gather, evops::StoredGather, evops::StoredBinding());

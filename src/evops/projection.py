@@ -31,6 +31,11 @@ class Projection(Matrix):
     the old synapses (fixed degrees and totals apart), as do more pre neurons. With delays, `push`
     adds what spikes cause to a `DelayBuffer`, at the time of its arrival; ``x @ W`` ignores them.
 
+    An entry of x that is 0 is silent: it adds nothing, whatever the weights. Nor does a pair of
+    neurons without a synapse, or a matrix whose parameters are all 0. Everything else is IEEE
+    arithmetic of each synapse's term ``x * (loc + scale * z)``, infinities and NaN included; inputs
+    of one finite weight are added up first. The same holds for `push` and `CSR`.
+
     Args:
         rule: which pairs are connected, for example ``evops.FixedProbability(0.1)``.
         law: the weights, for example ``evops.Constant(0.6)``; a number stands for that constant.

@@ -63,22 +63,23 @@ auto Binding() {
 }  // namespace evops::gpu
 
 // Makes a kernel known under a key: PTX with the entries evops_custom_0 and so on, threads of a block and blocks of
-// each, XLA's element type and the rank of each of its arrays, and bytes of scratch memory. 0 on success, 1 where an
-// argument is out of range.
-extern "C" __attribute__((visibility("default"))) int evops_gpu_register_custom(
-    const char* key, const char* ptx, const int32_t* signature, int64_t arrays, const int32_t* launches, int64_t tasks,
-    int64_t scratch) {
+// each, XLA's element type and the rank of each of its arrays, and bytes of scratch memory. See GuardedStatus for what it
+// returns.
+EVOPS_EXPORT int evops_gpu_register_custom(const char* key, const char* ptx, const int32_t* signature, int64_t arrays,
+                                           const int32_t* launches, int64_t tasks, int64_t scratch) {
   using evops::gpu::Custom;
-  if (!key || !ptx || !launches || tasks < 1 || scratch < 0) return 1;
-  Custom custom{ptx, {}, {}, scratch};
-  if (!evops::ReadSignature(signature, arrays, &custom.parameters)) return 1;
-  for (int64_t k = 0; k < tasks; ++k) {
-    const int64_t threads = launches[2 * k], blocks = launches[2 * k + 1];
-    if (threads < 1 || threads > 1024 || blocks < 1) return 1;
-    custom.tasks.push_back({threads, blocks});
-  }
-  evops::Registry<Custom>::Get().Add(key, std::move(custom));
-  return 0;
+  return evops::GuardedStatus([&] {
+    if (!key || !ptx || !launches || tasks < 1 || scratch < 0) return 1;
+    Custom custom{ptx, {}, {}, scratch};
+    if (!evops::ReadSignature(signature, arrays, &custom.parameters)) return 1;
+    for (int64_t k = 0; k < tasks; ++k) {
+      const int64_t threads = launches[2 * k], blocks = launches[2 * k + 1];
+      if (threads < 1 || threads > 1024 || blocks < 1) return 1;
+      custom.tasks.push_back({threads, blocks});
+    }
+    evops::Registry<Custom>::Get().Add(key, std::move(custom));
+    return 0;
+  });
 }
 
 EVOPS_GPU_HANDLERS(evops_gpu_custom, evops::gpu::Run, evops::gpu::Binding);

@@ -132,7 +132,7 @@ Function Commands::Load(const Entry& entry) {
 }  // namespace evops::gpu
 
 // The name of kernel k and its PTX, or null: for tests and the curious.
-extern "C" __attribute__((visibility("default"))) const char* evops_gpu_kernel(size_t k, const char** ptx) {
+EVOPS_EXPORT const char* evops_gpu_kernel(size_t k, const char** ptx) {
   if (k >= evops::gpu::kKernelTextCount) return nullptr;
   *ptx = evops::gpu::kKernelTexts[k].ptx;
   return evops::gpu::kKernelTexts[k].name;

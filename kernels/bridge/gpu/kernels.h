@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "../check.h"
+#include "../handler.h"
 #include "driver.h"
 
 namespace evops::gpu {
@@ -242,6 +243,6 @@ auto Bind() { return WithBuffers<kArguments, kResults>(BindStream<kStage>()); }
 // Exports a handler and, as <name>_load, the stage that loads its kernels. Launches on the stream that XLA gives are
 // all that a handler does, so they can be recorded into a graph.
 #define EVOPS_GPU_HANDLERS(name, implementation, binding)                                                        \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(name, implementation<evops::gpu::Stage::kExecute>, binding<evops::gpu::Stage::kExecute>(), \
+  EVOPS_HANDLER(name, implementation<evops::gpu::Stage::kExecute>, binding<evops::gpu::Stage::kExecute>(), \
                                 {evops::ffi::Traits::kCmdBufferCompatible});                                     \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(name##_load, implementation<evops::gpu::Stage::kLoad>, binding<evops::gpu::Stage::kLoad>())
+  EVOPS_HANDLER(name##_load, implementation<evops::gpu::Stage::kLoad>, binding<evops::gpu::Stage::kLoad>())

@@ -144,7 +144,7 @@ void Sum(const Tasks& tasks, const Summation<T>& s) {
 
 }  // namespace
 
-void EVOPS_SYMBOL(sum)(const Tasks& tasks, const Summation<int32_t>& s) { Sum(tasks, s); }
+void EVOPS_SYMBOL(sum)(const Tasks& tasks, const Summation<uint32_t>& s) { Sum(tasks, s); }
 void EVOPS_SYMBOL(sum)(const Tasks& tasks, const Summation<float>& s) { Sum(tasks, s); }
 void EVOPS_SYMBOL(sum)(const Tasks& tasks, const Summation<double>& s) { Sum(tasks, s); }
 

@@ -279,5 +279,7 @@ def _signature(request: Request) -> tuple[Any, ctypes.c_int64]:
 
 
 def _check(failed: int, request: Request) -> None:
+    if failed == 2:
+        raise MemoryError(f"{request.name}: no memory for the kernel")
     if failed:
         raise KernelError(f"{request.name}: the library does not take {len(request.arrays)} arrays")

@@ -42,14 +42,15 @@ def _value(x, data, indices, indptr, *, n_out, gather):
     row = row_of(indptr, indices.shape[0])
     zeros = jnp.zeros(n_out, data.dtype)
 
-    def scatter(x):
-        at = x[row]
+    def terms(at):
         fired = at if at.dtype == bool else at != 0
-        term = jnp.where(fired, at.astype(data.dtype) * data, jnp.zeros((), data.dtype))
-        return zeros.at[indices].add(term, mode="drop")
+        return jnp.where(fired, at.astype(data.dtype) * data, jnp.zeros((), data.dtype))
+
+    def scatter(x):
+        return zeros.at[indices].add(terms(x[row]), mode="drop")
 
     def gather_(x):
-        return zeros.at[row].add(x[indices] * data, mode="drop", indices_are_sorted=True)
+        return zeros.at[row].add(terms(x[indices]), mode="drop", indices_are_sorted=True)
 
     return lax.map(gather_ if gather else scatter, x)
 

@@ -55,6 +55,11 @@ def product(x, weight, seed, table, quantiles, *, source: Source, n_out, gather,
     stride = table.shape[1] if table.shape[0] > 1 else 0
     # One weight for all is applied at the end, except where the published scheme rounds each time.
     late = source.law == CONSTANT and not source.published
+    # So is one that is not finite, to x that may cancel.
+    counted = late and x.dtype == bool
+    finite = jnp.isfinite(weight)
+    each = jnp.where(finite, 1, weight) if late else weight
+    end = jnp.where(finite, weight, 1) if late and not counted else weight
     if gather:
         shape = (instances, n_out)
         k = jnp.arange(instances, dtype=jnp.int32)[:, None]
@@ -63,14 +68,13 @@ def product(x, weight, seed, table, quantiles, *, source: Source, n_out, gather,
         t0, t1, line, n = (jnp.broadcast_to(o, shape) for o in (seed[:, :1], seed[:, 1:], line, n))
         lines = Lines(t0, t1, line, n, longest=n_x, at=k * stride)
         base = jnp.broadcast_to(k // repeat % rows * n_x, shape)[..., None]
-        each = None if late else weight[:, None]
-        sums = _gather(x.reshape(-1), source, tables, lines, lambda _: base, each)
-        return weight * sums.astype(weight.dtype) if late else sums
+        factor = None if counted else each[:, None]
+        sums = _gather(x.reshape(-1), source, tables, lines, lambda _: base, factor)
+        return _weighted(end, sums) if late else sums
     tile = instances // (rows * repeat)
     offset = jnp.arange(tile)[:, None] * rows * repeat + jnp.arange(repeat)[None]
     offset = offset.reshape(1, -1).astype(jnp.int32)
     flat = x.reshape(-1)
-    counted = late and x.dtype == bool
 
     def body(out, index, valid):
         row, line = index // n_x, index % n_x
@@ -82,14 +86,20 @@ def product(x, weight, seed, table, quantiles, *, source: Source, n_out, gather,
         factor = flat[index][:, None, None].astype(out.dtype)
 
         def value(z):
-            return factor if late else factor * _weight_of(weight[k][..., None, :], z, source)
+            return factor if counted else factor * _weight_of(each[k][..., None, :], z, source)
 
         return _scatter(out, source, tables, lines, lambda _: (k * n_out)[..., None], value)
 
     out = jnp.zeros(instances * n_out, jnp.int32 if counted else weight.dtype)
     out = over_nonzero(flat, chunk_size(tile * repeat, source), body, out)
     out = out.reshape(instances, n_out)
-    return weight * out.astype(weight.dtype) if late else out
+    return _weighted(end, out) if late else out
+
+
+def _weighted(weight, sums):
+    """`weight` times `sums`; nothing comes of an infinite weight where there is no synapse."""
+    product = weight * sums.astype(weight.dtype)
+    return jnp.where(jnp.isfinite(weight) | (sums != 0), product, 0)
 
 
 class _Part(NamedTuple):

@@ -1,0 +1,31 @@
+"""ThreadSanitizer over the handlers, on a pool of our own; the other sanitizers are in .ci/full.d."""
+
+import sys
+from importlib import resources
+from pathlib import Path
+
+import jaxlib
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "without_xla"))
+
+import calls
+import sanitize
+
+INCLUDE = Path(jaxlib.__file__).parent / "include"
+LIBRARY = Path(str(resources.files("evops"))) / "_lib/libevops.so"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("sanitizers")
+    calls.main(out / "calls.pkl", few=True)
+    return out
+
+
+def test_a_race_planted_in_parallel_is_reported(folder):
+    sanitize.planted(folder, LIBRARY, INCLUDE, "thread")
+
+
+def test_no_race(folder):
+    sanitize.clean(folder, LIBRARY, INCLUDE, "thread", hand=False, levels=1)

@@ -1,0 +1,194 @@
+"""Calls of every handler of the CPU, with what XLA computes for them: ``python calls.py OUT``.
+
+Written once, by a process with JAX, for those that have neither JAX nor XLA (xla.py).
+"""
+
+import pickle
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+N_PRE, N_POST = 200, 9000  # enough synapses for three threads, and three blocks of targets
+
+
+def load(path: Path) -> dict[str, dict]:
+    """Calls by name: keywords of `xla.Library.call` and, as "want", the results."""
+    return pickle.loads(path.read_bytes())
+
+
+class Recorder:
+    """Notes what handlers are called with, while JAX calls them."""
+
+    def __init__(self):
+        self.calls: list[dict] = []
+
+    def __enter__(self):
+        from evops.engine import ops, ring, stored
+
+        natives = {
+            ops.product_p: ops._product_native,
+            ring.push_p: ring._push_native,
+            ring.pop_p: lambda: ("evops_pop", {}),
+            stored.stored_p: stored._native,
+        }
+        self.before = [(p, "bind", p.bind) for p in natives]
+        self.before += [(ops, "edges", ops.edges), (ops, "line_starts", ops.line_starts)]
+        for primitive, native in natives.items():
+            primitive.bind = self.primitive(primitive, primitive.bind, native)
+        ops.edges = self.edges(ops.edges)
+        ops.line_starts = self.line_starts(ops.line_starts)
+        return self
+
+    def __exit__(self, *_):
+        for owner, name, value in self.before:
+            setattr(owner, name, value)
+
+    def note(self, target, args, attrs, out, alias=None):
+        import numpy as np
+
+        args, want = [np.asarray(a) for a in args], [np.asarray(o) for o in out]
+        outs = [(o.shape, o.dtype.name) for o in want]
+        attrs = {
+            name: value if isinstance(value, str) else np.asarray(value)
+            for name, value in attrs.items()
+        }
+        call = {"target": target, "args": args, "outs": outs, "attrs": attrs, "alias": alias}
+        self.calls.append({**call, "want": want})
+
+    def primitive(self, primitive, bind, native):
+        def noted(*operands, backend, **statics):
+            import jax
+
+            args = [jax.numpy.array(o) for o in operands]
+            out = bind(*operands, backend=backend, **statics)
+            if not any(isinstance(o, jax.core.Tracer) for o in operands):
+                target, attrs = native(**statics)
+                alias = 0 if target in ("evops_push", "evops_pop") else None
+                several = out if primitive.multiple_results else [out]
+                self.note(target, args, attrs, several, alias)
+            return out
+
+        return noted
+
+    def edges(self, edges):
+        def noted(key, tables, indptr, *, source, n_post, synapses, backend):
+            out = edges(
+                key,
+                tables,
+                indptr,
+                source=source,
+                n_post=n_post,
+                synapses=synapses,
+                backend=backend,
+            )
+            attrs = {
+                "n_post": n_post,
+                "law": source.law,
+                "delay_bits": source.delay_bits,
+                "scheme": source.scheme,
+            }
+            self.note("evops_edges", [key, *tables, indptr], attrs, out)
+            return out
+
+        return noted
+
+    def line_starts(self, line_starts):
+        def noted(key, *, total, n_pre, backend):
+            out = line_starts(key, total=total, n_pre=n_pre, backend=backend)
+            self.note("evops_line_starts", [key], {"total": total}, [out])
+            return out
+
+        return noted
+
+
+def examples(few: bool) -> Iterator[tuple[str, object]]:
+    """Names, and functions that call handlers."""
+    import jax.numpy as jnp
+    import numpy as np
+
+    import evops
+
+    rng = np.random.default_rng(5)
+    x = jnp.asarray(rng.random(N_PRE) < 0.9)
+    values = jnp.asarray(np.where(x, rng.normal(size=N_PRE), 0), jnp.float32)
+    back = jnp.asarray(np.where(rng.random(N_POST) < 0.9, rng.normal(size=N_POST), 0), jnp.float32)
+    rules = {
+        "dense": evops.FixedProbability(0.5, autapses=False),
+        "gaps": evops.FixedProbability(0.05),
+        "digits": evops.FixedProbability(1e-3),
+        "subset": evops.FixedOutDegree(900),
+        "multapses": evops.FixedOutDegree(900, multapses=True),
+        "total": evops.FixedTotalNumber(300_000),
+        "in-degree": evops.FixedInDegree(30),
+        "diagonal": evops.OneToOne(),
+        "lfsr": evops.LfsrGaps(0.1),
+    }
+    laws = {"one": evops.Constant(0.37), "each": evops.Normal(0.6, 0.1)}
+    delay = evops.Normal(5.0, 2.0, low=1.0)
+    for name, rule in rules.items():
+        if few and name not in FEW:
+            continue
+        n_post = N_PRE if name == "diagonal" else N_POST
+        for law, weight in laws.items():
+            case = f"{name}, {law}"
+            W = evops.Projection(rule, weight, (N_PRE, n_post), seed=3, delay=delay)
+            yield (
+                f"{case}: made",
+                lambda r=rule, w=weight, n=n_post: evops.Projection(r, w, (N_PRE, n), seed=3),
+            )
+            yield f"{case}: x @ W", lambda W=W: x @ W
+            yield f"{case}: floats", lambda W=W: values @ W
+            yield f"{case}: W @ v", lambda W=W, n=n_post: W @ back[:n]
+            if not few:
+                yield f"{case}: counts", lambda W=W, n=n_post: W @ (back[:n] > 0)
+            yield (
+                f"{case}: push",
+                lambda W=W, n=n_post: W.push(x, evops.DelayBuffer.zeros(n, W.max_delay)),
+            )
+            yield f"{case}: edges", W.edges
+    W = evops.Projection(rules["gaps"], evops.Constant(jnp.int32(2**30)), (N_PRE, N_POST), seed=4)
+    yield "integers", lambda: x.astype(jnp.int32) * 3 @ W
+    W = evops.Projection(rules["gaps"], laws["each"], (N_PRE, N_POST), seed=4)
+    yield "infinite", lambda: jnp.where(x, jnp.inf, 0) @ W
+    batch = jnp.stack([x, ~x, x])
+    yield "batch", lambda: batch @ W
+    yield "made", lambda: evops.Projection(rules["total"], 0.5, (N_PRE, N_POST), seed=3)
+    csr = evops.Projection(rules["total"], laws["each"], (N_PRE, N_POST), seed=4).tocsr()
+    yield "stored", lambda: x @ csr
+    yield "stored floats", lambda: values @ csr
+    yield "stored back", lambda: csr @ back
+    blocks = [
+        evops.Projection(rules[r], laws["each"], (N_PRE, N_POST), seed=k, delay=delay)
+        for k, r in enumerate(("gaps", "total"))
+    ]
+    populations = evops.Populations({"a": N_PRE, "b": N_POST, "c": N_POST})
+    circuit = evops.Circuit(populations, {("a", "b"): blocks[0], ("a", "c"): blocks[1]})
+    spikes = jnp.zeros(populations.n, bool).at[:N_PRE].set(x)
+    yield "circuit", lambda: circuit.push(spikes, circuit.buffer())
+    yield "pop", lambda: circuit.push(spikes, circuit.buffer()).pop()
+
+
+# Rules of some calls: those that the kernels by hand read, and one that has lists.
+FEW = ("dense", "gaps", "subset", "lfsr")
+
+
+def main(out: Path, few: bool = False) -> None:
+    """Record every example, or those of few rules."""
+    import numpy as np
+
+    noted = {}
+    for name, example in examples(few):
+        with Recorder() as recorder:
+            example()
+        for k, call in enumerate(recorder.calls):
+            noted[f"{name} ({call['target']} {k})"] = call
+    n = np.arange(1000, dtype=np.int32)
+    noted["custom"] = {
+        "target": "evops_custom", "args": [n], "outs": [((1000,), "int32")],
+        "attrs": {"key": "double", "name": "double"}, "alias": None, "want": [2 * n],
+    }  # fmt: skip
+    out.write_bytes(pickle.dumps(noted))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

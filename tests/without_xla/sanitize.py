@@ -1,0 +1,137 @@
+"""Sanitizers over recorded calls: ``python sanitize.py FOLDER LIBRARY INCLUDE [SANITIZER…] [hand]``.
+
+FOLDER has calls.pkl (calls.py) and takes what is built; LIBRARY is the installed libevops.so, whose
+compiled Taichi kernels are used; INCLUDE has the headers of XLA's interface. Sanitizers are "thread",
+"address" and "undefined", all by default; "hand" compiles the kernels by hand with them, too. Each is
+first shown a fault that is planted in a copy of the sources, and must report it. Needs g++.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import xla
+
+BRIDGE = xla.HERE.parents[1] / "kernels" / "bridge"
+HANDLERS = ("custom", "edges", "library", "product", "push", "scratch", "stored")
+BY_HAND = ("draw", "scatter", "sum", "variate")
+SANITIZERS = ("thread", "address", "undefined")
+OPTIONS = {
+    "TSAN_OPTIONS": "halt_on_error=1",
+    "ASAN_OPTIONS": "detect_leaks=0",  # Python's own
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+}
+# For each sanitizer: what is planted in which file, in place of what, and what the report must say.
+PLANTS = {
+    "thread": (
+        "parallel.h",
+        "if (!s.failed.load()) body(part);",
+        "static int64_t runs = 0; ++runs; if (!s.failed.load()) body(part);",
+        "data race .*parallel.h",
+    ),
+    "address": (
+        "stored.cc",
+        "active.push_back(i); });",
+        "active.push_back(i); }); active.data()[active.capacity()] = 0;",
+        "heap-buffer-overflow",
+    ),
+    "undefined": (
+        "stored.cc",
+        "const int64_t count = active.size(),",
+        "volatile int32_t most = 2147483647; most = most + 1; const int64_t count = active.size(),",
+        "signed integer overflow",
+    ),
+}
+
+
+def build(
+    out: Path, library: Path, include: Path, sanitizer: str, sources: Path, names, hand: bool
+) -> Path:
+    """The bridge with a sanitizer; what `names` leave out comes from the library."""
+    out.mkdir(exist_ok=True)
+    kernels = subprocess.run(["nm", "-D", library], capture_output=True, text=True, check=True)
+    found = sorted(set(re.findall(r"evops_(\w+)_x86_64$", kernels.stdout, re.M)))
+    table = " ".join(f"F({name})" for name in found)
+    (out / "kernel_table.h").write_text(f"#define EVOPS_KERNELS(F) {table}\n")
+    flags = ["-std=c++17", "-O1", "-g", "-fPIC", f"-fsanitize={sanitizer}"]
+    flags += ["-fno-sanitize-recover=all", "-fno-omit-frame-pointer", '-DEVOPS_VERSION="sanitized"']
+    jobs = [(out / f"{name}.o", sources / f"{name}.cc", []) for name in names]
+    if hand:
+        levels = [(level, f"-march=x86-64-{level}") for level in ("v3", "v4")]
+        jobs += [
+            (
+                out / f"{name}_{level}.o",
+                sources / "hand" / f"{name}.cc",
+                [march, "-ffp-contract=off"],
+            )
+            for level, march in levels
+            for name in BY_HAND
+        ]
+    compile_ = ["g++", *flags, "-isystem", include, f"-I{out}", f"-I{sources}", "-c", "-o"]
+    for object_, source, own in jobs:
+        run([*compile_, object_, source, *own])
+    made = out / "libevops_sanitized.so"
+    objects = [object_ for object_, *_ in jobs]
+    link = ["-Wl,-Bsymbolic", f"-Wl,-rpath,{library.parent}", library, "-ldl"]
+    run(["g++", "-shared", f"-fsanitize={sanitizer}", "-o", made, *objects, *link])
+    return made
+
+
+def run(command, **keywords) -> subprocess.CompletedProcess:
+    """A command that must succeed."""
+    done = subprocess.run(command, capture_output=True, text=True, **keywords)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}{done.stderr[-8000:]}"
+    return done
+
+
+def check(
+    out: Path, made: Path, include: Path, sanitizer: str, calls: Path, targets="evops_", levels=0
+):
+    """The calls, in a process with the sanitizer."""
+    standin = xla.build(out / "xla.so", include, f"-fsanitize={sanitizer}")
+    name = {"thread": "tsan", "address": "asan", "undefined": "ubsan"}[sanitizer]
+    found = run(["g++", f"-print-file-name=lib{name}.so"]).stdout.strip()
+    environment = {**os.environ, **OPTIONS, "LD_PRELOAD": found, "OPENBLAS_NUM_THREADS": "1"}
+    # the sanitizer's own memory lies at fixed addresses
+    command = ["setarch", "--addr-no-randomize", sys.executable, xla.HERE / "run.py", "check"]
+    command += [made, standin, calls, targets, str(levels)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def planted(folder: Path, library: Path, include: Path, sanitizer: str) -> None:
+    """A planted fault is reported."""
+    name, old, new, report = PLANTS[sanitizer]
+    sources = folder / f"planted_{sanitizer}"
+    shutil.copytree(BRIDGE, sources, dirs_exist_ok=True)
+    text = (BRIDGE / name).read_text()
+    assert text.count(old) == 1, (name, old)
+    (sources / name).write_text(text.replace(old, new))
+    out = folder / f"build_planted_{sanitizer}"
+    made = build(out, library, include, sanitizer, sources, ("stored", "scratch"), hand=False)
+    done = check(out, made, include, sanitizer, folder / "calls.pkl", "evops_stored", 1)
+    assert done.returncode != 0 and re.search(report, done.stderr, re.S), done.stderr[-8000:]
+
+
+def clean(folder: Path, library: Path, include: Path, sanitizer: str, hand: bool, levels=0) -> None:
+    """The sources as they are give no report."""
+    out = folder / f"build_{sanitizer}"
+    made = build(out, library, include, sanitizer, BRIDGE, HANDLERS, hand)
+    done = check(out, made, include, sanitizer, folder / "calls.pkl", levels=levels)
+    assert done.returncode == 0, done.stderr[-12000:]
+
+
+def main(folder: str, library: str, include: str, *more: str) -> None:
+    """See above."""
+    places = Path(folder).resolve(), Path(library).resolve(), Path(include).resolve()
+    for sanitizer in [s for s in SANITIZERS if s in more] or SANITIZERS:
+        planted(*places, sanitizer)
+        print(f"{sanitizer}: a planted fault is reported")
+        clean(*places, sanitizer, "hand" in more)
+        print(f"{sanitizer}: no report")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
