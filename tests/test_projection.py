@@ -30,7 +30,8 @@ LAWS = {
 }
 
 
-def project(rule="p=0.4", law=1.5, shape=SHAPE, seed=7, backend=None):
+def project(rule="p=0.4", law=1.5, shape=None, seed=7, backend=None):
+    shape = shape or (SHAPE if rule != "one to one" else (SHAPE[0],) * 2)
     rule = RULES[rule] if isinstance(rule, str) else rule
     law = LAWS[law] if isinstance(law, str) else law
     return evops.Projection(rule, law, shape, seed=seed, backend=backend)
