@@ -218,7 +218,7 @@ def call(text, *, names=(), **parameters):
     return Call(text, good, {name: kind for name, (_, kind) in parameters.items()}, dict(names))
 
 
-BACKEND = (["None", "'native'", "'jnp'"], one_of(("native", "jnp")))
+BACKEND = (["None", "'native'", "'jnp'"], one_of())
 PROBABILITY = (["0.5", "1.0"], probability(zero=False))
 SEED, SEEDS = (["7", "-3", "2**63"], seed()), Kind(seed(wraps=True).bad)
 FLAG = (["True", "False"], flag())
@@ -252,6 +252,19 @@ OF_AREAS = texts(
 )
 TOO_SMALL = texts("evops.DelayBuffer.zeros(3, 2) | evops.DelayBuffer.zeros(11, 1)")
 KERNELS = ("None", Kind([*NO_NUMBERS[1:], "KERNEL", "3"]))
+SCHEMES = [
+    *NO_NUMBERS,
+    *texts("""(2, 0, 12, 128) | [2, 0, 12, 128, 0] | (2, 0, 12.0, 128, 0) |
+    (2, True, 12, 128, 0) | (6, 0, 0, 0, 0) | (1, 0, 12, 8, 0) | (5, 0, 1, 0, 0) | (0, 0, 0, 0, 0) | (4, 1, 0, 0, 0)"""),
+]
+
+
+def draw_scheme(rng):
+    """Five numbers that no reader takes: more of a dense block than all of it, or small ones."""
+    words = [int(rng.integers(-1, 7)), int(rng.integers(3)), *rng.integers(257, 2**33, 3).tolist()]
+    return str(tuple(words))
+
+
 # fmt: off
 CALLS = [
     call("evops.FixedProbability({p}, autapses={autapses})", p=("0.5", probability(zero=True)), autapses=FLAG),
@@ -264,13 +277,19 @@ CALLS = [
     call("evops.Constant({w})", w=("0.5", weight(scalar=False))),
     call("evops.Uniform({low}, {high})", low=("-9.0", weight(scalar=False)), high=("9.0", weight(scalar=False)),
          names={"low": "high"}),
-    call("evops.Normal({mean}, {std})", mean=NUMBER, std=("0.5", weight(scalar=False))),
+    call("evops.Normal({mean}, {std})", mean=("0.5", weight(scalar=False)), std=("0.5", weight(scalar=False))),
     call("evops.Normal(0.0, 1.0, low={low}, high={high})",
          low=("-1.0", Kind([*BOUND, "5.0"])), high=("1.0", Kind([*BOUND, "-5.0"]))),
     call("evops.Projection({rule}, {law}, {shape}, seed={seed}, delay={delay}, backend={backend})",
          rule=(["RULE", "evops.FixedTotalNumber(3)", "evops.FixedOutDegree(2)"], RULES),
          law=(["0.5", "evops.Normal(0.5, 0.1)"], law()), shape=("(5, 6)", shape(5, 6)), seed=SEED,
          delay=(["None", "2", "evops.Uniform(1, 3)"], delay()), backend=BACKEND),
+    call("evops.Projection(OwnRule({scheme}, {total}, {expected}), 0.5, (5, 6), seed=1)",
+         scheme=("(2, 0, 12, 128, 0)", Kind(SCHEMES, [], [], draw_scheme)), total=("None", Kind(["3", "0", "2.5", "'3'", "()"])),
+         expected=("1.0", Kind([*NO_NUMBERS, *NOT_FINITE[:3], "-1", "True", "10**400", "1e300", "1j"])),
+         names={odd: "OwnRule" for odd in ("scheme", "total", "expected")}),
+    call("evops.Projection(RULE, 0.5, (5, 6), seed=1, delay=OwnLaw({delay}))",
+         delay=("(3.0, 1.0)", Kind([*NO_NUMBERS, "(1, 2, 3)", "(math.nan, 1.0)", "(5, -1)", "(5, math.inf)", "('a', 1)", "(0, 0)", "3"]))),
     call("({x}) @ W", x=SPIKES),
     call("W @ ({v})", v=BATCH),
     call("W({x})", x=SPIKES),

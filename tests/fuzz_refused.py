@@ -4,11 +4,13 @@
 the others are good.
 """
 
+import dataclasses
 import decimal  # noqa: F401
 import fractions  # noqa: F401
 import functools
 import math  # noqa: F401
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp  # noqa: F401
@@ -42,6 +44,36 @@ class Weird:
 
     def __len__(self):
         return 2
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnRule(evops.Rule):
+    """A rule of a user, which returns what it is given."""
+
+    of_scheme: Any
+    of_total: Any = None
+    expected: Any = 1.0
+
+    def scheme(self, shape):
+        return self.of_scheme
+
+    def total(self, shape):
+        return self.of_total
+
+    def expected_synapses(self, shape):
+        return self.expected
+
+
+def OwnLaw(found, quantile=abs):
+    """A law of a user, with that location and scale."""
+
+    class OwnLaw(evops.Law):
+        unit_quantile = staticmethod(quantile)
+
+        def loc_scale(self):
+            return found
+
+    return OwnLaw()
 
 
 def KERNEL(x: int):

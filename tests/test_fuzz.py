@@ -1,7 +1,14 @@
 """A run of the fuzzer (fuzz.py) short enough for every change; longer ones: docs/fuzzing.md."""
 
+import inspect
+import re
+from pathlib import Path
+
 import fuzz
+import fuzz_calls
 import pytest
+
+import evops
 
 INPUTS, SHAPES, SEED, PARTS = 2000, 20, 20261126, 4
 
@@ -30,3 +37,16 @@ def test_a_wrong_result_and_a_wrong_error_are_found(monkeypatch):
     assert not fuzz.differs(1.0, *near) and not fuzz.differs(1.0 + 1e-6, *near)
     assert fuzz.differs(1.001, *near) and fuzz.differs(float("nan"), *near)
     assert fuzz.differs([1.0], *near)
+
+
+def test_everything_public_is_called():
+    texts = [call.text for call in fuzz_calls.CALLS]
+    texts += [Path(module.__file__).read_text() for module in (fuzz.fuzz_refused, fuzz.fuzz_shapes)]
+    called = {name for text in texts for name in re.findall(r"evops\.(\w+)", text)}
+    for name in set(evops.__all__) - called:
+        item = getattr(evops, name)
+        result = name in ("Backend", "Edges") or (
+            isinstance(item, type) and issubclass(item, Exception)
+        )
+        if callable(item) and not result:
+            assert not inspect.signature(item).parameters, name
