@@ -222,7 +222,6 @@ BACKEND = (["None", "'native'", "'jnp'"], one_of())
 PROBABILITY = (["0.5", "1.0"], probability(zero=False))
 SEED, SEEDS = (["7", "-3", "2**63"], seed()), Kind(seed(wraps=True).bad)
 FLAG = (["True", "False"], flag())
-NUMBER = ("0.5", weight())
 PUBLISHED = ("0.5", weight(finite=False))
 SPIKES, BATCH = ("jnp.ones(5)", vector(5)), ("jnp.ones(6)", vector(6))
 
