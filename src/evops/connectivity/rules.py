@@ -180,7 +180,7 @@ class FixedOutDegree(Rule):
             check_integer("k", self.k, 0, max(INT32_MAX, n_post << 30) // n_pre)
         else:
             check_integer("k", self.k, 0, n_post)
-        return SUBSET, 0, self.k, 0 if self.multapses else _permuted_bits(n_post), n_post
+        return SUBSET, 0, self.k, 0 if self.multapses else permuted_bits(n_post), n_post
 
     def expected_synapses(self, shape):
         """``k`` per pre neuron."""
@@ -257,7 +257,7 @@ class FixedInDegree(Rule):
         """Counted; targets permuted in a domain of as many bits as there are synapses."""
         self.total(shape)
         k = max(self.k, 1)  # a domain has a slot at least for every post neuron
-        return COUNTED, 0, k, _permuted_bits(k * shape[1]), shape[1]
+        return COUNTED, 0, k, permuted_bits(k * shape[1]), shape[1]
 
     def expected_synapses(self, shape):
         """``k`` for every post neuron."""
@@ -372,7 +372,7 @@ def realised_probability(p: float) -> float:
     return LfsrGaps(p).density
 
 
-def _permuted_bits(size: int) -> int:
+def permuted_bits(size: int) -> int:
     """Bits of the domain that 0 … size - 1 are permuted in."""
     return max(PERMUTED_BITS, (size - 1).bit_length())
 

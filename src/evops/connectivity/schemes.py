@@ -12,9 +12,9 @@ from evops.connectivity.rules import (
     DIAGONAL,
     GAPS,
     LFSR,
-    PERMUTED_BITS,
     SUBSET,
     Rule,
+    permuted_bits,
 )
 from evops.connectivity.tables import LOW_BITS
 from evops.errors import INT32_MAX
@@ -99,16 +99,16 @@ def _words(reader: int, a: int, b: int, c: int, n_post: int) -> tuple[bool, int,
     if reader == DIAGONAL:
         return a == b == c == 0, 0, "(0, 0, 0)"
     slots = a if reader == COUNTED else 1
-    domain = b == _bits(slots * c) and 1 <= slots * c <= INT32_MAX and c == n_post
+    domain = b == permuted_bits(slots * c) and 1 <= slots * c <= INT32_MAX and c == n_post
     if reader == SUBSET:
         fits = 0 <= a <= INT32_MAX and c == n_post and (b == 0 or (domain and a <= c))
-        return fits, 0, f"(k, 0 or {_bits(n_post)} bits for k up to {n_post}, n_post = {n_post})"
+        return (
+            fits,
+            0,
+            f"(k, 0 or {permuted_bits(n_post)} bits for k up to {n_post}, n_post = {n_post})",
+        )
     fits = (a, b, c) == (1, 0, 0) or (a >= 1 and domain)
     return fits, 0, f"(1, 0, 0), or (k, bits of k * n_post - 1 and at least 8, n_post = {n_post})"
-
-
-def _bits(size: int) -> int:
-    return max(PERMUTED_BITS, (size - 1).bit_length())
 
 
 def _check_table(rule: Rule, table: Any, size: int) -> None:
