@@ -222,7 +222,7 @@ def test_degrees_and_stored_twin(rule, backend, rng):
     stored = W.tocsr()
     assert isinstance(stored, evops.CSR) and stored.shape == W.shape
     assert stored.nnz == int(W.out_degree().sum())
-    x, v = rng.random(30) < 0.5, rng.normal(size=23).astype(np.float32)
+    x, v = rng.random(30) < 0.5, rng.normal(size=W.shape[1]).astype(np.float32)
     close(x @ stored, x @ W)
     close(stored @ v, W @ v)
     close(stored.todense(), W.todense())
