@@ -69,7 +69,7 @@ def rules():
         yield evops.FixedOutDegree(100, multapses=True), 1.0, shape
         yield evops.FixedTotalNumber(100_000), 1.0, shape
         yield evops.FixedInDegree(10), 1.0, shape
-        yield evops.OneToOne(), 1.0, shape
+        yield evops.OneToOne(), 1.0, (shape[1], shape[1])
         yield evops.LfsrGaps(0.1), 1.0, shape
 
 

@@ -11,7 +11,7 @@ MASK = 0xFFFFFFFF
 def clen(p: float) -> int:
     """Largest gap for a connection probability, float32 arithmetic on a float64 quotient."""
     one = np.float32
-    return min(int(one(2) * np.ceil(one(1 / p)) - one(1)), 2**31 - 1)
+    return min(int(one(2) * np.ceil(one(min(1 / p, 1e30))) - one(1)), 2**31 - 1)
 
 
 def mix(x: int) -> int:

@@ -18,8 +18,8 @@ RULES = (
     evops.FixedInDegree(6),
     evops.FixedProbability(0.4, autapses=False),
     evops.LfsrGaps(0.1, hashed=True),
+    evops.OneToOne(),  # from a population to itself
     evops.FixedOutDegree(9),
-    evops.OneToOne(),
     evops.LfsrGaps(0.2, hashed=True),
     evops.FixedOutDegree(5, multapses=True),
     evops.FixedProbability(1e-3),
@@ -93,12 +93,12 @@ def test_edges_of_a_circuit_have_one_dtype():
     p = evops.Populations({"E": 4, "I": 2})
     assert len(evops.Circuit(p, {}).edges().pre) == 0
     whole, graded = (
-        evops.Projection(evops.OneToOne(), weight, (4, 2), seed=1, delay=1)
+        evops.Projection(evops.FixedOutDegree(1), weight, (4, 2), seed=1, delay=1)
         for weight in (np.int32(3), 0.5)
     )
-    transposed = evops.Projection(evops.OneToOne(), np.int32(7), (2, 4), seed=1, delay=2)
-    edges = evops.Circuit(p, {("E", "I"): graded, ("I", "E"): transposed}).edges()
-    np.testing.assert_array_equal(edges.weight, np.float32([0.5, 0.5, 7, 7]))
+    back = evops.Projection(evops.FixedOutDegree(1), np.int32(7), (2, 4), seed=1, delay=2)
+    edges = evops.Circuit(p, {("E", "I"): graded, ("I", "E"): back}).edges()
+    np.testing.assert_array_equal(edges.weight, np.float32([0.5] * 4 + [7] * 2))
     assert evops.Circuit(p, {("E", "I"): whole}).edges().weight.dtype == np.int32
 
 

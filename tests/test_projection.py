@@ -30,7 +30,8 @@ LAWS = {
 }
 
 
-def project(rule="p=0.4", law=1.5, shape=SHAPE, seed=7, backend=None):
+def project(rule="p=0.4", law=1.5, shape=None, seed=7, backend=None):
+    shape = shape or (SHAPE if rule != "one to one" else (SHAPE[0],) * 2)
     rule = RULES[rule] if isinstance(rule, str) else rule
     law = LAWS[law] if isinstance(law, str) else law
     return evops.Projection(rule, law, shape, seed=seed, backend=backend)
@@ -221,7 +222,7 @@ def test_degrees_and_stored_twin(rule, backend, rng):
     stored = W.tocsr()
     assert isinstance(stored, evops.CSR) and stored.shape == W.shape
     assert stored.nnz == int(W.out_degree().sum())
-    x, v = rng.random(30) < 0.5, rng.normal(size=23).astype(np.float32)
+    x, v = rng.random(30) < 0.5, rng.normal(size=W.shape[1]).astype(np.float32)
     close(x @ stored, x @ W)
     close(stored @ v, W @ v)
     close(stored.todense(), W.todense())

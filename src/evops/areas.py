@@ -10,7 +10,8 @@ from jaxtyping import Array, Float, Int, Num, Shaped, UInt32
 
 from evops import inputs
 from evops.connectivity import sampler
-from evops.connectivity.rules import FixedProbability, LfsrGaps, Rule
+from evops.connectivity.rules import DENSE, GAPS, LFSR, FixedProbability, LfsrGaps, Rule
+from evops.connectivity.schemes import check_rule
 from evops.delays import DelayBuffer, check_buffer
 from evops.engine import bridge, ops, ring
 from evops.engine.compat import Tracer
@@ -85,6 +86,7 @@ class MultiAreaProjection:
             )
         pre_areas, post_areas = w.shape[0], w.shape[1 + isinstance(pre, tuple)]
         sides = (Side(pre_areas, pre_sizes), Side(post_areas, post_sizes))
+        check_rule(rule, (max(pre_sizes), max(post_sizes)), (GAPS, DENSE, LFSR))
         full = (pre_areas, len(pre_sizes), post_areas, len(post_sizes))
         wanted = tuple(
             n

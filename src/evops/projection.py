@@ -11,6 +11,7 @@ from evops import inputs, pairs
 from evops.connectivity import sampler
 from evops.connectivity.laws import Law
 from evops.connectivity.rules import LfsrGaps, Rule
+from evops.connectivity.schemes import check_rule
 from evops.connectivity.steps import delay_law, steps
 from evops.csr import CSR, Edges
 from evops.delays import DelayBuffer, check_buffer
@@ -28,8 +29,9 @@ class Projection(Matrix):
     Its synapses are a pure function of rule, law, shape and seed: the same for ``x @ W``,
     ``W @ v``, gradients, `todense`, `tocsr` and `edges`, on every device and backend, for any
     number of threads. They are drawn again at every use and never stored. More post neurons keep
-    the old synapses (fixed degrees and totals apart), as do more pre neurons. With delays, `push`
-    adds what spikes cause to a `DelayBuffer`, at the time of its arrival; ``x @ W`` ignores them.
+    the old synapses (fixed degrees, totals and `OneToOne` apart), as do more pre neurons. With
+    delays, `push` adds what spikes cause to a `DelayBuffer`, at the time of its arrival;
+    ``x @ W`` ignores them.
 
     An entry of x that is 0 is silent: it adds nothing, whatever the weights. Nor does a pair of
     neurons without a synapse, or a matrix whose parameters are all 0. Everything else is IEEE
@@ -79,7 +81,7 @@ class Projection(Matrix):
                 f"rule must be a connectivity rule such as FixedProbability, got {rule!r}"
             )
         self._shape = check_shape("shape", shape)
-        rule.scheme(self._shape)  # raises where rule and shape do not fit
+        check_rule(rule, self._shape)
         if isinstance(rule, LfsrGaps):
             inputs.warn_of_density(rule)
         self.rule = rule

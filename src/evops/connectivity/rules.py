@@ -127,15 +127,24 @@ class AllToAll(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class OneToOne(Rule):
-    """Neuron i connects to neuron i, as far as both sides have one."""
+    """Neuron i connects to neuron i; both sides have equally many.
+
+    Raises:
+        ValueError: a shape whose sides differ.
+    """
 
     def scheme(self, shape):
         """The diagonal."""
+        self.expected_synapses(shape)
         return DIAGONAL, 0, 0, 0, 0
 
     def expected_synapses(self, shape):
-        """The shorter side."""
-        return float(min(shape))
+        """One for each neuron."""
+        if shape[0] != shape[1]:
+            raise ValueError(
+                f"shape must have as many pre as post neurons for OneToOne, got {tuple(shape)}"
+            )
+        return float(shape[0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +157,8 @@ class FixedOutDegree(Rule):
     ``FixedNumberPostConnector`` (PyNN).
 
     Args:
-        k: synapses of a pre neuron, at least 0; at most n_post without multapses.
+        k: synapses of a pre neuron, at least 0; at most n_post without multapses. With them, post
+            neurons have fewer than 2**31 synapses: at most 2**30 on average, or 2**31 - 1 in all.
         multapses: whether two neurons may have more than one synapse.
 
     Raises:
@@ -165,10 +175,12 @@ class FixedOutDegree(Rule):
 
     def scheme(self, shape):
         """Synapses by their index; the bits of the permuted domain or 0 for multapses."""
-        bits = 0 if self.multapses else max(PERMUTED_BITS, (shape[1] - 1).bit_length())
-        if not self.multapses:
-            check_integer("k", self.k, 0, shape[1])
-        return SUBSET, 0, self.k, bits, shape[1]
+        n_pre, n_post = shape
+        if self.multapses:
+            check_integer("k", self.k, 0, max(INT32_MAX, n_post << 30) // n_pre)
+        else:
+            check_integer("k", self.k, 0, n_post)
+        return SUBSET, 0, self.k, 0 if self.multapses else permuted_bits(n_post), n_post
 
     def expected_synapses(self, shape):
         """``k`` per pre neuron."""
@@ -243,8 +255,9 @@ class FixedInDegree(Rule):
 
     def scheme(self, shape):
         """Counted; targets permuted in a domain of as many bits as there are synapses."""
-        bits = max(PERMUTED_BITS, (self.total(shape) - 1).bit_length())
-        return COUNTED, 0, max(self.k, 1), bits, shape[1]
+        self.total(shape)
+        k = max(self.k, 1)  # a domain has a slot at least for every post neuron
+        return COUNTED, 0, k, permuted_bits(k * shape[1]), shape[1]
 
     def expected_synapses(self, shape):
         """``k`` for every post neuron."""
@@ -276,12 +289,13 @@ class LfsrGaps(Rule):
 
     def __post_init__(self):
         object.__setattr__(self, "p", check_probability("p", self.p))
+        check_flag("hashed", self.hashed)
 
     @functools.cached_property
     def clen(self) -> int:
         """Largest gap."""
-        length = np.ceil(np.float32(1.0 / self.p)) * np.float32(2) - np.float32(1)
-        return int(min(float(length), INT32_MAX))
+        mean = np.float32(min(1.0 / self.p, float(INT32_MAX)))
+        return int(min(float(np.ceil(mean) * np.float32(2) - np.float32(1)), INT32_MAX))
 
     @property
     def density(self) -> float:
@@ -356,6 +370,11 @@ def realised_probability(p: float) -> float:
         (0.5, 0.1)
     """
     return LfsrGaps(p).density
+
+
+def permuted_bits(size: int) -> int:
+    """Bits of the domain that 0 … size - 1 are permuted in."""
+    return max(PERMUTED_BITS, (size - 1).bit_length())
 
 
 def _overlapping(streams: np.ndarray, lines: int) -> np.ndarray:

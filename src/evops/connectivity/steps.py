@@ -80,13 +80,15 @@ def steps(law: Law) -> Steps:
 
 def _rounded(law: Law) -> dict[int, float]:
     """Probability of every whole step that values of the law are rounded to."""
-    loc, scale = (float(v) for v in law.loc_scale())
+    loc, scale = _location_and_scale(law)
     quantile = law.quantile()
     if quantile is None or scale == 0:
-        whole = round(loc)
+        whole = math.floor(loc + 0.5)
         if quantile is None and abs(loc - whole) > 1e-6:
             raise ValueError(f"delay must be a whole number of steps, got {law}")
         return {whole: 1.0}
+
+    law.table()  # raises where the quantiles do not rise
 
     def value(u):
         return loc + scale * quantile(min(max(u, 2.0**-33), 1 - 2.0**-33))
@@ -98,8 +100,28 @@ def _rounded(law: Law) -> dict[int, float]:
             low, high = (middle, high) if value(middle) <= x else (low, middle)
         return low
 
+    if not math.isfinite(value(0.0)) or not math.isfinite(value(1.0)):
+        raise ValueError(
+            f"delay must be at most {INT32_MAX - 1} steps, got {law}: beyond any float"
+        )
     first, last = math.floor(value(0.0) + 0.5), math.floor(value(1.0) + 0.5)
     if last - first >= 1 << (MAX_BITS + 1):
         return {first: 0.5, last: 0.5}  # refused by the caller, which names the range
     edges = [0.0, *(below(d + 0.5) for d in range(first, last)), 1.0]
     return {first + k: edges[k + 1] - edges[k] for k in range(last - first + 1)}
+
+
+def _location_and_scale(law: Law) -> tuple[float, float]:
+    """Those of a law, which may be a user's own."""
+    name, found = type(law).__name__, law.loc_scale()
+    try:
+        loc, scale = (float(v) for v in found)
+    except (TypeError, ValueError, OverflowError):
+        message = f"delay: loc_scale of {name} must return two numbers, got {found!r}"
+        raise TypeError(message) from None
+    if not (math.isfinite(loc) and math.isfinite(scale) and scale >= 0):
+        raise ValueError(
+            f"delay: loc_scale of {name} must return a finite location and a finite scale from 0 "
+            f"on, got {found!r}"
+        )
+    return loc, scale

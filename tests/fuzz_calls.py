@@ -1,0 +1,348 @@
+"""What can be called with which arguments: the table of the fuzzer's refused calls."""
+
+import dataclasses
+import re
+
+from fuzz_kinds import (
+    ARRAYS,
+    HUGE,
+    NO_NUMBERS,
+    NOT_FINITE,
+    Kind,
+    flag,
+    instance,
+    integer,
+    one_of,
+    probability,
+    seed,
+    shape,
+    texts,
+    vector,
+    weight,
+)
+
+# ---- parameters ----
+RULES = instance(texts("evops.FixedProbability | evops.Constant(1.0) | W | 0.1"))
+
+
+def law():
+    """A weight law or a number."""
+    bad = [
+        *NO_NUMBERS,
+        "True",
+        "np.True_",
+        *NOT_FINITE,
+        "'0.5'",
+        "np.ones(3)",
+        "[0.5]",
+        "10**400",
+        "1e300",
+    ]
+    bad += texts("evops.Constant | RULE | jnp.ones(2) | np.array(['1']) | evops.Normal")
+    fine = texts("0.5 | evops.Constant(0.5) | np.float32(0.5) | evops.Constant(np.float32(0.5))")
+    return Kind(
+        bad, [(f, "evops.Constant(0.5)") for f in fine], ["2**40", "np.int64(2**40)", "TRACED(0.5)"]
+    )
+
+
+def delay():
+    """A number of steps, or a law."""
+    bad = [
+        *[n for n in NO_NUMBERS if n != "None"],
+        "True",
+        *NOT_FINITE,
+        *HUGE,
+        *ARRAYS,
+        "0",
+        "-3",
+        "1.5",
+        "2**31",
+    ]
+    bad += texts("""1e20 | 1e300 | evops.Normal(15, 7.5) | evops.Normal(1e10, 1) |
+        evops.Normal(1e308, 1e308)""")
+    bad += texts("""evops.Uniform(0, 9) | evops.Uniform(1.2, 1.8) | evops.Uniform(1, 9000) |
+        evops.Uniform(1e300, 1e301)""")
+    bad += texts("""evops.Normal(jnp.ones(2), 1.0) | TRACED(3) | evops.Constant(2**31) |
+        evops.Constant(-1e300)""")
+    fine = texts("""3.0 | np.int8(3) | np.array(3) | jnp.array(3) | evops.Constant(3) |
+        evops.Uniform(3, 3)""")
+    fine += ["evops.Normal(3.0, 0)", "fractions.Fraction(3)"]
+    return Kind(bad, [(f, "3") for f in fine], UNUSUAL_DELAYS, lambda rng: f"-{rng.random() * 1e9}")
+
+
+UNUSUAL_DELAYS = ["None", "jnp.bfloat16(3)", "np.longdouble(3)"]
+
+
+def areas_weight():
+    """(2, 2), no NaN."""
+    bad = texts("""None | 'strong' | object() | np.ones(3) | np.ones((2, 3)) | np.ones((2, 2, 1)) | 0.5 |
+        {}""")
+    bad += texts("""np.full((2, 2), np.nan) | np.ones((2, 2), complex) | np.ones((2, 2), bool) |
+        [[1], [2, 3]]""")
+    bad += texts("""np.ones((2, 2), object) | np.zeros((0, 2)) | np.array([['1', '2'], ['3', '4']]) |
+        [[None] * 2] * 2""")
+    fine = texts("""[[1, 1], [1, 1]] | np.ones((2, 2), 'int8') | jnp.ones((2, 2)) |
+        np.ones((4, 4))[::2, ::2]""")
+    return Kind(
+        bad,
+        [(f, "np.ones((2, 2))") for f in fine],
+        ["np.full((2, 2), 1e300)", "TRACED(np.ones((2, 2)))"],
+    )
+
+
+def areas_delay():
+    """Whole steps: one, a pair's, or a neuron's."""
+    bad = texts("""None | '3' | 1.5 | -1 | 2**31 | 2**63 | 10**400 | np.ones((2, 2)) |
+        np.ones((3, 2), int) | {}""")
+    bad += texts("""[[1], [2, 3]] | object() | math.nan | True | 1j | [] | np.zeros((0, 2), int) |
+        TRACED(1)""")
+    bad += texts("""-np.ones((2, 2), int) | np.full((2, 2), 2**40) | np.ones((2, 2), object) |
+        [[None] * 2] * 2""")
+    fine = texts("""np.int8(3) | np.array(3) | [[3, 3], [3, 3]] | np.full((2, 2), 3, 'uint64') |
+        np.full((2, 5, 2), 3)""")
+    return Kind(bad, [(f, "3") for f in fine[:4]], [fine[4], "np.ones((2, 2), bool)"])
+
+
+def population(n):
+    """Numbers of neurons, for one size."""
+    bad = [b for b in integer(1).bad if b not in ("()", "(1,)")]
+    return Kind(
+        [*bad, "()", f"({n}, 0)", f"({n}, {n})", "(2.5,)", "('4',)"], [(f"np.int8({n})", str(n))]
+    )
+
+
+def buffer(*bad):
+    """A DelayBuffer that fits."""
+    others = ["jnp.zeros((3, 11))", "W", "evops.DelayBuffer", "(jnp.zeros((3, 11)), 0)", *bad]
+    return instance(others)
+
+
+def mapping(bad):
+    """A mapping with these wrong ones."""
+    return Kind([*NO_NUMBERS, "'E'", "[('E', 5)]", "3", "True", *bad], [])
+
+
+def function():
+    """None or what can be called."""
+    not_called = [b for b in NO_NUMBERS if b not in ("None", "float", "lambda: 3")]
+    return Kind([*not_called, "3", "'f'", "True", "np.ones(2)"], [])
+
+
+SIZES = texts("""{'E': 0} | {'E': -1} | {'E': 1.5} | {3: 4} | {'E': 2**31} | {'E': '4'} | {'E': None} |
+    {'E': True}""")
+SIZES += texts("""{'E': 2**31 - 1, 'I': 1} | {None: 4} | {'E': 10**400} | {'E': [4]} | {('E',): 4} |
+    {'E': math.nan}""")
+RANGES = texts("""{'E': (0, 3)} | {'E': (0, 4), 'I': (3, 6)} | {'E': (6, 0)} | {'E': 6} |
+    {'E': slice(0, 6)} | {}""")
+RANGES += texts("""{'E': (0, 6, 1)} | {'E': (0.0, 6)} | {'E': (None, 6)} | {'E': ('0', '6')} |
+    {'E': (-1, 6)}""")
+PAIRS = texts("""{'EI': W} | {('E', 'X'): W} | {('I', 'E'): W} | {('E', 'I'): 3} | {('E', 'I'): CSR} |
+    {('E',): W}""")
+PAIRS += [
+    "{('E', 'I'): evops.Projection(RULE, 1.0, (5, 6), seed=1)}",
+    "{('E', 'I', 'E'): W}",
+    "{('E', 3): W}",
+]
+PAIRS += texts("{('E', 'I'): W.T} | {(('E',), 'I'): W} | [W] | {('E', 'I'): None}")
+NAMES = Kind(
+    [*[n for n in NO_NUMBERS if n not in ("()",)], "'X'", "''", "'e'", "('E',)", "3", "['E']"]
+)
+DATA = texts("""None | '0.5' | object() | [1.0, 2.0] | np.ones((3, 1)) | np.ones(3, complex) |
+    np.ones(3, bool) | {}""")
+DATA += texts("""np.ones(3, object) | np.array(['1'] * 3) | [[1], [2, 3]] | np.zeros(0) | np.ones(4) |
+    np.ones((3, 3))""")
+DATA += texts("""[None] * 3 | np.array([2**40] * 3) | [10**400] * 3 | [2**31] * 3 | 2**63 | 1e300 |
+    lambda: 1""")
+INDICES = texts("""None | '0' | [0, 5, 6] | [0, -1, 2] | [0.0, 5.0, 2.0] | [[0, 5, 2]] | 3 | [True] * 3 |
+    [0, 5]""")
+INDICES += texts("""[0, 2**31, 1] | [0, 2**32, 1] | [0, 10**400, 1] | [0, None, 1] | np.zeros(3, complex) |
+    object()""")
+INDICES += texts("""np.array([0, 2**63, 1], 'uint64') | {0, 1, 2} | ['0', '1', '2'] | np.zeros(3, object) |
+    [[0], [1, 2]]""")
+INDPTR = texts("""None | '0' | [0, 1, 2, 3] | [1, 1, 1, 2, 3, 3] | [0, 2, 1, 2, 3, 3] | [0, 1, 1, 2, 3, 4] |
+    []""")
+INDPTR += texts("""[0.0, 1, 1, 2, 3, 3] | [[0, 1, 1, 2, 3, 3]] | [0, 1, 1, 2, 3, 2**32 + 3] |
+    [0, 1, 1, 2, 3, 10**400]""")
+INDPTR += texts("""[0, 1, 1, 2, 2, 2] | [0, -1, 1, 2, 3, 3] | object() | np.zeros(6, complex) | [None] * 6 |
+    3 | {}""")
+DTYPES = texts("""'float33' | bool | jnp.float16 | jnp.bfloat16 | 'int8' | complex | object | 'U3' | 3 |
+    math.nan""")
+DTYPES += texts("""jnp.float8_e4m3fn | jnp.int4 | 'M8' | [] | {} | object() | float.__add__ |
+    jax.random.key(1).dtype""")
+DTYPE = Kind(
+    DTYPES,
+    [("'float32'", "jnp.float32"), ("np.dtype('f4')", "jnp.float32")],
+    ["None", "float", "int"],
+)
+SUMS = texts("""jnp.zeros(3) | jnp.zeros((3, 4, 5)) | None | 'x' | 0.5 | jnp.zeros((3, 4), complex) |
+    jnp.zeros((3, 4), bool)""")
+SUMS += texts("jnp.zeros((0, 4)) | [[1.0]] | object() | jnp.zeros((3, 4), 'int8')")
+STEPS = texts("""None | '0' | 0.5 | jnp.zeros(3, int) | jnp.float32(0) | object() |
+    jnp.zeros((1,), jnp.int32) | [0]""")
+OUTS = texts("""[] | () | None | 3 | [3] | [None] | 'x' | [jax.ShapeDtypeStruct((-1,), float)] |
+    [OUT, None] | [[OUT]]""")
+OUTS += texts("""[jax.ShapeDtypeStruct((2.5,), float)] | object() |
+    [jax.ShapeDtypeStruct((True, 'a'), float)] | {}""")
+ARRAY = Kind(
+    texts("""None | object() | 'x' | [None] | [[1], [2, 3]] | {} | np.ones(3, object) | lambda: 0 |
+        b'1'""")
+)
+STATIC = Kind(
+    texts("""object() | [object()] | np.ones(3) | {} | set() | lambda: 0 | TRACED(3) | jnp.ones(2) |
+        (1, {})""")
+)
+SCIPY = Kind([*NO_NUMBERS, "np.ones((5, 6))", "3", "[[1]]"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A call with a place for each parameter, good values and kinds of odd ones."""
+
+    text: str
+    good: dict[str, list[str]]
+    kinds: dict[str, Kind]
+    names: dict[str, str] = dataclasses.field(default_factory=dict)  # also good in a message
+
+    @property
+    def constructor(self):
+        found = re.search(r"evops\.(\w+)", self.text)
+        return found[1] if found else re.search(r"[A-Z]+", self.text)[0]
+
+
+def call(text, *, names=(), **parameters):
+    """A `Call` from ``name=(good values, kind)``."""
+    good = {
+        name: values if isinstance(values, list) else [values]
+        for name, (values, _) in parameters.items()
+    }
+    return Call(text, good, {name: kind for name, (_, kind) in parameters.items()}, dict(names))
+
+
+BACKEND = (["None", "'native'", "'jnp'"], one_of())
+PROBABILITY = (["0.5", "1.0"], probability(zero=False))
+SEED, SEEDS = (["7", "-3", "2**63"], seed()), Kind(seed(wraps=True).bad)
+FLAG = (["True", "False"], flag())
+PUBLISHED = ("0.5", weight(finite=False))
+SPIKES, BATCH = ("jnp.ones(5)", vector(5)), ("jnp.ones(6)", vector(6))
+
+
+def published(name, first, weights):
+    """One of the published functions; the matrix has 6 rows and columns."""
+    of_vector = {first: ("jnp.ones(6)", vector(6))} if first else {}
+    parameters = {
+        **of_vector,
+        **{w: PUBLISHED for w in weights},
+        "conn_prob": PROBABILITY,
+        "seed": (["7", "-3"], seed(wraps=True)),
+        "shape": ("(6, 6)", shape(6, 6)),
+        "outdim_parallel": (["True", "False"], flag(strict=False)),
+        "backend": BACKEND,
+    }
+    places = ", ".join(f"{p}={{{p}}}" for p in parameters)
+    transposed = f"evops.{name}({places}, transpose={{transpose}})"
+    flags = {"transpose": (["True", "False"], flag(strict=False))}
+    return call(transposed, **parameters, **flags)
+
+
+WEIGHTS = {"homo": ["weight"], "uniform": ["w_low", "w_high"], "normal": ["w_mu", "w_sigma"]}
+BOUND = texts("True | TRACED(-1.0)") + [*NO_NUMBERS[1:], *NOT_FINITE, *HUGE, *ARRAYS]
+OF_AREAS = texts(
+    "None | '1' | np.ones(3) | np.ones((2, 1)) | 0.5 | np.ones(2, complex) | [None] * 2 | {} | np.ones(2, bool)"
+)
+TOO_SMALL = texts("evops.DelayBuffer.zeros(3, 2) | evops.DelayBuffer.zeros(11, 1)")
+KERNELS = ("None", Kind([*NO_NUMBERS[1:], "KERNEL", "3"]))
+SCHEMES = [
+    *NO_NUMBERS,
+    *texts("""(2, 0, 12, 128) | [2, 0, 12, 128, 0] | (2, 0, 12.0, 128, 0) |
+    (2, True, 12, 128, 0) | (6, 0, 0, 0, 0) | (1, 0, 12, 8, 0) | (5, 0, 1, 0, 0) | (0, 0, 0, 0, 0) | (4, 1, 0, 0, 0)"""),
+]
+
+
+def draw_scheme(rng):
+    """Five numbers that no reader takes: more of a dense block than all of it, or small ones."""
+    words = [int(rng.integers(-1, 7)), int(rng.integers(3)), *rng.integers(257, 2**33, 3).tolist()]
+    return str(tuple(words))
+
+
+# fmt: off
+CALLS = [
+    call("evops.FixedProbability({p}, autapses={autapses})", p=("0.5", probability(zero=True)), autapses=FLAG),
+    call("evops.LfsrGaps({p}, hashed={hashed})", p=PROBABILITY, hashed=FLAG),
+    call("evops.realised_probability({p})", p=PROBABILITY),
+    call("evops.AllToAll(autapses={autapses})", autapses=FLAG),
+    call("evops.FixedOutDegree({k}, multapses={multapses})", k=("1", integer(0)), multapses=FLAG),
+    call("evops.FixedTotalNumber({k})", k=("1", integer(0))),
+    call("evops.FixedInDegree({k})", k=("1", integer(0))),
+    call("evops.Constant({w})", w=("0.5", weight(scalar=False))),
+    call("evops.Uniform({low}, {high})", low=("-9.0", weight(scalar=False)), high=("9.0", weight(scalar=False)),
+         names={"low": "high"}),
+    call("evops.Normal({mean}, {std})", mean=("0.5", weight(scalar=False)), std=("0.5", weight(scalar=False))),
+    call("evops.Normal(0.0, 1.0, low={low}, high={high})",
+         low=("-1.0", Kind([*BOUND, "5.0"])), high=("1.0", Kind([*BOUND, "-5.0"]))),
+    call("evops.Projection({rule}, {law}, {shape}, seed={seed}, delay={delay}, backend={backend})",
+         rule=(["RULE", "evops.FixedTotalNumber(3)", "evops.FixedOutDegree(2)"], RULES),
+         law=(["0.5", "evops.Normal(0.5, 0.1)"], law()), shape=("(5, 6)", shape(5, 6)), seed=SEED,
+         delay=(["None", "2", "evops.Uniform(1, 3)"], delay()), backend=BACKEND),
+    call("evops.Projection(OwnRule({scheme}, {total}, {expected}), 0.5, (5, 6), seed=1)",
+         scheme=("(2, 0, 12, 128, 0)", Kind(SCHEMES, [], [], draw_scheme)), total=("None", Kind(["3", "0", "2.5", "'3'", "()"])),
+         expected=("1.0", Kind([*NO_NUMBERS, *NOT_FINITE[:3], "-1", "True", "10**400", "1e300", "1j"])),
+         names={odd: "OwnRule" for odd in ("scheme", "total", "expected")}),
+    call("evops.Projection(RULE, 0.5, (5, 6), seed=1, delay=OwnLaw({delay}))",
+         delay=("(3.0, 1.0)", Kind([*NO_NUMBERS, "(1, 2, 3)", "(math.nan, 1.0)", "(5, -1)", "(5, math.inf)", "('a', 1)", "(0, 0)", "3"]))),
+    call("({x}) @ W", x=SPIKES),
+    call("W @ ({v})", v=BATCH),
+    call("W({x})", x=SPIKES),
+    call("({x}) @ W.T", x=BATCH),
+    call("W.push({spikes}, {buffer}, at={at})", spikes=SPIKES, at=(["0", "5"], integer(0, 5)),
+         buffer=("BUFFER", buffer(*TOO_SMALL, "evops.DelayBuffer.zeros(11, 2, 'int32')")), names={"at": "n=", "buffer": "at must"}),
+    call("W[{index}]", index=("...", Kind([n for n in NO_NUMBERS if n != "..."])), names={"index": "index"}),
+    call("evops.CSR({data}, {indices}, {indptr}, shape={shape}, backend={backend})",
+         data=("[0.5, 1.0, 2.0]", Kind(DATA, [("np.float32([0.5, 1, 2])", "[0.5, 1.0, 2.0]")], ["np.ones(3)", "math.nan"])),
+         indices=("[0, 5, 2]", Kind(INDICES, [("np.uint8([0, 5, 2])", "[0, 5, 2]"), ("(0, 5, 2)", "[0, 5, 2]")])),
+         indptr=("[0, 1, 1, 2, 3, 3]", Kind(INDPTR, [("np.int64([0, 1, 1, 2, 3, 3])", "[0, 1, 1, 2, 3, 3]")])),
+         shape=("(5, 6)", shape(5, 6)), backend=BACKEND, names={"data": "synapses", "indices": "synapses"}),
+    call("evops.CSR.from_scipy({matrix})", matrix=("CSR.to_scipy()", SCIPY)),
+    call("({x}) @ CSR", x=SPIKES),
+    call("CSR @ ({v})", v=BATCH),
+    call("evops.Populations({sizes})", sizes=("{'E': 5}", mapping(SIZES)), names={"sizes": "names of populations"}),
+    call("evops.Populations.from_ranges({ranges}, {n})", ranges=("{'E': (0, 6)}", mapping(RANGES)),
+         n=("6", integer(1, 6, 6)), names={"n": "neurons"}),
+    *(call("POPULATIONS.METHOD({name})".replace("METHOD", method), name=("'E'", NAMES), names={"name": "population"})
+      for method in ("size", "offset", "slice")),
+    call("evops.Circuit({populations}, {projections})",
+         populations=("POPULATIONS", instance(["{'E': 5}", "evops.Populations", "W"])),
+         projections=("{('E', 'I'): W}", Kind([b for b in mapping(PAIRS).bad if b != "{}"])), names={"projections": "population"}),
+    call("CIRCUIT.push({spikes}, {buffer})", spikes=("jnp.ones(11)", vector(11)),
+         buffer=("BUFFER", buffer(*TOO_SMALL))),
+    call("CIRCUIT.buffer({dtype})", dtype=("jnp.float32", DTYPE)),
+    call("evops.DelayBuffer.zeros({n}, {max_delay}, {dtype})", n=("11", integer(1, fine=11)),
+         max_delay=("2", integer(0, fine=2)), dtype=("jnp.float32", DTYPE)),
+    call("evops.DelayBuffer({sums}, {step}).pop({backend})", sums=("jnp.zeros((3, 4))", Kind(SUMS)),
+         step=("jnp.int32(0)", Kind(STEPS)), backend=BACKEND, names={"sums": "buffer", "step": "buffer"}),
+    call("evops.MultiAreaProjection({rule}, {weight}, {delay}, pre={pre}, post={post}, seed={seed}, "
+         "max_delay={max_delay}, backend={backend})",
+         rule=(["0.5", "RULE"], Kind([*probability(zero=True).bad, "evops.OneToOne()", "evops.FixedTotalNumber(3)", "W"])),
+         weight=("np.ones((2, 2))", areas_weight()), delay=("1", areas_delay()), pre=("5", population(5)),
+         post=("6", population(6)), seed=(["7", "-3", "2**63"], seed(traced=True)),
+         max_delay=(["3", "None"], Kind([b for b in integer(0).bad if b != "None"])), backend=BACKEND,
+         names={"pre": "weight", "post": "weight", "max_delay": "slots", "delay": "max_delay"}),
+    call("MULTI.push({spikes}, {buffer})", spikes=("jnp.ones((2, 5))", vector(2, 5)),
+         buffer=("MULTI.buffer()", buffer("BUFFER", "evops.DelayBuffer.zeros(12, 0)"))),
+    call("MULTI({spikes}, MULTI.buffer())", spikes=("jnp.ones((2, 5))", vector(2, 5))),
+    *(published(f"{kind}mv_prob_{of}", first, weights)
+      for kind, first in (("event_", "events"), ("", "vector")) for of, weights in WEIGHTS.items()),
+    *(published(f"get_{of}_weight_matrix", None, weights) for of, weights in WEIGHTS.items()),
+    *(call("evops.multi_area_event_mv_prob_homo_KIND({events}, {weight}, {seed}, {conn_prob}, shape={shape}, "
+           "area_num={area_num}, backend={backend})".replace("KIND", kind),
+           events=(f"jnp.ones({sizes})", vector(*sizes)), weight=weights, seed=("[1, 2]", SEEDS), conn_prob=PROBABILITY,
+           shape=("(5, 6)", shape(5, 6)), area_num=("2", integer(1, 2, 2)), backend=BACKEND,
+           names={"area_num": "weight|seed|events", "seed": "area_num"})
+      for kind, sizes, weights in (("E", (5,), ("np.ones(2)", Kind(OF_AREAS))), ("I", (2, 5), PUBLISHED))),
+    call("evops.XLACustomOp({cpu_kernel}, {gpu_kernel}, fallback=KERNEL)", cpu_kernel=KERNELS, gpu_kernel=KERNELS),
+    call("evops.XLACustomOp(fallback={fallback}, jvp={jvp}, transpose={transpose}, batching={batching}, "
+         "parallel={parallel})", fallback=("KERNEL", function()), jvp=("None", function()),
+         transpose=("None", function()), batching=("None", function()), parallel=("True", Kind(flag().bad))),
+    call("OP({array}, outs={outs}, backend={backend}, a={a})", array=("jnp.ones(3)", ARRAY), outs=("[OUT]", Kind(OUTS)),
+         backend=(["None", "'jnp'"], BACKEND[1]), a=("3", STATIC), names={"array": "argument 0"}),
+]
+# fmt: on
