@@ -30,11 +30,14 @@ def programs():
         jax.monitoring.unregister_event_duration_listener(listen)
 
 
-def project(seed, backend, rule=evops.FixedProbability(0.2), law=evops.Normal(1, 0.1), **options):
+RULE, LAW, DELAY = evops.FixedProbability(0.2), evops.Normal(1, 0.1), evops.Uniform(1, 5)
+
+
+def project(seed, backend, rule=RULE, law=LAW, **options):
     return evops.Projection(rule, law, (30, 20), seed=seed, backend=backend, **options)
 
 
-def delayed(seed, backend, delay=evops.Uniform(1, 5)):
+def delayed(seed, backend, delay=DELAY):
     return project(seed, backend, delay=delay)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from evops import inputs, pairs
-from evops.csr import Edges, device_array
+from evops.csr import Edges
 from evops.delays import DelayBuffer, check_buffer
 from evops.engine.compat import Tracer
 from evops.errors import check_integer
@@ -234,4 +234,4 @@ class Circuit:
 def _joined(parts: list) -> jax.Array:
     """Arrays one after another; known ones on the host."""
     known = not any(isinstance(part, Tracer) for part in parts)
-    return device_array(np.concatenate(parts)) if known else jnp.concatenate(parts)
+    return inputs.device_array(np.concatenate(parts)) if known else jnp.concatenate(parts)

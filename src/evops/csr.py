@@ -167,14 +167,14 @@ class CSR(Matrix):
 
     def _row_of(self):
         if self._known():
-            return device_array(_row_of(np.asarray(self.indptr), 0, self.nnz))
+            return inputs.device_array(_row_of(np.asarray(self.indptr), 0, self.nnz))
         return stored.row_of(self.indptr, self.nnz)
 
     def _weight_of_each(self):
         if self.data.shape == (self.nnz,):
             return self.data
         if self._known():
-            return device_array(np.repeat(np.asarray(self.data), self.nnz))
+            return inputs.device_array(np.repeat(np.asarray(self.data), self.nnz))
         return jnp.broadcast_to(self.data, (self.nnz,))
 
     def _product(self, x, dtype, transposed):
@@ -190,7 +190,9 @@ class CSR(Matrix):
 
 
 def _weights(data: Any, nnz: int) -> jax.Array:
-    weights = inputs.numbers("data", np.array(data) if isinstance(data, np.ndarray) else data)
+    if isinstance(data, np.ndarray):
+        data = inputs.device_array(np.array(data))
+    weights = inputs.numbers("data", data)
     if jnp.issubdtype(weights.dtype, jnp.integer) and weights.dtype.itemsize > 4:
         raise TypeError(f"data must be floats or integers of up to 32 bits, got {weights.dtype}")
     if weights.ndim > 1 or weights.size not in (1, nnz):
@@ -223,7 +225,13 @@ def _pattern(indices: Any, indptr: Any, rows: int, columns: int) -> tuple[jax.Ar
         for extreme in (known.min(), known.max()):
             if not 0 <= extreme < columns:
                 raise ValueError(f"indices must be in [0, n_post = {columns}), got {extreme}")
-    return jnp.asarray(indices, jnp.int32), jnp.asarray(indptr, jnp.int32)
+    return _int32(indices), _int32(indptr)
+
+
+def _int32(value: jax.Array | np.ndarray) -> jax.Array:
+    if isinstance(value, np.ndarray):
+        return inputs.device_array(value.astype(np.int32))
+    return jnp.asarray(value, jnp.int32)
 
 
 def _integers(name: str, value: Any) -> jax.Array | np.ndarray:
@@ -244,11 +252,6 @@ _PIECE = 1 << 16
 _ENTRIES = 1 << 22
 
 
-def device_array(host: Any) -> Any:
-    """An array of the host as a jax array, without a program for its shape; others as they are."""
-    return jax.device_put(host) if isinstance(host, np.ndarray) else host
-
-
 def _row_of(indptr: np.ndarray, begin: int, end: int) -> np.ndarray:
     """Rows of synapses ``begin … end - 1``, int32."""
     first = max(int(np.searchsorted(indptr, begin, "right")) - 1, 0)
@@ -267,7 +270,7 @@ def _pieces(indptr: np.ndarray, indices: np.ndarray, begin: int, end: int, data:
     def filled(values, filler):
         piece = np.full(_PIECE, filler, values.dtype)
         piece[: len(values)] = values
-        return device_array(piece)
+        return inputs.device_array(piece)
 
     outside = np.iinfo(np.int32).max
     for at in range(begin, end, _PIECE):
@@ -309,7 +312,26 @@ def _dense_of_known(csr: CSR, transposed: bool) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnames="transposed")
 def _dense(csr: CSR, *, transposed: bool) -> jax.Array:
-    sums = jnp.zeros(csr.shape[::-1] if transposed else csr.shape, ops.accumulator(csr.dtype))
-    index = csr._row_of(), csr.indices
-    weight = csr._weight_of_each().astype(sums.dtype)
-    return sums.at[index[::-1] if transposed else index].add(weight).astype(csr.dtype)
+    """The same where the number of synapses is that of a program."""
+    n_pre, n_post = csr.shape
+    nnz, wide = csr.nnz, ops.accumulator(csr.dtype)
+    size = max(min(nnz, _PIECE), 1)
+    # a zero that varies with the weights and their places, under manual axes (jax.shard_map), too
+    zero = csr.data[:1].sum().astype(wide) + csr.indices[:1].sum().astype(wide)
+    zero = jnp.where(False, zero + csr.indptr[0].astype(wide), 0)
+
+    def add(i, sums):
+        first = i.astype(jnp.int32) * size
+        start = jnp.minimum(first, nnz - size)
+        at = start + jnp.arange(size, dtype=jnp.int32)
+        row = jnp.searchsorted(csr.indptr, at, side="right").astype(jnp.int32) - 1
+        row = jnp.where(at < first, n_pre, row)  # what the piece before has added
+        post = lax.dynamic_slice(csr.indices, (start,), (size,))
+        weight = csr.data
+        if weight.shape == (nnz,):
+            weight = lax.dynamic_slice(weight, (start,), (size,))
+        index = (post, row) if transposed else (row, post)
+        return sums.at[index].add(weight.astype(wide), mode="drop")
+
+    sums = jnp.broadcast_to(zero, (n_post, n_pre) if transposed else csr.shape)
+    return lax.fori_loop(0, -(-nnz // size), add, sums).astype(csr.dtype)

@@ -6,14 +6,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Num, Shaped, UInt32
+from jaxtyping import Array, Int, Shaped, UInt32
 
 from evops import inputs, pairs
 from evops.connectivity import sampler
 from evops.connectivity.laws import Law
 from evops.connectivity.rules import LfsrGaps, Rule
 from evops.connectivity.steps import delay_law, steps
-from evops.csr import CSR, Edges, device_array
+from evops.csr import CSR, Edges
 from evops.delays import DelayBuffer, check_buffer
 from evops.engine import bridge, dense, ops
 from evops.engine.compat import Tracer
@@ -236,7 +236,7 @@ class Projection(Matrix):
 
     def edges(self) -> Edges:
         """All synapses, with their weights and delays (not inside ``jax.jit``)."""
-        return Edges(*map(device_array, self._columns()))
+        return Edges(*map(inputs.device_array, self._columns()))
 
     def _columns(self) -> Iterator[Any]:
         """What `Edges` has, on the host, one after another: each may go before the next comes."""
@@ -256,8 +256,10 @@ class Projection(Matrix):
     def tocsr(self) -> CSR:
         """The same synapses, stored (not inside ``jax.jit``: their number must be known)."""
         indptr, post, z, _ = self._synapses()
-        weight = device_array(self._weights(z, post.size))
-        return CSR(weight, device_array(post), indptr, shape=self._shape, backend=self._backend)
+        weight = inputs.device_array(self._weights(z, post.size))
+        return CSR(
+            weight, inputs.device_array(post), indptr, shape=self._shape, backend=self._backend
+        )
 
     def _synapses(self, delay: bool = False) -> list[np.ndarray]:
         """Where the synapses of each line begin, and what `ops.edges` gives."""
