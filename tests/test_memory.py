@@ -44,6 +44,7 @@ for name, made, asked in CASES:
 print(json.dumps(found))
 """
 TALL, WIDE, SQUARE = (20_000, 10), (10, 20_000), (3000, 3000)
+LARGE = (4000, 6000)  # more than one block
 RULES = {
     "FixedProbability(0.001)": SQUARE,
     "FixedProbability(0.3)": (300, 20_000),
@@ -61,15 +62,24 @@ TODENSE = {
         for rule, shape in RULES.items()
     },
     **{
-        f"{name} {shape}": (f"project(evops.FixedProbability(.01), {law}, {shape})", asked)
-        for shape in (TALL, WIDE, (4000, 6000))
-        for name, law, asked in (
-            ("one weight", "1.", "W.todense()"),
-            (".T", "1.", "W.T.todense()"),
-            ("half floats", "jnp.bfloat16(1)", "W.todense()"),
-            ("half floats, .T", "jnp.bfloat16(1)", "W.T.todense()"),
+        f"{shape} of {law}{turned}": (
+            f"project(evops.FixedProbability(.01), {law}, {shape})",
+            f"W{turned}.todense()",
+        )
+        for shape, law, turned in (
+            (TALL, 1.0, ""),
+            (TALL, 1.0, ".T"),
+            (WIDE, 1.0, ".T"),
+            (LARGE, 1.0, ""),
+            (LARGE, 1.0, ".T"),
+            (LARGE, "jnp.bfloat16(1)", ""),
+            (LARGE, "jnp.bfloat16(1)", ".T"),
         )
     },
+    "one weight, multapses": (
+        f"project(evops.FixedTotalNumber(9000), 1., {LARGE})",
+        "W.todense()",
+    ),
     "traced": (
         f"project(evops.FixedProbability(.01), 1., {TALL})",
         "jax.jit(lambda W: W.todense())(W)",
@@ -116,69 +126,70 @@ def test_peaks(cases, per_synapse, backend):
 
 def test_peaks_are_measured():
     """A batch with a row for every neuron, which is what the test above is there to find."""
-    made = f"project(evops.FixedProbability(.01), 1., {TALL})"
-    found = peaks({"batch": (made, "jnp.eye(20000, dtype=bool) @ W")}, "native")
+    made = "project(evops.FixedProbability(.01), 1., (10_000, 3))"
+    found = peaks({"batch": (made, "jnp.eye(10_000, dtype=bool) @ W")}, "native")
     assert found["batch"] > 64 << 20
 
 
-LAWS = (
-    1.5,
-    evops.Normal(0.5, 0.1),
-    np.int32(3),
-    jnp.bfloat16(0.3),
-    evops.Normal(jnp.float16(1), 0.1),
-)
-DENSE_RULES = (
-    evops.FixedProbability(0.3),
-    evops.FixedProbability(0.05, False),
-    evops.FixedOutDegree(40, multapses=True),
-    evops.FixedInDegree(9),
-    evops.LfsrGaps(0.1),
-    evops.OneToOne(),
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Six rows each, which do not divide the rows there are."""
+    monkeypatch.setattr(dense, "_ENTRIES", 200)
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
+
+
+half = np.float16
+CASES = (
+    (evops.FixedProbability(0.3), 1.5),
+    (evops.FixedProbability(0.05, False), evops.Normal(0.5, 0.1)),
+    (evops.FixedOutDegree(40, multapses=True), evops.Normal(half(0.5), half(0.1))),
+    (evops.FixedTotalNumber(2000), -0.3),
+    (evops.FixedInDegree(9), np.int32(3)),
+    (evops.LfsrGaps(0.1), jnp.bfloat16(0.3)),
+    (evops.OneToOne(), half(2)),
 )
 
 
-@pytest.mark.parametrize("entries", [1 << 22, 200])
-def test_bits_of_dense_matrices_are_those_of_products(entries, backend, monkeypatch):
-    """In one piece, and in blocks of rows that do not divide them; synapses of a pair in order."""
-    monkeypatch.setattr(dense, "_ENTRIES", entries)
-    jax.clear_caches()
-    eye = jnp.eye(23, dtype=bool)
-    for k, rule in enumerate(DENSE_RULES):
-        for law in LAWS if k == 2 else LAWS[k % 5 :][:1]:
-            W = evops.Projection(rule, law, (23, 33), seed=5, backend=backend)
-            want = eye @ W
-            for got in (W.todense(), W.T.todense().T, jax.jit(lambda W: W.todense())(W)):
-                assert got.dtype == want.dtype
-                np.testing.assert_array_equal(got, want)
-    jax.clear_caches()
+def check_bits(W, *dense_ones):
+    """Dense matrices are products with one neuron at a time; synapses of a pair in their order."""
+    want = jnp.eye(W.shape[0], dtype=bool) @ W
+    for got in dense_ones:
+        assert got.dtype == want.dtype
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize(("rule", "law"), CASES, ids=lambda v: str(v)[:20])
+def test_bits_of_dense_matrices_are_those_of_products(rule, law, backend):
+    W = evops.Projection(rule, law, (23, 33), seed=5, backend=backend)
+    check_bits(W, W.todense())
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_bits_of_dense_matrices_in_blocks(k, backend, small_blocks):
+    rule, law = CASES[k]
+    W = evops.Projection(rule, law, (23, 33), seed=5, backend=backend)
+    check_bits(W, W.T.todense().T, jax.jit(lambda: W.todense())())
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-def test_derivatives_of_dense_matrices(transposed, backend, monkeypatch):
-    monkeypatch.setattr(dense, "_ENTRIES", 200)
-    jax.clear_caches()
-
-    def matrix(m, seed, by_product):
+def test_derivatives_of_dense_matrices(transposed, backend, small_blocks):
+    def loss(m, seed, by_product):
         law = evops.Normal(m, 0.2 * m)
         W = evops.Projection(evops.FixedProbability(0.3), law, (23, 33), seed=seed, backend=backend)
-        if by_product:
-            M = jnp.eye(23, dtype=bool) @ W
-            return M.T if transposed else M
-        return (W.T if transposed else W).todense()
+        M = jnp.eye(23, dtype=bool) @ W if by_product else (W.T if transposed else W).todense()
+        M = M.T if M.shape == (33, 23) else M
+        return (M**3 * jnp.arange(M.size, dtype=jnp.float32).reshape(M.shape)).sum()
 
-    one, other = (
-        [
-            jax.value_and_grad(lambda m, b=b: (matrix(m, 1, b) ** 3).sum())(0.5),
-            jax.hessian(lambda m, b=b: (matrix(m, 1, b) ** 3).sum())(0.5),
-            jax.jvp(lambda m, b=b: matrix(m, 1, b), (0.5,), (1.0,)),
-            jax.vmap(lambda m, s, b=b: matrix(m, s, b))(jnp.arange(1.0, 3), jnp.arange(2)),
-        ]
-        for b in (False, True)
-    )
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
-    jax.clear_caches()
+    def everything(by_product):
+        value = lambda m, seed=1: loss(m, seed, by_product)  # noqa: E731
+        several = jax.vmap(value)(jnp.arange(1.0, 3), jnp.arange(2))
+        return jax.value_and_grad(value)(0.5), jax.jvp(value, (0.5,), (1.0,)), several
+
+    one, other = (jax.tree.leaves(jax.jit(lambda b=b: everything(b))()) for b in (False, True))
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4)
 
 
 def test_batches_beyond_32_bits_are_refused_when_traced(backend):

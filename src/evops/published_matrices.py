@@ -320,5 +320,10 @@ def _lines(w, s, *, rule, law, shape, dtype, transposed, backend):
 
     zero = s[0].astype(dtype) * 0 + jnp.where(False, w.sum().astype(dtype), 0)
     return dense.in_blocks(
-        rows, shape, zero, wide=w.dtype, transposed=transposed, most=_LINES_AT_ONCE
+        rows,
+        shape,
+        zero,
+        in_place=w.dtype == dtype and not transposed,
+        transposed=transposed,
+        most=_LINES_AT_ONCE,
     )

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from evops.engine import ring
@@ -40,8 +39,10 @@ def drawn(
         backend: "native" or "jnp".
     """
     n_pre, n_post = shape
-    # One weight for all is applied at the end, as products do (values.product).
+    # One weight for all is applied at the end, as products do (values.product), or at once where
+    # that gives the same bits, as no pair has two synapses, and XLA would not do it in place.
     late = source.law == CONSTANT and not source.published
+    late = late and (backend == "native" or source.by_index)
     weight = jnp.ones_like(parameters) if late else parameters
     rule, quantiles = tables
     pre = jnp.arange(n_pre, dtype=jnp.int32)
@@ -64,25 +65,25 @@ def drawn(
 
     # A zero that varies with the seed and the weights, under manual axes (jax.shard_map), too.
     zero = key[0].astype(dtype) * 0 + jnp.where(False, parameters.sum().astype(dtype), 0)
-    return in_blocks(rows, shape, zero, wide=parameters.dtype, transposed=transposed)
+    in_place = parameters.dtype == dtype and not transposed and (backend == "native" or not late)
+    return in_blocks(rows, shape, zero, in_place=in_place, transposed=transposed)
 
 
 def in_blocks(
-    rows: Callable, shape, zero, *, wide, transposed: bool, most: int = 2**31
+    rows: Callable, shape, zero, *, in_place: bool, transposed: bool, most: int = 2**31
 ) -> jax.Array:
     """The matrix whose rows ``first … first + count - 1`` are ``rows(first, count)``.
 
     Args:
-        rows: function of a traced row and a number of rows; its result is of type `wide`.
+        rows: function of a traced row and a number of rows.
         shape: of the matrix.
         zero: scalar of the result's type.
-        wide: type that is added up in.
+        in_place: whether what `rows` gives for all rows is the result, with no copy made.
         transposed: whether the result is the transpose.
         most: rows to ask for at once.
     """
     n, width = shape
-    whole = n <= most and n * width < 2**31
-    if whole and not transposed and np.dtype(wide) == zero.dtype:
+    if in_place and n <= most and n * width < 2**31:
         return rows(jnp.zeros((), jnp.int32), n)
     size = min(n, most, max(1, _ENTRIES // width))
 
