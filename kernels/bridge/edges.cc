@@ -38,10 +38,14 @@ ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table,
   const Delays table_of_delays{delay_bits ? static_cast<const uint32_t*>(delays.untyped_data()) : nullptr,
                                static_cast<uint32_t>(delay_bits)};
   for (int64_t i = 0; i <= n_pre; ++i)
-    if (start[i] < (i ? start[i - 1] : 0) || start[i] > synapses || (i == 0 && start[i] != 0) ||
-        (i == n_pre && start[i] != synapses))
-      return Invalid(kOp, "indptr does not rise from 0 to " + std::to_string(synapses));
-  const int64_t parts = Parts(pool, static_cast<double>(synapses));
+    if (start[i] < (i ? start[i - 1] : 0) || start[i] > synapses || (i == 0 && start[i] != 0))
+      return Invalid(kOp, "indptr does not rise from 0 to at most " + std::to_string(synapses));
+  // Results have room for more synapses than there are, so that many seeds share a program; the rest is 0.
+  const int64_t found = start[n_pre];
+  std::fill(posts + found, posts + synapses, 0);
+  if (law != 0) std::fill(zs + found, zs + synapses, 0.0f);
+  if (delay_bits != 0) std::fill(steps + found, steps + synapses, 0);
+  const int64_t parts = Parts(pool, static_cast<double>(found));
   std::atomic<bool> wrong_count{false};
   Parallel(pool, parts, [&](int64_t part) {
     const int64_t begin = n_pre * part / parts, end = n_pre * (part + 1) / parts;

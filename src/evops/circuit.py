@@ -13,6 +13,7 @@ from jaxtyping import Shaped
 from evops import inputs, pairs
 from evops.csr import Edges
 from evops.delays import DelayBuffer, check_buffer
+from evops.engine.compat import Tracer
 from evops.errors import check_integer
 from evops.projection import Projection
 
@@ -218,13 +219,19 @@ class Circuit:
 
     def edges(self) -> Edges:
         """All synapses, by the indices of all neurons, pair after pair (not inside ``jax.jit``)."""
-        none = jnp.zeros(0, jnp.int32)
         dtypes = [W.dtype for W in self.projections.values()]
         dtype = inputs.common_dtype(dtypes) if dtypes else np.dtype(np.float32)
-        parts = [Edges(none, none, none.astype(dtype), none)]
+        # on the host: no program is compiled for the number of synapses
+        parts = [[np.zeros(0, t) for t in (np.int32, np.int32, dtype, np.int32)]]
         for (source, target), W in self.projections.items():
-            edges = W.edges()
-            pre = edges.pre + self.populations.offset(source)
-            post = edges.post + self.populations.offset(target)
-            parts.append(Edges(pre, post, edges.weight.astype(dtype), edges.delay))
-        return Edges(*(jnp.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+            pre, post, weight, delay = W._columns()
+            pre = pre + np.int32(self.populations.offset(source))
+            post = post + np.int32(self.populations.offset(target))
+            parts.append([pre, post, weight.astype(dtype), delay])
+        return Edges(*(_joined([part.pop(0) for part in parts]) for _ in Edges._fields))
+
+
+def _joined(parts: list) -> jax.Array:
+    """Arrays one after another; known ones on the host."""
+    known = not any(isinstance(part, Tracer) for part in parts)
+    return inputs.device_array(np.concatenate(parts)) if known else jnp.concatenate(parts)

@@ -1,10 +1,12 @@
 """Stored matrices of synapses in compressed rows, driven by events."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.experimental import sparse
 from jaxtyping import Array, Int32, Num
 
@@ -126,15 +128,20 @@ class CSR(Matrix):
 
     def in_degree(self) -> Int32[Array, "n_post"]:
         """Number of synapses onto each post neuron."""
-        return jnp.zeros(self.shape[1], jnp.int32).at[self.indices].add(1)
+        one, zeros = jnp.ones((), jnp.int32), jnp.zeros(self.shape[1], jnp.int32)
+        if not self._known():
+            return zeros.at[self.indices].add(one)
+        pattern = np.asarray(self.indptr), np.asarray(self.indices)
+        for _, post, _ in _pieces(*pattern, 0, self.nnz):
+            zeros = _add(zeros, (post,), one)
+        return zeros
 
     def out_degree(self) -> Int32[Array, "n_pre"]:
         """Number of synapses of each pre neuron."""
         return jnp.diff(self.indptr)
 
-    def todense(self) -> Num[Array, "n_pre n_post"]:
-        """The matrix with all its zeros; synapses of one pair of neurons are added up."""
-        return _dense(self)
+    def _dense(self, transposed):
+        return (_dense_of_known if self._known() else _dense)(self, transposed=transposed)
 
     def to_scipy(self) -> Any:
         """A ``scipy.sparse.csr_array``, weights of half floats in float32."""
@@ -150,10 +157,24 @@ class CSR(Matrix):
         """A ``jax.experimental.sparse.BCSR``."""
         return sparse.BCSR((self._weight_of_each(), self.indices, self.indptr), shape=self.shape)
 
+    def _known(self) -> bool:
+        """Whether the arrays can be read on the host, which needs no program for their length."""
+        leaves = self.data, self.indices, self.indptr, jnp.zeros(())  # traced inside jax.jit
+        return not any(
+            isinstance(leaf, Tracer) or not getattr(leaf, "is_fully_addressable", True)
+            for leaf in leaves
+        )
+
     def _row_of(self):
+        if self._known():
+            return inputs.device_array(_row_of(np.asarray(self.indptr), 0, self.nnz))
         return stored.row_of(self.indptr, self.nnz)
 
     def _weight_of_each(self):
+        if self.data.shape == (self.nnz,):
+            return self.data
+        if self._known():
+            return inputs.device_array(np.repeat(np.asarray(self.data), self.nnz))
         return jnp.broadcast_to(self.data, (self.nnz,))
 
     def _product(self, x, dtype, transposed):
@@ -169,7 +190,9 @@ class CSR(Matrix):
 
 
 def _weights(data: Any, nnz: int) -> jax.Array:
-    weights = inputs.numbers("data", np.array(data) if isinstance(data, np.ndarray) else data)
+    if isinstance(data, np.ndarray):
+        data = inputs.device_array(np.array(data))
+    weights = inputs.numbers("data", data)
     if jnp.issubdtype(weights.dtype, jnp.integer) and weights.dtype.itemsize > 4:
         raise TypeError(f"data must be floats or integers of up to 32 bits, got {weights.dtype}")
     if weights.ndim > 1 or weights.size not in (1, nnz):
@@ -202,7 +225,13 @@ def _pattern(indices: Any, indptr: Any, rows: int, columns: int) -> tuple[jax.Ar
         for extreme in (known.min(), known.max()):
             if not 0 <= extreme < columns:
                 raise ValueError(f"indices must be in [0, n_post = {columns}), got {extreme}")
-    return jnp.asarray(indices, jnp.int32), jnp.asarray(indptr, jnp.int32)
+    return _int32(indices), _int32(indptr)
+
+
+def _int32(value: jax.Array | np.ndarray) -> jax.Array:
+    if isinstance(value, np.ndarray):
+        return inputs.device_array(value.astype(np.int32))
+    return jnp.asarray(value, jnp.int32)
 
 
 def _integers(name: str, value: Any) -> jax.Array | np.ndarray:
@@ -217,8 +246,92 @@ def _integers(name: str, value: Any) -> jax.Array | np.ndarray:
     return array
 
 
-@jax.jit
-def _dense(csr: CSR) -> Array:
-    sums = jnp.zeros(csr.shape, ops.accumulator(csr.dtype))
-    weight = csr._weight_of_each().astype(sums.dtype)
-    return sums.at[csr._row_of(), csr.indices].add(weight).astype(csr.dtype)
+# Synapses that are added up at once, whatever their number.
+_PIECE = 1 << 16
+# Entries of the matrix that are added up at once, where they are cast afterwards.
+_ENTRIES = 1 << 22
+
+
+def _row_of(indptr: np.ndarray, begin: int, end: int) -> np.ndarray:
+    """Rows of synapses ``begin … end - 1``, int32."""
+    first = max(int(np.searchsorted(indptr, begin, "right")) - 1, 0)
+    last = int(np.searchsorted(indptr, end, "left"))
+    counts = np.diff(np.clip(indptr[first : last + 1], begin, end))
+    return np.repeat(np.arange(first, last, dtype=np.int32), counts)
+
+
+def _pieces(indptr: np.ndarray, indices: np.ndarray, begin: int, end: int, data: Any = None):
+    """Rows, columns and weights of synapses ``begin … end - 1``, `_PIECE` at a time.
+
+    The last ones are filled up with entries far outside. A single weight, which is a jax array,
+    comes as it is.
+    """
+
+    def filled(values, filler):
+        piece = np.full(_PIECE, filler, values.dtype)
+        piece[: len(values)] = values
+        return inputs.device_array(piece)
+
+    outside = np.iinfo(np.int32).max
+    for at in range(begin, end, _PIECE):
+        some = slice(at, min(at + _PIECE, end))
+        row = filled(_row_of(indptr, at, some.stop), outside)
+        weight = filled(data[some], 0) if isinstance(data, np.ndarray) else data
+        yield row, filled(indices[some], outside), weight
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _add(sums, index, values):
+    return sums.at[index].add(values.astype(sums.dtype), mode="drop")
+
+
+@functools.partial(jax.jit, static_argnames="transposed", donate_argnums=0)
+def _put(out, block, row, *, transposed):
+    start = (jnp.zeros_like(row), row) if transposed else (row, jnp.zeros_like(row))
+    return lax.dynamic_update_slice(out, block.astype(out.dtype), start)
+
+
+def _dense_of_known(csr: CSR, transposed: bool) -> jax.Array:
+    """`_dense` in pieces of one size, so that any number of synapses takes the same programs."""
+    n_pre, n_post = csr.shape
+    indices, indptr = np.asarray(csr.indices), np.asarray(csr.indptr)
+    data = csr.data if csr.data.size == 1 else np.asarray(csr.data)
+    wide = ops.accumulator(csr.dtype)
+    whole = wide == csr.dtype
+    out = None if whole else jnp.zeros((n_post, n_pre) if transposed else csr.shape, csr.dtype)
+    size = n_pre if whole else min(n_pre, max(1, _ENTRIES // n_post))
+    for row in range(0, n_pre, size):
+        row = min(row, n_pre - size)  # the last two blocks may overlap
+        sums = jnp.zeros((n_post, size) if transposed else (size, n_post), wide)
+        span = int(indptr[row]), int(indptr[row + size])
+        for pre, post, weight in _pieces(indptr, indices, *span, data):
+            sums = _add(sums, (post, pre - row) if transposed else (pre - row, post), weight)
+        out = sums if out is None else _put(out, sums, jnp.int32(row), transposed=transposed)
+    return out
+
+
+@functools.partial(jax.jit, static_argnames="transposed")
+def _dense(csr: CSR, *, transposed: bool) -> jax.Array:
+    """The same where the number of synapses is that of a program."""
+    n_pre, n_post = csr.shape
+    nnz, wide = csr.nnz, ops.accumulator(csr.dtype)
+    size = max(min(nnz, _PIECE), 1)
+    # a zero that varies with the weights and their places, under manual axes (jax.shard_map), too
+    zero = csr.data[:1].sum().astype(wide) + csr.indices[:1].sum().astype(wide)
+    zero = jnp.where(False, zero + csr.indptr[0].astype(wide), 0)
+
+    def add(i, sums):
+        first = i.astype(jnp.int32) * size
+        start = jnp.minimum(first, nnz - size)
+        at = start + jnp.arange(size, dtype=jnp.int32)
+        row = jnp.searchsorted(csr.indptr, at, side="right").astype(jnp.int32) - 1
+        row = jnp.where(at < first, n_pre, row)  # what the piece before has added
+        post = lax.dynamic_slice(csr.indices, (start,), (size,))
+        weight = csr.data
+        if weight.shape == (nnz,):
+            weight = lax.dynamic_slice(weight, (start,), (size,))
+        index = (post, row) if transposed else (row, post)
+        return sums.at[index].add(weight.astype(wide), mode="drop")
+
+    sums = jnp.broadcast_to(zero, (n_post, n_pre) if transposed else csr.shape)
+    return lax.fori_loop(0, -(-nnz // size), add, sums).astype(csr.dtype)

@@ -46,6 +46,15 @@ def array_of(name: str, value: Any) -> jax.Array:
     return array
 
 
+def device_array(host: Any) -> Any:
+    """A host array of numbers as a jax array, which may share its memory; others as they are.
+
+    ``jnp.asarray`` compiles a program for every shape (jax 0.10); this compiles none.
+    """
+    known = isinstance(host, np.ndarray) and host.dtype.kind not in "OSUMm"
+    return jax.device_put(host) if known else host
+
+
 def shaped(name: str, value: Any, axes: tuple[str, ...], shape: tuple[int, ...]) -> jax.Array:
     """`value` as a real or bool jax array of that shape."""
     array = array_of(name, value)

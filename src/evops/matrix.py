@@ -18,7 +18,7 @@ class Matrix(abc.ABC):
 
     ``x @ W`` sums over pre neurons, ``W @ v`` over post neurons, with the axes of `jnp.matmul`;
     ``W(x)`` is ``x @ W`` and ``W.T`` is the matrix seen from the other side. A subclass says what
-    it stores: `shape`, `dtype`, `todense` and `_product`.
+    it stores: `shape`, `dtype`, `_dense` and `_product`.
 
     Results have the dtype of the matrix where x is bool or integer, else
     ``jnp.promote_types(x.dtype, W.dtype)``: float64 only under x64. Half floats are summed in
@@ -41,9 +41,13 @@ class Matrix(abc.ABC):
     def dtype(self) -> np.dtype:
         """Type of the weights."""
 
-    @abc.abstractmethod
     def todense(self) -> Num[Array, "n_pre n_post"]:
         """The matrix with all its zeros; synapses of one pair of neurons are added up."""
+        return self._dense(transposed=False)
+
+    @abc.abstractmethod
+    def _dense(self, transposed: bool) -> jax.Array:
+        """`todense`, or its transpose, in hardly more memory than the result takes."""
 
     @abc.abstractmethod
     def _product(self, x: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
@@ -141,9 +145,8 @@ class Transposed(Matrix):
         """Type of the weights."""
         return self.matrix.dtype
 
-    def todense(self) -> Num[Array, "n_post n_pre"]:
-        """The transposed matrix with all its zeros."""
-        return self.matrix.todense().T
+    def _dense(self, transposed):
+        return self.matrix._dense(not transposed)
 
     def _product(self, x, dtype, transposed):
         return self.matrix._product(x, dtype, not transposed)

@@ -1,11 +1,12 @@
 """Random matrices that are never stored."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Num, Shaped, UInt32
+from jaxtyping import Array, Int, Shaped, UInt32
 
 from evops import inputs, pairs
 from evops.connectivity import sampler
@@ -15,7 +16,7 @@ from evops.connectivity.schemes import check_rule
 from evops.connectivity.steps import delay_law, steps
 from evops.csr import CSR, Edges
 from evops.delays import DelayBuffer, check_buffer
-from evops.engine import bridge, ops
+from evops.engine import bridge, dense, ops
 from evops.engine.compat import Tracer
 from evops.engine.walk import CONSTANT, QUANTILES, Source
 from evops.errors import check_shape
@@ -227,27 +228,48 @@ class Projection(Matrix):
         """Synapses of every pre neuron."""
         return self._count(transposed=True)
 
-    def todense(self) -> Num[Array, "n_pre n_post"]:
-        """The matrix with all its zeros; synapses of one pair of neurons are added up."""
-        return jnp.eye(self._shape[0], dtype=bool) @ self
+    def _dense(self, transposed):
+        source = self._source()
+        return dense.drawn(
+            self.law.parameters(ops.accumulator(self.dtype)),
+            self.key,
+            self._tables(source)[:2],
+            source=source,
+            shape=self._shape,
+            dtype=self.dtype,
+            transposed=transposed,
+            backend=self._backend,
+        )
 
     def edges(self) -> Edges:
         """All synapses, with their weights and delays (not inside ``jax.jit``)."""
-        csr, drawn = self._stored(delay=True)
-        pre = np.repeat(np.arange(self._shape[0], dtype=np.int32), np.diff(np.asarray(csr.indptr)))
-        delay = None
-        if self.delay is not None:
-            delay = (
-                jnp.broadcast_to(drawn, (csr.nnz,)) if drawn.size else jnp.zeros(csr.nnz, jnp.int32)
-            )
-            delay = delay + jnp.int32(steps(self.delay).shortest)
-        return Edges(jnp.asarray(pre), csr.indices, csr.data, delay)
+        return Edges(*map(inputs.device_array, self._columns()))
+
+    def _columns(self) -> Iterator[Any]:
+        """What `Edges` has, on the host, one after another: each may go before the next comes."""
+        indptr, post, z, drawn = self._synapses(delay=True)
+        yield np.repeat(np.arange(self._shape[0], dtype=np.int32), np.diff(indptr))
+        total = post.size
+        yield post
+        del post
+        yield self._weights(z, total)
+        del z
+        if self.delay is None:
+            yield None
+        else:
+            shortest = np.int32(steps(self.delay).shortest)
+            yield drawn + shortest if drawn.size else np.full(total, shortest)
 
     def tocsr(self) -> CSR:
         """The same synapses, stored (not inside ``jax.jit``: their number must be known)."""
-        return self._stored()[0]
+        indptr, post, z, _ = self._synapses()
+        weight = inputs.device_array(self._weights(z, post.size))
+        return CSR(
+            weight, inputs.device_array(post), indptr, shape=self._shape, backend=self._backend
+        )
 
-    def _stored(self, delay: bool = False) -> tuple[CSR, Array]:
+    def _synapses(self, delay: bool = False) -> list[np.ndarray]:
+        """Where the synapses of each line begin, and what `ops.edges` gives."""
         if isinstance(self.key, Tracer):
             raise TypeError("tocsr and edges need a known seed: call them outside jax.jit")
         degrees = np.asarray(self.out_degree()).astype(np.int64)
@@ -256,22 +278,28 @@ class Projection(Matrix):
             raise ValueError(f"{total} synapses are more than a CSR holds: at most {2**31 - 1}")
         indptr = np.concatenate([[0], np.cumsum(degrees)]).astype(np.int32)
         source = self._source(delay=delay)
-        post, z, drawn = ops.edges(
+        found = ops.edges(
             self.key,
             self._tables(source),
             jnp.asarray(indptr),
             source=source,
             n_post=self._shape[1],
             synapses=total,
+            expected=self.rule.expected_synapses(self._shape),
             backend=self._backend,
         )
+        return [indptr, *found]
+
+    def _weights(self, z: np.ndarray, total: int) -> Any:
+        """Weights of synapses with variates `z`, on the host where those of the law are known."""
         accumulator = ops.accumulator(self.dtype)
-        parameters = self.law.parameters(accumulator)
-        weight = jnp.broadcast_to(parameters[0], (total,))
-        if source.law == QUANTILES:
-            weight = parameters[0] + parameters[1] * z.astype(accumulator)
-        csr = CSR(weight.astype(self.dtype), post, indptr, shape=self._shape, backend=self._backend)
-        return csr, drawn
+        parameters, xp = self.law.parameters(accumulator), jnp
+        if not isinstance(parameters, Tracer):
+            parameters, xp = np.asarray(parameters), np
+        weight = xp.broadcast_to(parameters[0], (total,))
+        if len(parameters) > 1:
+            weight = parameters[0] + parameters[1] * z.astype(accumulator, copy=False)
+        return weight.astype(self.dtype)
 
 
 def _key(words):

@@ -3,14 +3,20 @@
 Source: BrainPy 2.5 and braintaichi 0.0.5.
 """
 
+import functools
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Num, Shaped
 
 from evops import inputs
-from evops.engine import ops
+from evops.engine import bridge, dense, ops
 from evops.engine.walk import CONSTANT, LFSR_NORMAL, LFSR_UNIFORM
 from evops.errors import INT32_MAX, check_shape
 from evops.published import bind, multiply, parameters
+
+# Lines of a matrix that are drawn at once: each is a random matrix of its own.
+_LINES_AT_ONCE = 1 << 16
 
 
 def mv_prob_homo(
@@ -286,11 +292,38 @@ def _matrix(law, weights, conn_prob, seed, shape, transpose, outdim_parallel, ba
         raise ValueError(f"shape must have at most {INT32_MAX} entries, got {rows} x {columns}")
     w, dtype = inputs.weights(weights, varied=law != CONSTANT)
     s = inputs.single("seed", inputs.seeds("seed", seed))
-    n_lines, n = (rows, columns) if outdim_parallel else (columns, rows)
-    # Line L of seed s is line 0 of seed s + L: one matrix of one line each.
-    w = parameters(w, law, ops.accumulator(dtype))
-    w = jnp.broadcast_to(w, (n_lines, w.shape[1]))
-    s = s + jnp.arange(n_lines, dtype=jnp.uint32)
-    lines = bind(jnp.ones((1, 1), bool), w, s, rule, law, n, False, n_lines, backend)
-    lines = lines.astype(dtype)
-    return lines.T if bool(transpose) == bool(outdim_parallel) else lines
+    lines = (rows, columns) if outdim_parallel else (columns, rows)
+    return _lines(
+        parameters(w, law, ops.accumulator(dtype)),
+        s,
+        rule=rule,
+        law=law,
+        shape=lines,
+        dtype=dtype,
+        transposed=bool(transpose) == bool(outdim_parallel),
+        backend=bridge.choose(backend),
+    )
+
+
+@functools.partial(
+    jax.jit, static_argnames=("rule", "law", "shape", "dtype", "transposed", "backend")
+)
+def _lines(w, s, *, rule, law, shape, dtype, transposed, backend):
+    """Lines of the scheme as the rows of a matrix, or as its columns."""
+
+    def rows(first, count):
+        # Line L of seed s is line 0 of seed s + L: one matrix of one line each.
+        seed = s + first.astype(jnp.uint32) + jnp.arange(count, dtype=jnp.uint32)
+        each = jnp.broadcast_to(w, (count, w.shape[1]))
+        one = jnp.ones((1, 1), bool)
+        return bind(one, each, seed, rule, law, shape[1], False, count, backend)
+
+    zero = s[0].astype(dtype) * 0 + jnp.where(False, w.sum().astype(dtype), 0)
+    return dense.in_blocks(
+        rows,
+        shape,
+        zero,
+        in_place=w.dtype == dtype and not transposed,
+        transposed=transposed,
+        most=_LINES_AT_ONCE,
+    )

@@ -12,6 +12,7 @@ batch is more instances. Entries of x that are 0, and instances of weight 0, cos
 """
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -22,6 +23,7 @@ from evops.engine import gpu, values, walk
 from evops.engine.compat import ShapedArray, ad, batching, ffi, is_zero, zero_tangent
 from evops.engine.primitive import register
 from evops.engine.walk import Source
+from evops.errors import INT32_MAX
 
 # Element types of the native kernels; others are computed in `accumulator(dtype)` and cast.
 NATIVE_DTYPES = ("int32", "float32", "float64")
@@ -57,12 +59,25 @@ def product(
     return product_p.bind(x, weight, seed, *tables, backend=backend, **statics)
 
 
-def _product_shape(x, weight, seed, table, quantiles, *, source, n_out, repeat, **_):
+def _product_shape(x, weight, seed, table, quantiles, *, source, n_out, repeat, backend, **_):
     assert x.ndim == 2 and weight.shape == (seed.shape[0], source.parameters)
     assert seed.shape[1:] == (2,) and table.ndim == 2 and quantiles.ndim == 1
     assert table.shape[0] in (1, weight.shape[0])
     assert weight.shape[0] % (x.shape[0] * repeat) == 0
+    check_batch("results", (weight.shape[0], n_out))
+    if backend == "jnp":  # its indices have 32 bits
+        check_batch("inputs", x.shape)
+        check_batch("entries of tables", table.shape)
     return ShapedArray((weight.shape[0], n_out), weight.dtype)
+
+
+def check_batch(what: str, shape: tuple[int, int]) -> None:
+    """Raise where a batch has more entries than indices of 32 bits reach."""
+    if shape[0] * shape[1] > INT32_MAX:
+        raise ValueError(
+            f"the batch has {shape[0]} x {shape[1]} {what}, expected at most {INT32_MAX}: "
+            "use a smaller batch of x, of seeds or of weights at a time"
+        )
 
 
 def _scheme(source: Source):
@@ -147,24 +162,35 @@ product_p = register(
 )
 
 
-def edges(key, tables, indptr, *, source: Source, n_post, synapses, backend):
+def edges(
+    key, tables, indptr, *, source: Source, n_post, synapses, expected: float, backend
+) -> list[np.ndarray]:
     """Post neuron, variate and drawn delay of every synapse.
 
     Synapse s of line i stands at ``indptr[i] + s``; `indptr` (n_pre + 1,) int32 says how many
-    synapses each line has, `synapses` how many there are. Returns int32, float32 and int32 arrays;
-    the last two are empty where the law has no variate and where no delays are drawn.
+    synapses each line has, `synapses` how many there are and `expected` how many there are of most
+    seeds. Gives int32, float32 and int32 arrays on the host, where they are cut to their number
+    without a program for it; the last two are empty where the law has no variate and where no
+    delays are drawn.
     """
-    room = synapses if backend == "native" else _room(synapses)
+    room = _room(synapses, expected)
     found = _edges(
         key, tables, indptr, source=source, n_post=n_post, synapses=room, backend=backend
     )
-    return [array[:synapses] for array in found]
+    return [np.asarray(array)[:synapses] for array in found]
 
 
-def _room(synapses: int) -> int:
-    """Up to a sixteenth more, so that most seeds of a projection share a program."""
-    step = 1 << max(synapses.bit_length() - 5, 0)
-    return min(-(-synapses // step) * step, 2**31 - 1)
+def _room(synapses: int, expected: float) -> int:
+    """Room for the synapses of nearly every seed, so that all of them share a program.
+
+    Numbers of synapses vary no more than a Poisson variate does: eight standard deviations. Where
+    that is not enough, up to a sixteenth more than there are.
+    """
+    room = math.ceil(expected + 8 * math.sqrt(expected)) + 16
+    if room < synapses:
+        step = 1 << max(synapses.bit_length() - 5, 0)
+        room = -(-synapses // step) * step
+    return min(room, 2**31 - 1)
 
 
 @functools.partial(jax.jit, static_argnames=("source", "n_post", "synapses", "backend"))
