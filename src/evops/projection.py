@@ -58,6 +58,10 @@ class Projection(Matrix):
     law: Law
     key: UInt32[Array, "2"]
     starts: UInt32[Array, "n_pre+1"] | None
+    rule: Rule
+    delay: Law | None
+    _shape: tuple[int, int]
+    _backend: str | None
 
     def __init__(
         self,
@@ -80,14 +84,14 @@ class Projection(Matrix):
         self.rule = rule
         self.law = inputs.law(law)
         words = inputs.seed_words("seed", seed)
-        self.key = words if isinstance(rule, LfsrGaps) else _key(words)
+        self.key = jnp.asarray(words if isinstance(rule, LfsrGaps) else _key(words))
         self.delay = None if delay is None else delay_law(delay)
-        self._backend = bridge.choose(backend)
-        total, self.starts = rule.total(self._shape), None
+        chosen, self._backend = bridge.choose(backend), backend
+        total = rule.total(self._shape)
+        starts = None
         if total is not None:
-            self.starts = ops.line_starts(
-                self.key, total=total, n_pre=self._shape[0], backend=self._backend
-            )
+            starts = ops.line_starts(self.key, total=total, n_pre=self._shape[0], backend=chosen)
+        self.starts = starts
 
     def tree_flatten(self):
         """Weight parameters and what follows from the seed are leaves; the rest is static."""
@@ -125,9 +129,19 @@ class Projection(Matrix):
         """Type of the weights."""
         return inputs.weight_dtype(self.law)
 
-    def _with_starts(self, starts) -> "Projection":
-        """The same with `starts` in the place of its own."""
-        return Projection.tree_unflatten(self.tree_flatten()[1], (self.law, self.key, starts))
+    def _axes(self):
+        if not isinstance(self.law, Law):
+            yield "law", self.law, 0
+        for path, parameter in jax.tree_util.tree_leaves_with_path(self.law):
+            yield f"law{jax.tree_util.keystr(path)}", parameter, 0
+        yield "key", self.key, 1
+        if self.rule.total(self._shape) is not None:
+            yield "starts", self.starts, 1
+
+    def _with(self, starts=None, rule: Rule | None = None) -> "Projection":
+        """The same with `starts` in the place of its own, and another rule if there is one."""
+        _, (own, *static) = self.tree_flatten()
+        return Projection.tree_unflatten((rule or own, *static), (self.law, self.key, starts))
 
     def _source(self, law: bool = True, delay: bool = False) -> Source:
         varied = law and self.law.quantile() is not None
@@ -163,7 +177,7 @@ class Projection(Matrix):
             n_out=n_out,
             gather=transposed,
             repeat=1,
-            backend=self._backend,
+            backend=bridge.choose(self._backend),
         )
 
     @property
@@ -205,7 +219,7 @@ class Projection(Matrix):
             self._source(delay=True),
             self.key,
             starts_at,
-            self._backend,
+            bridge.choose(self._backend),
         )
 
     def _count(self, transposed: bool) -> Int[Array, " n"]:
@@ -256,7 +270,7 @@ class Projection(Matrix):
             source=source,
             n_post=self._shape[1],
             synapses=total,
-            backend=self._backend,
+            backend=bridge.choose(self._backend),
         )
         accumulator = ops.accumulator(self.dtype)
         parameters = self.law.parameters(accumulator)
@@ -272,7 +286,7 @@ def _key(words):
     zero = words[..., 0] * np.uint32(0)
     with np.errstate(over="ignore"):
         low, high = sampler.feistel(words[..., 0], words[..., 1], zero, zero)
-    return jnp.stack([jnp.asarray(low), jnp.asarray(high)], -1)
+    return (np if isinstance(words, np.ndarray) else jnp).stack([low, high], -1)
 
 
 def _bytes(n: float) -> str:

@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike, Num, Shaped
 from evops import inputs
 from evops.engine import ops
 from evops.engine.walk import CONSTANT, LFSR_NORMAL, LFSR_UNIFORM
-from evops.errors import INT32_MAX, check_shape
+from evops.errors import INT32_MAX, check_flag, check_shape
 from evops.published import bind, multiply, parameters
 
 
@@ -34,7 +34,7 @@ def mv_prob_homo(
         weight: scalar or `(1,)`, the weight of every synapse; in float32 for a Python float. Any
             unit.
         conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
-        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        seed: integer or JAX key, modulo 2**32; may be traced.
         shape: matrix shape, static.
         transpose: whether `shape` is (n_in, n_out).
         outdim_parallel: whether a line of the scheme is an output.
@@ -80,7 +80,7 @@ def mv_prob_uniform(
         w_low: scalar or `(1,)`, lower end of the weights; in float32 for a Python number. Any unit.
         w_high: scalar or `(1,)`, upper end of the weights.
         conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
-        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        seed: integer or JAX key, modulo 2**32; may be traced.
         shape: matrix shape, static.
         transpose: whether `shape` is (n_in, n_out).
         outdim_parallel: whether a line of the scheme is an output.
@@ -126,7 +126,7 @@ def mv_prob_normal(
         w_mu: scalar or `(1,)`, mean of the weights; in float32 for a Python number. Any unit.
         w_sigma: scalar or `(1,)`, standard deviation of the weights.
         conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
-        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        seed: integer or JAX key, modulo 2**32; may be traced.
         shape: matrix shape, static.
         transpose: whether `shape` is (n_in, n_out).
         outdim_parallel: whether a line of the scheme is an output.
@@ -169,7 +169,7 @@ def get_homo_weight_matrix(
         weight: scalar or `(1,)`, the weight of every synapse; in float32 for a Python float. Any
             unit.
         conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
-        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        seed: integer or JAX key, modulo 2**32; may be traced.
         shape: matrix shape before it is transposed, static.
         transpose: whether to return the transposed matrix.
         outdim_parallel: whether a line of the scheme is a row of `shape`, or else a column.
@@ -211,7 +211,7 @@ def get_uniform_weight_matrix(
         w_low: scalar or `(1,)`, lower end of the weights; in float32 for a Python number. Any unit.
         w_high: scalar or `(1,)`, upper end of the weights.
         conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
-        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        seed: integer or JAX key, modulo 2**32; may be traced.
         shape: matrix shape before it is transposed, static.
         transpose: whether to return the transposed matrix.
         outdim_parallel: whether a line of the scheme is a row of `shape`, or else a column.
@@ -255,7 +255,7 @@ def get_normal_weight_matrix(
         w_mu: scalar or `(1,)`, mean of the weights; in float32 for a Python number. Any unit.
         w_sigma: scalar or `(1,)`, standard deviation of the weights.
         conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
-        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        seed: integer or JAX key, modulo 2**32; may be traced.
         shape: matrix shape before it is transposed, static.
         transpose: whether to return the transposed matrix.
         outdim_parallel: whether a line of the scheme is a row of `shape`, or else a column.
@@ -284,8 +284,10 @@ def _matrix(law, weights, conn_prob, seed, shape, transpose, outdim_parallel, ba
     rows, columns = check_shape("shape", shape)
     if rows * columns > INT32_MAX:
         raise ValueError(f"shape must have at most {INT32_MAX} entries, got {rows} x {columns}")
+    transpose = check_flag("transpose", transpose)
+    outdim_parallel = check_flag("outdim_parallel", outdim_parallel)
     w, dtype = inputs.weights(weights, varied=law != CONSTANT)
-    s = inputs.single("seed", inputs.seeds("seed", seed))
+    s = inputs.seed("seed", seed)
     n_lines, n = (rows, columns) if outdim_parallel else (columns, rows)
     # Line L of seed s is line 0 of seed s + L: one matrix of one line each.
     w = parameters(w, law, ops.accumulator(dtype))
@@ -293,4 +295,4 @@ def _matrix(law, weights, conn_prob, seed, shape, transpose, outdim_parallel, ba
     s = s + jnp.arange(n_lines, dtype=jnp.uint32)
     lines = bind(jnp.ones((1, 1), bool), w, s, rule, law, n, False, n_lines, backend)
     lines = lines.astype(dtype)
-    return lines.T if bool(transpose) == bool(outdim_parallel) else lines
+    return lines.T if transpose == outdim_parallel else lines
