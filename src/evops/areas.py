@@ -241,9 +241,9 @@ class _Static:
     @property
     def sources(self) -> tuple[Source, ...]:
         """What the primitive is told about the matrices: of different neurons, then of the same."""
-        reader, skip, *words = self.rule.scheme((self.pre.n, self.post.n))
-        same = Source((reader, skip, *words))
-        return (Source((reader, 0, *words)), same) if self.blocks.source_of_pair else (same,)
+        reader, skip, a, b, c = self.rule.scheme((self.pre.n, self.post.n))
+        same = Source((reader, skip, a, b, c))
+        return (Source((reader, 0, a, b, c)), same) if self.blocks.source_of_pair else (same,)
 
 
 def _rule(rule: Any) -> FixedProbability | LfsrGaps:

@@ -235,7 +235,9 @@ def _integers(name: str, value: Any) -> jax.Array | np.ndarray:
     """`value` as an integer vector: a jax array, or a copy on the host, as jax shares memory."""
     array = value if isinstance(value, jax.Array) else np.array(value)
     if array.dtype == object:
-        beyond = next((v for v in array.flat if type(v) is int and v.bit_length() > 62), None)
+        beyond = next(
+            (v for v in array.ravel().tolist() if type(v) is int and v.bit_length() > 62), None
+        )
         if beyond is not None:
             raise ValueError(f"{name} must be integers of up to 32 bits, got {beyond}")
     if array.ndim != 1:

@@ -62,16 +62,14 @@ class Node(Fixed):
         for which, leaf, axes in self._axes():
             if not isinstance(leaf, (jax.Array, np.ndarray, np.generic, numbers.Number)):
                 raise TypeError(f"{name} has a leaf that is no array: {which} is {leaf!r}")
-            if np.ndim(leaf) > axes:
+            shape = tuple(getattr(leaf, "shape", ()))
+            got = f"{which} has shape {shape}, expected {axes} axes"
+            if len(shape) > axes:
                 raise ValueError(
-                    f"{name} has leaves with a batch axis: use it under jax.vmap ({which} has "
-                    f"shape {np.shape(leaf)}, expected {axes} axes)"
+                    f"{name} has leaves with a batch axis: use it under jax.vmap ({got})"
                 )
-            if np.ndim(leaf) < axes:
-                raise ValueError(
-                    f"{name} has leaves with too few axes: {which} has shape {np.shape(leaf)}, "
-                    f"expected {axes} axes"
-                )
+            if len(shape) < axes:
+                raise ValueError(f"{name} has leaves with too few axes: {got}")
 
 
 def _checked(method: Callable) -> Callable:

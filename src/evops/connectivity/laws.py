@@ -112,8 +112,8 @@ def _complete(cls: type) -> None:
     if cls is Law or not issubclass(cls, Law) or cls in _completed:
         return
     if "__dataclass_fields__" not in vars(cls):
-        bases = [b.__dataclass_params__ for b in cls.__mro__[1:] if dataclasses.is_dataclass(b)]
-        frozen = all(parameters.frozen for parameters in bases)
+        bases = [vars(b).get("__dataclass_params__") for b in cls.__mro__[1:]]
+        frozen = all(parameters.frozen for parameters in bases if parameters)
         dataclasses.dataclass(frozen=frozen, eq=False, repr=False)(cls)
     elif cls.__dataclass_params__.eq:  # pyright: ignore[reportAttributeAccessIssue]
         # those of dataclasses compare tuples of arrays
