@@ -88,7 +88,7 @@ def test_attributes_are_not_set(kind):
 STAND_INS = (None, 0, "data", object(), (), (3, 4), np.float32, np.dtype("int8"), True, {})
 
 
-@pytest.mark.parametrize("kind", OBJECTS)
+@pytest.mark.parametrize("kind", [k for k in OBJECTS if k != "populations"])
 def test_properties_bear_any_leaf(kind):
     one = OBJECTS[kind]()
     properties = [k for k in dir(type(one)) if isinstance(getattr(type(one), k), property)]
@@ -343,7 +343,7 @@ NOT_ARRAYS = {
 
 @pytest.mark.parametrize("name", NOT_ARRAYS)
 def test_what_is_no_product_names_the_product(name):
-    for W in (csr(), projection(shape=(2, 3)), csr().T):
+    for W in (csr(), projection(shape=(2, 3))):
         with pytest.raises(TypeError, match=r"x @ W.*(todense|as)"):
             NOT_ARRAYS[name](W)
 
@@ -398,21 +398,21 @@ def test_connections_out_of_range_are_no_numbers():
     )
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.int32])
-def test_delays_out_of_range_are_no_numbers(dtype):
+def test_delays_and_steps_out_of_range_are_no_numbers():
+    push = jax.jit(lambda W, b: W.push(jnp.ones((1, 3), bool), b).sums)
     for delay in (7, -1):
-        out = {}
         for backend in ("jnp", "native"):
             W = evops.MultiAreaProjection(1.0, [[1.0]], 1, pre=3, post=2, seed=1, backend=backend)
             leaves, tree = jax.tree.flatten(W)
             odd = jax.tree.unflatten(tree, [*leaves[:2], jnp.full((1, 1), delay, jnp.int32)])
-            b = evops.DelayBuffer(np.zeros((2, 2), dtype))
-            push = jax.jit(lambda W, b: W.push(jnp.ones((1, 3), bool), b).sums)
-            if backend == "native":
-                with pytest.raises(Exception, match=f"delay of {delay} steps"):
-                    jax.block_until_ready(push(odd, b))
-            else:
-                out = np.asarray(push(odd, b))
-        assert np.isnan(out).any() if dtype is np.float32 else not out.any()
-    late = jax.jit(lambda step: evops.DelayBuffer(np.ones((2, 2), dtype), step).pop("jnp")[0])(5)
-    assert np.isnan(late).all() if dtype is np.float32 else not np.asarray(late).any()
+            if backend == "jnp":
+                assert np.isnan(push(odd, W.buffer())).any()
+                continue
+            with pytest.raises(Exception, match=f"delay of {delay} steps"):
+                jax.block_until_ready(push(odd, W.buffer()))
+    pop = jax.jit(lambda sums, step: evops.DelayBuffer(sums, step).pop("jnp")[0])
+    for step in (5, -1):
+        assert np.isnan(pop(jnp.ones((2, 2)), step)).all()
+        assert not pop(jnp.ones((2, 2), jnp.int32), step).any()
+    with pytest.raises(TypeError, match="the buffer holds int32, weights are float32"):
+        areas().push(jnp.ones((2, 6)), evops.DelayBuffer.zeros(12, 1, np.int32))

@@ -27,7 +27,8 @@ class MultiAreaProjection(Node):
     Each pair of a source and a target population is a random matrix of its own: the same rule, one
     weight, one random stream. Pairs of zero weight cost nothing. A
     spike is handled once, when it occurs: its weight is added to the slot of its arrival at every
-    target.
+    target. Without autapses (``FixedProbability(p, autapses=False)``) no neuron meets itself: the
+    one of its own area and place there; between other neurons nothing is dropped.
 
     Neurons of one side are laid out as `(areas, neurons of an area)`, the populations of an area
     one after another, for example 1600 excitatory and 400 inhibitory neurons as `(areas, 2000)`.
@@ -159,6 +160,11 @@ class MultiAreaProjection(Node):
             raise ValueError(
                 f"buffer must hold {post.n} neurons and delays of {self.max_delay} steps, got "
                 f"{buffer.sums.shape[1]} neurons and {buffer.max_delay} steps"
+            )
+        if not jnp.issubdtype(buffer.sums.dtype, jnp.floating):
+            raise TypeError(
+                f"the buffer holds {buffer.sums.dtype}, weights are {self.weight.dtype}: make it "
+                "with dtype=float32"
             )
         if x.dtype != bool:
             x = x.astype(buffer.sums.dtype)

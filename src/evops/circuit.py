@@ -125,7 +125,8 @@ class Circuit(Node):
 
     The synapses of a pair depend on its projection alone (rule, law, shape, seed, delays): the same
     pairs pushed one by one with slices of the spikes, or held by several circuits, are the same
-    network.
+    network. ``autapses=False`` keeps neurons from themselves: between two different populations
+    nothing is dropped. Projections of one seed share their random numbers, which is warned of.
 
     Args:
         populations: of all neurons.
@@ -187,6 +188,11 @@ class Circuit(Node):
         projections, self._starts = leaves
         self._drawn = dict(zip(names, projections, strict=True))
         return self
+
+    def __repr__(self) -> str:
+        """Populations and pairs."""
+        pairs = ", ".join(f"{source} to {target}" for source, target in self._drawn)
+        return f"Circuit({self.populations}: {pairs})"
 
     @property
     def projections(self) -> Mapping[tuple[str, str], Projection]:

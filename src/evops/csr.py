@@ -50,8 +50,9 @@ class CSR(Matrix):
         backend: "native", "jnp" or None for the fastest there is.
 
     Raises:
-        ValueError: lengths that do not fit, indices or indptr outside their range (checked where
-            values are known; in traced code the native kernels check what they read).
+        ValueError: lengths that do not fit, indices or indptr outside their range. Traced ones are
+            checked where they are read: natively an error of XLA; plain JAX cannot raise, there
+            entries out of range contribute nothing, and float results that they belong to are NaN.
         TypeError: complex or non-numeric arrays, a traced shape.
 
     Example:
@@ -233,18 +234,12 @@ def _int32(value: jax.Array | np.ndarray, beyond: int) -> jax.Array:
 
 def _integers(name: str, value: Any) -> jax.Array | np.ndarray:
     """`value` as an integer vector: a jax array, or a copy on the host, as jax shares memory."""
-    array = value if isinstance(value, jax.Array) else np.array(value)
-    if array.dtype == object:
-        beyond = next(
-            (v for v in array.ravel().tolist() if type(v) is int and v.bit_length() > 62), None
-        )
-        if beyond is not None:
-            raise ValueError(f"{name} must be integers of up to 32 bits, got {beyond}")
-    if array.ndim != 1:
-        raise ValueError(f"{name} must have 1 axis, got shape {array.shape}")
+    if np.ndim(value) != 1:
+        raise ValueError(f"{name} must have 1 axis, got shape {np.shape(value)}")
+    array = value if isinstance(value, jax.Array) else np.array(inputs.host(name, value))
     if array.size == 0 and not isinstance(value, jax.Array):
         array = array.astype(np.int32)  # an empty list has no dtype of its own
-    if not jnp.issubdtype(array.dtype, jnp.integer):
+    if array.dtype != np.dtype(object) and not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(f"{name} must be an array of integers, got dtype {array.dtype}")
     return array
 

@@ -63,7 +63,8 @@ def _array(name: str, value: Any) -> jax.Array | np.ndarray:
     if array.dtype == object or (nested and array.dtype.kind == "f"):
         # numpy makes floats, or objects, of integers that no dtype holds together
         each = nested or array.ravel().tolist()
-        if each and all(type(v) is int for v in each):
+        whole = (isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in each)
+        if each and all(whole):
             return np.asarray(value, object)
     if array.dtype == object:
         raise TypeError(f"{wrong}{value!r}")
@@ -201,7 +202,9 @@ def seeds(name: str, value: Any) -> jax.Array:
         raise TypeError(f"{name} must be an integer or an array of integers, got {array.dtype}")
     if isinstance(array, jax.Array):
         return array.astype(jnp.uint32)
-    return jnp.asarray((array % 2**32 if array.dtype == object else array).astype(np.uint32))
+    if array.dtype == object:
+        array = np.asarray(array % 2**32)
+    return jnp.asarray(array.astype(np.uint32))
 
 
 def seed(name: str, value: Any) -> jax.Array:

@@ -172,8 +172,8 @@ class Transposed(Matrix):
         """The transposed matrix with all its zeros."""
         return self.matrix.todense().T
 
-    def _axes(self):
-        return self.matrix._axes()
+    def _check_leaves(self, name=None):
+        self.matrix._check_leaves(name)
 
     def _product(self, x, dtype, transposed):
         return self.matrix._product(x, dtype, not transposed)

@@ -34,13 +34,15 @@ class Projection(Matrix):
     Args:
         rule: which pairs are connected, for example ``evops.FixedProbability(0.1)``.
         law: the weights, for example ``evops.Constant(0.6)``; a number stands for that constant.
-            Weights have the dtype of its parameters, Python numbers being float32. Any unit.
+            Weights have the dtype of its parameters, Python numbers being float32: `W.law` holds
+            them as arrays of that dtype. Any unit.
         shape: (n_pre, n_post).
-        seed: integer of up to 64 bits or JAX key; may be traced.
+        seed: integer of up to 64 bits or JAX key, of `jax.random.key` or `PRNGKey`: ``s`` and
+            ``key(s)`` are one seed (below 2**32; jax keeps more only under x64). May be traced.
         delay: delays in whole time steps, at least 1: a number for all synapses, or a law from
             which every synapse draws its own, for example ``evops.Normal(15, 7.5, low=0.5)``, its
             values rounded (halves up), or ``evops.Uniform(1, 20)``, whole numbers. None: no delays.
-        backend: "native", "jnp" or None for the fastest there is.
+        backend: "native", "jnp" or None for the fastest there is where the matrix is used.
 
     Raises:
         ValueError: shapes, probabilities, degrees, parameters or delays outside their range.
