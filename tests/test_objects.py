@@ -239,6 +239,7 @@ def test_laws_of_a_script_go_through_dill(decorator):
 def test_buffers_made_by_hand():
     good = evops.DelayBuffer(np.zeros((3, 4), np.float32), 2)
     assert good.step.dtype == np.int32 and good.max_delay == 2
+    assert int(dataclasses.replace(good, step=1).step) == 1
     for sums, step, error, message in (
         (0, 0, ValueError, "sums must have shape"),
         (np.zeros((3, 4)).astype(np.float16), 0, TypeError, "sums must be float32"),

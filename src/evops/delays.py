@@ -1,5 +1,6 @@
 """Sums of delayed input, kept in a ring over time."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from evops.leaves import Node, shape_of
 
 
 @jax.tree_util.register_pytree_with_keys_class
+@dataclasses.dataclass(init=False, eq=False, repr=False)
 class DelayBuffer(Node):
     """Ring of the input that is still on its way to a group of neurons.
 
