@@ -96,7 +96,7 @@ def test_edges_of_a_circuit_have_one_dtype():
         evops.Projection(evops.FixedOutDegree(1), weight, (4, 2), seed=1, delay=1)
         for weight in (np.int32(3), 0.5)
     )
-    back = evops.Projection(evops.FixedOutDegree(1), np.int32(7), (2, 4), seed=1, delay=2)
+    back = evops.Projection(evops.FixedOutDegree(1), np.int32(7), (2, 4), seed=2, delay=2)
     edges = evops.Circuit(p, {("E", "I"): graded, ("I", "E"): back}).edges()
     np.testing.assert_array_equal(edges.weight, np.float32([0.5] * 4 + [7] * 2))
     assert evops.Circuit(p, {("E", "I"): whole}).edges().weight.dtype == np.int32
@@ -241,9 +241,9 @@ def test_lines_in_many_parts_beside_lines_of_one_large_block():
     p = evops.Populations({"A": 3, "B": 3, "C": 1_200_000})
     projections = {
         (source, "C"): evops.Projection(
-            rule, 1.0, (3, p.size("C")), seed=1, delay=1, backend="native"
+            rule, 1.0, (3, p.size("C")), seed=seed, delay=1, backend="native"
         )
-        for source, rule in zip("AB", rules, strict=True)
+        for seed, source, rule in zip((1, 2), "AB", rules, strict=True)
     }
     c = evops.Circuit(p, projections)
     x = jnp.zeros(p.n, bool).at[4].set(True)

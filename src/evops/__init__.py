@@ -46,6 +46,8 @@ from evops.published_matrices import (
     mv_prob_uniform,
 )
 
+backends()  # programs that jax.export wrote find their handlers; no backend of jax starts
+
 __version__ = _metadata.version("jax-evops")
 
 __all__ = [

@@ -1,6 +1,7 @@
 """Projections between all areas of a network, with delays, in one call per step."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import jax
@@ -17,16 +18,18 @@ from evops.engine import bridge, ops, ring
 from evops.engine.compat import Tracer
 from evops.engine.walk import Source
 from evops.errors import check_integer, check_static
+from evops.leaves import Node
 
 
 @jax.tree_util.register_pytree_node_class
-class MultiAreaProjection:
+class MultiAreaProjection(Node):
     """Random synapses from all populations of all areas to all populations of all areas.
 
     Each pair of a source and a target population is a random matrix of its own: the same rule, one
     weight, one random stream. Pairs of zero weight cost nothing. A
     spike is handled once, when it occurs: its weight is added to the slot of its arrival at every
-    target.
+    target. Without autapses (``FixedProbability(p, autapses=False)``) no neuron meets itself: the
+    one of its own area and place there; between other neurons nothing is dropped.
 
     Neurons of one side are laid out as `(areas, neurons of an area)`, the populations of an area
     one after another, for example 1600 excitatory and 400 inhibitory neurons as `(areas, 2000)`.
@@ -61,6 +64,7 @@ class MultiAreaProjection:
     weight: Float[Array, "sources targets"]
     keys: UInt32[Array, "sources targets 2"]
     delay: Int[Array, "rows columns"]
+    _static: "_Static"
 
     def __init__(
         self,
@@ -110,9 +114,9 @@ class MultiAreaProjection:
         self.weight = by_target.reshape(sides[0].blocks, -1).astype(dtype)
         self.keys = keys
         self.delay = jnp.asarray(steps)
-        self._static = _Static(
-            rule, *sides, _blocks(*sides, per_neuron), longest, bridge.choose(backend)
-        )
+        bridge.choose(backend)  # raises where there is none of that name
+        blocks = _blocks(*sides, per_neuron, _loops(rule, *sides))
+        self._static = _Static(rule, *sides, blocks, longest, backend)
 
     def tree_flatten(self):
         """Weights, seeds and delays are leaves; new values of them do not recompile."""
@@ -134,6 +138,11 @@ class MultiAreaProjection:
             f"{s.post.sizes}, {s.rule}, max_delay={s.max_delay}, backend={s.backend!r})"
         )
 
+    def _axes(self):
+        yield "weight", self.weight, 2
+        yield "keys", self.keys, 3
+        yield "delay", self.delay, 2
+
     @property
     def max_delay(self) -> int:
         """Longest delay, in steps."""
@@ -141,7 +150,8 @@ class MultiAreaProjection:
 
     def buffer(self) -> DelayBuffer:
         """An empty buffer of the right size; projections onto the same neurons may share it."""
-        return DelayBuffer.zeros(self._static.post.n, self.max_delay, self.weight.dtype)
+        s = self._static
+        return DelayBuffer.zeros(s.post.n, s.max_delay, self.weight.dtype, s.backend)
 
     def push(self, spikes: Shaped[Any, "A_pre N_pre"], buffer: DelayBuffer) -> DelayBuffer:
         """Add the spikes of this step, `(A_pre, N_pre)`, to the slots of their arrival."""
@@ -153,12 +163,17 @@ class MultiAreaProjection:
                 f"buffer must hold {post.n} neurons and delays of {self.max_delay} steps, got "
                 f"{buffer.sums.shape[1]} neurons and {buffer.max_delay} steps"
             )
+        if not jnp.issubdtype(buffer.sums.dtype, jnp.floating):
+            raise TypeError(
+                f"the buffer holds {buffer.sums.dtype}, weights are {self.weight.dtype}: make it "
+                "with dtype=float32"
+            )
         if x.dtype != bool:
-            x = x.astype(self.weight.dtype)
+            x = x.astype(buffer.sums.dtype)
         sums = ring.push(
             buffer.sums,
             x.reshape(-1),
-            self.weight[..., None],
+            self.weight[..., None].astype(buffer.sums.dtype),
             self.keys,
             self.delay,
             buffer.step,
@@ -168,10 +183,10 @@ class MultiAreaProjection:
                 jnp.zeros(0, jnp.uint32),
             ),
             blocks=self._static.blocks,
-            sources=(self._static.source,),
-            backend=self._static.backend,
+            sources=self._static.sources,
+            backend=bridge.choose(self._static.backend),
         )
-        return DelayBuffer(sums, buffer.step)
+        return buffer.with_sums(sums)
 
     def __call__(
         self, spikes: Shaped[Any, "A_pre N_pre"], buffer: DelayBuffer
@@ -208,6 +223,11 @@ class Side:
         """Populations of all areas."""
         return self.areas * len(self.sizes)
 
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """First neuron in an area and number of neurons of each population."""
+        return list(zip(itertools.accumulate((0, *self.sizes[:-1])), self.sizes, strict=True))
+
     def offsets(self, by_population: bool) -> tuple[int, ...]:
         """First neuron of every population, in order of areas or of populations."""
         inside = np.cumsum((0, *self.sizes[:-1]))
@@ -224,12 +244,14 @@ class _Static:
     post: Side
     blocks: ring.Blocks
     max_delay: int
-    backend: str
+    backend: str | None
 
     @property
-    def source(self) -> Source:
-        """What the primitive is told about the matrices."""
-        return Source(self.rule.scheme((self.pre.n, self.post.n)))
+    def sources(self) -> tuple[Source, ...]:
+        """What the primitive is told about the matrices: of different neurons, then of the same."""
+        reader, skip, a, b, c = self.rule.scheme((self.pre.n, self.post.n))
+        same = Source((reader, skip, a, b, c))
+        return (Source((reader, 0, a, b, c)), same) if self.blocks.source_of_pair else (same,)
 
 
 def _rule(rule: Any) -> FixedProbability | LfsrGaps:
@@ -246,6 +268,26 @@ def _rule(rule: Any) -> FixedProbability | LfsrGaps:
         raise type(error)(str(error).replace("p must", "rule must", 1)) from None
 
 
+def _loops(rule: Rule, pre: Side, post: Side) -> tuple[int, ...]:
+    """Source of every pair of blocks: 1 where neurons meet themselves and autapses are left out.
+
+    Neurons are the same where their area and their place in it are. Empty with autapses.
+    """
+    if not rule.scheme((pre.n, post.n))[1]:
+        return ()
+    same = np.zeros((pre.areas, len(pre.sizes), len(post.sizes), post.areas), np.int64)
+    for (p, (a, n)), (q, (b, m)) in itertools.product(enumerate(pre.spans), enumerate(post.spans)):
+        if a != b and a < b + m and b < a + n:
+            raise ValueError(
+                f"rule: without autapses the populations of pre and post must begin together where "
+                f"they share neurons, got pre={pre.sizes} and post={post.sizes}"
+            )
+        if a == b:
+            for area in range(min(pre.areas, post.areas)):
+                same[area, p, q, area] = 1
+    return tuple(same.ravel().tolist())
+
+
 def _keys(rule: Rule, seed: Any, sources: int, targets: int, lines: int) -> jax.Array:
     """Key words of every pair of blocks, or its seed and 0 in the published scheme."""
     number, pairs = _seed(seed), sources * targets
@@ -260,7 +302,7 @@ def _keys(rule: Rule, seed: Any, sources: int, targets: int, lines: int) -> jax.
     return jnp.asarray(np.stack(words, -1).reshape(sources, targets, 2))
 
 
-def _blocks(pre: Side, post: Side, per_neuron: bool) -> ring.Blocks:
+def _blocks(pre: Side, post: Side, per_neuron: bool, source_of_pair: tuple) -> ring.Blocks:
     """The blocks of the primitive: sources by area, targets by population."""
     return ring.Blocks(
         n_pre=pre.n,
@@ -269,6 +311,7 @@ def _blocks(pre: Side, post: Side, per_neuron: bool) -> ring.Blocks:
         post_offset=post.offsets(by_population=True),
         post_size=tuple(n for n in post.sizes for _ in range(post.areas)),
         delay_column=tuple(range(post.areas)) * len(post.sizes) if per_neuron else (),
+        source_of_pair=source_of_pair,
     )
 
 
@@ -284,17 +327,15 @@ def _populations(name: str, sizes: Any) -> tuple[int, ...]:
 def _seed(seed: Any) -> int:
     """A 64-bit integer of an int or a JAX key."""
     check_static("seed", seed)
-    if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
-        words = np.asarray(jax.random.key_data(seed)).reshape(-1).astype(np.uint64)
-        return int(words[-1]) | int(words[0]) << 32
-    return check_integer("seed", seed, -(2**63), 2**64 - 1) % 2**64
+    low, high = np.asarray(inputs.seed_words("seed", seed)).tolist()
+    return low | high << 32
 
 
 def _delays(delay: Any, weight_shape: tuple[int, ...], sides: tuple[Side, Side]):
     """Delays as the primitive takes them, the largest, and whether they are one per neuron."""
     check_static("delay", delay)
-    steps = np.asarray(delay)
-    if steps.dtype.kind not in "iu":
+    steps = inputs.host("delay", delay)
+    if steps.dtype.kind not in "iuO":
         raise TypeError(f"delay must be integers (steps), got dtype {steps.dtype}")
     if steps.size == 0 or steps.min() < 0 or steps.max() > 2**31 - 2:
         raise ValueError(f"delay must be from 0 to {2**31 - 2} steps, got {delay!r}")

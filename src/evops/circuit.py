@@ -1,5 +1,6 @@
 """Named populations inside one index range, and the projections between them."""
 
+import dataclasses
 import itertools
 import types
 from collections.abc import Mapping
@@ -8,17 +9,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Array, Shaped, UInt32
 
 from evops import inputs, pairs
+from evops.connectivity.rules import LfsrGaps, Rule
 from evops.csr import Edges
 from evops.delays import DelayBuffer, check_buffer
 from evops.engine.compat import Tracer
 from evops.errors import check_integer
+from evops.leaves import Fixed, Node
 from evops.projection import Projection
 
 
-class Populations:
+class Populations(Fixed):
     """Populations one after another in one range of neurons, without overlap or gap.
 
     Args:
@@ -38,6 +41,10 @@ class Populations:
         >>> p.n, p.slice("I")
         (4000, slice(3200, 4000, None))
     """
+
+    n: int
+    _sizes: dict[str, int]
+    _offsets: dict[str, int]
 
     def __init__(self, sizes: Mapping[str, int]):
         if not isinstance(sizes, Mapping) or not sizes:
@@ -113,12 +120,13 @@ class Populations:
 
 
 @jax.tree_util.register_pytree_node_class
-class Circuit:
+class Circuit(Node):
     """Projections between named populations that share one `DelayBuffer`.
 
     The synapses of a pair depend on its projection alone (rule, law, shape, seed, delays): the same
     pairs pushed one by one with slices of the spikes, or held by several circuits, are the same
-    network.
+    network. ``autapses=False`` keeps neurons from themselves: between two different populations
+    nothing is dropped. Projections of one seed share their random numbers, which is warned of.
 
     Args:
         populations: of all neurons.
@@ -137,6 +145,10 @@ class Circuit:
         >>> buffer = c.push(jnp.ones(100, bool), c.buffer())
         >>> current, buffer = buffer.pop()
     """
+
+    populations: Populations
+    _starts: UInt32[Array, " m"]
+    _drawn: dict[tuple[str, str], Projection]
 
     def __init__(self, populations: Populations, projections: Mapping[tuple[str, str], Projection]):
         if not isinstance(populations, Populations):
@@ -160,7 +172,8 @@ class Circuit:
         # Counted rules keep where their lines start: here in one array, for a call that pushes all.
         starts = [W.starts for W in projections.values() if W.starts is not None]
         self._starts = jnp.concatenate([jnp.zeros(0, jnp.uint32), *starts])
-        self._drawn = {pair: W._with_starts(None) for pair, W in projections.items()}
+        self._drawn = {pair: W._with(rule=_rule(*pair, W)) for pair, W in projections.items()}
+        _warn_of_seeds(projections)
 
     def tree_flatten(self):
         """The projections are children; names and populations are static."""
@@ -176,13 +189,18 @@ class Circuit:
         self._drawn = dict(zip(names, projections, strict=True))
         return self
 
+    def __repr__(self) -> str:
+        """Populations and pairs."""
+        pairs = ", ".join(f"{source} to {target}" for source, target in self._drawn)
+        return f"Circuit({self.populations}: {pairs})"
+
     @property
     def projections(self) -> Mapping[tuple[str, str], Projection]:
         """The projections, by (source, target); for others make another circuit."""
         spans = zip(self._drawn.items(), self._spans(), strict=True)
         return types.MappingProxyType(
             {
-                pair: W._with_starts(self._starts[..., at:end]) if end > at else W
+                pair: W._with(_part(self._starts, at, end)) if end > at else W
                 for (pair, W), (at, end) in spans
             }
         )
@@ -195,14 +213,26 @@ class Circuit:
         ends = np.cumsum([0, *sizes]).tolist()
         return list(itertools.pairwise(ends))
 
+    def _axes(self):
+        for pair, W in self._drawn.items():
+            if not isinstance(W, Projection):
+                yield f"projections[{pair}]", W, 0
+                continue
+            for name, leaf, axes in W._axes():
+                if name != "starts":
+                    yield f"{name} of projections[{pair}]", leaf, axes
+        yield "starts", self._starts, 1
+
     @property
     def max_delay(self) -> int:
         """Longest delay of all, in steps."""
         return max((W.max_delay for W in self._drawn.values()), default=0)
 
     def buffer(self, dtype: Any = jnp.float32) -> DelayBuffer:
-        """An empty buffer for all neurons."""
-        return DelayBuffer.zeros(self.populations.n, self.max_delay, dtype)
+        """An empty buffer for all neurons; `pop` takes the backend that all projections have."""
+        backends = {W._backend for W in self._drawn.values()}
+        backend = backends.pop() if len(backends) == 1 else None
+        return DelayBuffer.zeros(self.populations.n, self.max_delay, dtype, backend)
 
     def push(self, spikes: Shaped[Any, " n"], buffer: DelayBuffer) -> DelayBuffer:
         """The buffer with what this step's spikes of all neurons, `(n,)`, cause, added."""
@@ -235,3 +265,30 @@ def _joined(parts: list) -> jax.Array:
     """Arrays one after another; known ones on the host."""
     known = not any(isinstance(part, Tracer) for part in parts)
     return inputs.device_array(np.concatenate(parts)) if known else jnp.concatenate(parts)
+
+
+def _rule(source: str, target: str, W: Projection) -> Rule:
+    """The rule of a pair; between two populations no neuron meets itself: nothing is left out."""
+    if source == target or getattr(W.rule, "autapses", True):
+        return W.rule
+    return dataclasses.replace(W.rule, autapses=True)  # pyright: ignore[reportArgumentType]
+
+
+def _part(starts: Any, at: int, end: int) -> Any:
+    """Some of the starts, or what jax has put in the place of all."""
+    return starts[..., at:end] if np.ndim(starts) else starts
+
+
+def _warn_of_seeds(projections: Mapping[tuple[str, str], Projection]) -> None:
+    """Warn of two projections of one seed: they share their random numbers."""
+    known: dict[tuple, tuple[str, str]] = {}
+    for pair, W in projections.items():
+        if isinstance(W.key, Tracer):
+            continue
+        words = (isinstance(W.rule, LfsrGaps), *np.asarray(W.key).tolist())
+        first = known.setdefault(words, pair)
+        if first != pair:
+            inputs.warn(
+                f"projections {first} and {pair} have one seed, so their synapses are not "
+                "independent: give each a seed of its own"
+            )

@@ -1,6 +1,7 @@
 """Stored matrices of synapses in compressed rows, driven by events."""
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ from evops import inputs
 from evops.engine import bridge, ops, stored
 from evops.engine.compat import Tracer
 from evops.errors import check_integer, check_shape
+from evops.leaves import dtype_of, shape_of
 from evops.matrix import Matrix
 
 
@@ -24,6 +26,11 @@ class Edges(NamedTuple):
     post: Int32[Array, "nnz"]
     weight: Num[Array, "nnz"]
     delay: Int32[Array, "nnz"] | None = None
+
+    # By identity, as arrays are no truth values.
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+    __hash__ = object.__hash__
 
 
 @jax.tree_util.register_pytree_node_class
@@ -45,8 +52,9 @@ class CSR(Matrix):
         backend: "native", "jnp" or None for the fastest there is.
 
     Raises:
-        ValueError: lengths that do not fit, indices or indptr outside their range (checked where
-            values are known; in traced code the native kernels check what they read).
+        ValueError: lengths that do not fit, indices or indptr outside their range. Traced ones are
+            checked where they are read: natively an error of XLA; plain JAX cannot raise, there
+            entries out of range contribute nothing, and float results that they belong to are NaN.
         TypeError: complex or non-numeric arrays, a traced shape.
 
     Example:
@@ -59,6 +67,7 @@ class CSR(Matrix):
     data: Num[Array, "..."]
     indices: Int32[Array, "nnz"]
     indptr: Int32[Array, "n_pre+1"]
+    _static: tuple[tuple[int, int], str | None]
 
     def __init__(
         self,
@@ -72,7 +81,8 @@ class CSR(Matrix):
         rows, columns = check_shape("shape", shape)
         self.indices, self.indptr = _pattern(indices, indptr, rows, columns)
         self.data = _weights(data, self.nnz)
-        self._static = ((rows, columns), bridge.choose(backend))
+        bridge.choose(backend)  # raises where there is none of that name
+        self._static = ((rows, columns), backend)
 
     def tree_flatten(self):
         """Weights and connections are leaves; new values of them do not recompile."""
@@ -102,6 +112,11 @@ class CSR(Matrix):
             f"backend={self._static[1]!r})"
         )
 
+    def _axes(self):
+        yield "data", self.data, 1
+        yield "indices", self.indices, 1
+        yield "indptr", self.indptr, 1
+
     @property
     def shape(self) -> tuple[int, int]:
         """(n_pre, n_post)."""
@@ -110,17 +125,18 @@ class CSR(Matrix):
     @property
     def dtype(self) -> np.dtype:
         """Type of the weights."""
-        return self.data.dtype
+        return dtype_of(self.data) or np.dtype(np.float32)
 
     @property
     def nnz(self) -> int:
         """Number of stored synapses."""
-        return self.indices.shape[0]
+        return shape_of(self.indices, 1)[0]
 
     @property
     def nbytes(self) -> int:
         """Memory of the arrays, in bytes."""
-        return sum(a.size * a.dtype.itemsize for a in (self.data, self.indices, self.indptr))
+        arrays = (a for a in (self.data, self.indices, self.indptr) if dtype_of(a) is not None)
+        return sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays)
 
     def edges(self) -> Edges:
         """The synapses in the order in which they are stored."""
@@ -185,14 +201,12 @@ class CSR(Matrix):
             self.indptr,
             n_out=self.shape[0 if transposed else 1],
             gather=transposed,
-            backend=self._static[1],
+            backend=bridge.choose(self._static[1]),
         )
 
 
 def _weights(data: Any, nnz: int) -> jax.Array:
-    if isinstance(data, np.ndarray):
-        data = inputs.device_array(np.array(data))
-    weights = inputs.numbers("data", data)
+    weights = inputs.numbers("data", data, copy=True)
     if jnp.issubdtype(weights.dtype, jnp.integer) and weights.dtype.itemsize > 4:
         raise TypeError(f"data must be floats or integers of up to 32 bits, got {weights.dtype}")
     if weights.ndim > 1 or weights.size not in (1, nnz):
@@ -203,7 +217,10 @@ def _weights(data: Any, nnz: int) -> jax.Array:
 
 
 def _pattern(indices: Any, indptr: Any, rows: int, columns: int) -> tuple[jax.Array, jax.Array]:
-    """`indices` and `indptr` as int32, their values checked where they are known."""
+    """`indices` and `indptr` as int32, their values checked where they are known.
+
+    Those that are traced and out of range stay so: wider integers are not cut to 32 bits.
+    """
     indices, indptr = _integers("indices", indices), _integers("indptr", indptr)
     nnz = check_integer("number of synapses", indices.shape[0], 0)
     if indptr.shape != (rows + 1,):
@@ -225,23 +242,27 @@ def _pattern(indices: Any, indptr: Any, rows: int, columns: int) -> tuple[jax.Ar
         for extreme in (known.min(), known.max()):
             if not 0 <= extreme < columns:
                 raise ValueError(f"indices must be in [0, n_post = {columns}), got {extreme}")
-    return _int32(indices), _int32(indptr)
+    return _int32(indices, columns), _int32(indptr, nnz + 1)
 
 
-def _int32(value: jax.Array | np.ndarray) -> jax.Array:
+def _int32(value: jax.Array | np.ndarray, beyond: int) -> jax.Array:
     if isinstance(value, np.ndarray):
         return inputs.device_array(value.astype(np.int32))
+    if isinstance(value, Tracer) and value.dtype != jnp.int32:
+        most = min(jnp.iinfo(value.dtype).max, 2**31 - 1)
+        fits = (value >= 0) & (value <= jnp.asarray(most, value.dtype))
+        return jnp.where(fits, value.astype(jnp.int32), jnp.int32(beyond))
     return jnp.asarray(value, jnp.int32)
 
 
 def _integers(name: str, value: Any) -> jax.Array | np.ndarray:
     """`value` as an integer vector: a jax array, or a copy on the host, as jax shares memory."""
-    array = value if isinstance(value, jax.Array) else np.array(value)
-    if array.ndim != 1:
-        raise ValueError(f"{name} must have 1 axis, got shape {array.shape}")
+    if np.ndim(value) != 1:
+        raise ValueError(f"{name} must have 1 axis, got shape {np.shape(value)}")
+    array = value if isinstance(value, jax.Array) else np.array(inputs.host(name, value))
     if array.size == 0 and not isinstance(value, jax.Array):
         array = array.astype(np.int32)  # an empty list has no dtype of its own
-    if not jnp.issubdtype(array.dtype, jnp.integer):
+    if array.dtype != np.dtype(object) and not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(f"{name} must be an array of integers, got dtype {array.dtype}")
     return array
 

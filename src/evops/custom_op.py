@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from evops import inputs
 from evops.compiler import native
 from evops.compiler.signature import Kernel
 from evops.engine import bridge, custom
@@ -116,8 +117,13 @@ class XLACustomOp:
         return list(custom.bind(call, *values, backend=self._backend(backend)))
 
     def _array(self, index: int, value: Any) -> jax.Array:
+        name = f"{self.name}: argument {index}"
         try:
+            if not isinstance(value, jax.Array) and np.asarray(value).dtype.kind in "iu":
+                return inputs.array_of(name, value)  # integers that jax would cut to 32 bits
             return jnp.asarray(value)
+        except OverflowError as error:
+            raise ValueError(f"{name} must be within the range of its dtype") from error
         except TypeError as error:
             raise TypeError(f"{self.name}: argument {index} is no array: {value!r}") from error
 

@@ -55,7 +55,7 @@ def check_integer(name: str, value: Any, low: int, high: int = INT32_MAX) -> int
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
     if not low <= number <= high:
-        raise ValueError(f"{name} must be an integer from {low} to {high}, got {number}")
+        raise ValueError(f"{name} must be an integer from {low} to {high}, got {_short(number)}")
     return number
 
 
@@ -66,17 +66,34 @@ def check_real(name: str, value: Any) -> float:
         value = value.item()
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a real number, got {value!r}")
-    number = float(value)
+    number = _float(value)
     if not math.isfinite(number):
-        raise ValueError(f"{name} must be a finite number, got {number}")
+        raise ValueError(f"{name} must be a finite number, got {_short(value)}")
     return number
+
+
+def _float(value: numbers.Real) -> float:
+    """`value` as a float, infinite where it is beyond all floats."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _short(value: Any) -> str:
+    """`value` in words of bounded length."""
+    try:
+        text = str(value)
+    except ValueError:  # integers of thousands of digits
+        return f"an integer of {value.bit_length()} bits"
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def check_probability(name: str, value: Any, *, zero: bool = False) -> float:
     """`value` as a probability in (0, 1], or [0, 1] with `zero`."""
     check_static(name, value)
     allowed = "[0, 1]" if zero else "(0, 1]"
-    if isinstance(value, numbers.Real) and math.isnan(float(value)):
+    if isinstance(value, numbers.Real) and math.isnan(_float(value)):
         raise ValueError(f"{name} must be in {allowed}, got nan")
     number = check_real(name, value)
     if not 0.0 <= number <= 1.0 or (number == 0 and not zero):
@@ -99,11 +116,11 @@ def check_numbers(name: str, value: Any) -> Any:
         if not hasattr(value, "dtype") or kind in "cbOSU":
             raise TypeError(f"{name} must be a real number, got {value!r}")
         return value
-    array = np.asarray(value)
+    array = np.asarray(_float(value) if type(value) is int else value)
     if array.dtype.kind in "cbOSU" or array.ndim > 1:
         raise TypeError(f"{name} must be a real number, got {value!r}")
     if not np.isfinite(array.astype(np.float64)).all():
-        raise ValueError(f"{name} must be finite, got {value}")
+        raise ValueError(f"{name} must be finite, got {_short(value)}")
     return value
 
 

@@ -1,9 +1,9 @@
 """What users pass, as arrays that the primitives take."""
 
-import numbers as _numbers
 import sys
 import warnings
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -13,36 +13,62 @@ from jax import lax
 
 from evops.connectivity.laws import Constant, Law
 from evops.connectivity.rules import LfsrGaps
-from evops.engine.compat import debug_nans
+from evops.engine.compat import Tracer, debug_nans
 from evops.errors import EvopsConnectivityWarning, check_integer
+from evops.leaves import dtype_of
 
+_BOOL, _OBJECT = np.dtype(bool), np.dtype(object)
 _warned: set[float] = set()
 
 
-def numbers(name: str, value: Any) -> jax.Array:
-    """`value` as a numeric jax array; a Python float becomes float32."""
-    if _python_number(value) and not isinstance(value, _numbers.Integral):
-        return jnp.asarray(value, jnp.float32)
-    array = array_of(name, value)
-    if array.dtype == bool:
-        raise TypeError(f"{name} must be a number or an array of numbers, got dtype bool")
-    return array
+def array_of(
+    name: str, value: Any, dtype: Any = None, *, bools: bool = True, copy: bool = False
+) -> jax.Array:
+    """`value` as a real or bool jax array: the one way in for what users pass.
+
+    Values known on the host are checked before jax wraps them, those that are traced by dtype.
+
+    Args:
+        name: of the argument, for errors.
+        value: any array, number or nested list of numbers.
+        dtype: of the result; by default that of the value under jax's rules.
+        bools: whether bools are numbers here.
+        copy: whether the result must not share memory with `value`.
+
+    Raises:
+        ValueError: numbers beyond the dtype.
+        TypeError: no numbers, complex ones, or a dtype that evops does not compute with.
+    """
+    array = _array(name, value)
+    check_dtype(name, array.dtype, bools)
+    dtype = jax.dtypes.canonicalize_dtype(_wide(array.dtype) if dtype is None else dtype)
+    if isinstance(array, jax.Array):
+        return cast(name, array, dtype)
+    fitting = _fitting(name, array, dtype, copy)
+    return device_array(fitting) if copy else jnp.asarray(fitting)
 
 
-def _python_number(value: Any) -> bool:
-    return isinstance(value, _numbers.Real) and not isinstance(value, np.generic)
-
-
-def array_of(name: str, value: Any) -> jax.Array:
-    """`value` as a real or bool jax array."""
+def _array(name: str, value: Any) -> jax.Array | np.ndarray:
+    """`value` as an array of jax or, where it is on the host, of numpy; integers may be objects."""
+    if isinstance(value, jax.Array):
+        return value
+    wrong = f"{name} must be an array of numbers or bools, got "
+    nested = jax.tree.leaves(value) if isinstance(value, (list, tuple)) else []
+    in_jax = hasattr(value, "__jax_array__") or any(isinstance(v, jax.Array) for v in nested)
     try:
-        array = jnp.asarray(value)
+        array = jnp.asarray(value) if in_jax else np.asarray(value)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be an array of numbers or bools, got {value!r}") from error
-    if array.dtype != bool and not jnp.issubdtype(array.dtype, jnp.number):
-        raise TypeError(f"{name} must be an array of numbers or bools, got dtype {array.dtype}")
-    if jnp.issubdtype(array.dtype, jnp.complexfloating):
-        raise TypeError(f"{name} must be real or bool, got dtype {array.dtype}")
+        raise TypeError(f"{wrong}{value!r}") from error
+    except OverflowError:
+        raise ValueError(f"{name} must be within the range of its dtype, got {value!r}") from None
+    if array.dtype == object or (nested and array.dtype.kind == "f"):
+        # numpy makes floats, or objects, of integers that no dtype holds together
+        each = nested or array.ravel().tolist()
+        whole = (isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in each)
+        if each and all(whole):
+            return np.asarray(value, object)
+    if array.dtype == object:
+        raise TypeError(f"{wrong}{value!r}")
     return array
 
 
@@ -53,6 +79,92 @@ def device_array(host: Any) -> Any:
     """
     known = isinstance(host, np.ndarray) and host.dtype.kind not in "OSUMm"
     return jax.device_put(host) if known else host
+def host(name: str, value: Any) -> np.ndarray:
+    """`value`, which is known, as an array on the host; integers beyond 64 bits are objects."""
+    return np.asarray(_array(name, value))
+
+
+def check_dtype(name: str, dtype: Any, bools: bool = True) -> None:
+    """Raise where `dtype` is none that evops computes with."""
+    if dtype == _BOOL:
+        if not bools:
+            raise TypeError(f"{name} must be a number or an array of numbers, got dtype bool")
+        return
+    if dtype == _OBJECT:  # integers beyond 64 bits
+        return
+    if not jnp.issubdtype(dtype, jnp.number):
+        raise TypeError(f"{name} must be an array of numbers or bools, got dtype {dtype}")
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        dtype = jax.dtypes.canonicalize_dtype(dtype)
+        raise TypeError(f"{name} must be real or bool, got dtype {dtype}")
+    info, least = (jnp.iinfo, 8) if jnp.issubdtype(dtype, jnp.integer) else (jnp.finfo, 16)
+    if not least <= info(dtype).bits <= 64:
+        raise TypeError(
+            f"{name} must have integers of 8 to 64 bits or floats of 16 to 64, got dtype {dtype}: "
+            "convert it first"
+        )
+
+
+def _wide(dtype: Any) -> Any:
+    return np.int64 if dtype == _OBJECT else dtype
+
+
+def _fitting(name: str, host: np.ndarray, dtype: np.dtype, copy: bool = False) -> np.ndarray:
+    """`host` as `dtype`, which must hold its values."""
+    known = host.dtype
+    whole = known == _OBJECT or jnp.issubdtype(known, jnp.integer)
+    if host.size and whole and jnp.issubdtype(dtype, jnp.integer):
+        low, high = jnp.iinfo(dtype).min, jnp.iinfo(dtype).max
+        for extreme in (host.min(), host.max()):
+            if not low <= int(extreme) <= high:
+                raise ValueError(
+                    f"{name} must be within {low} to {high} for dtype {dtype}, got {int(extreme)}"
+                )
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            array = host.astype(dtype, copy=copy)
+        except OverflowError:
+            array = np.asarray(np.inf, dtype)
+        if jnp.issubdtype(dtype, jnp.floating) and known != dtype and known != _BOOL:
+            beyond = np.isinf(array) & (True if whole else np.isfinite(host))
+            if beyond.any():
+                most = float(jnp.finfo(dtype).max)
+                worst = host[beyond].flat[0] if beyond.shape == host.shape else "more"
+                raise ValueError(f"{name} must be within ±{most:.4g} for {dtype}, got {worst}")
+    return array
+
+
+def cast(name: str, array: jax.Array, dtype: Any) -> jax.Array:
+    """`array` as `dtype`; what is known must fit, integers that are traced wrap."""
+    whole = jnp.issubdtype(array.dtype, jnp.integer) and jnp.issubdtype(dtype, jnp.integer)
+    narrower = whole or np.dtype(dtype).itemsize < array.dtype.itemsize
+    if narrower and array.dtype != dtype and not isinstance(array, Tracer):
+        _fitting(name, np.asarray(array), np.dtype(dtype))
+    return array.astype(dtype)
+
+
+def numbers(name: str, value: Any, *, copy: bool = False) -> jax.Array:
+    """`value` as weights: Python numbers are float32, or int32 where all are integers."""
+    return array_of(name, value, weight_type(name, value), bools=False, copy=copy)
+
+
+def weight_type(name: str, value: Any) -> np.dtype:
+    """The dtype of weights: their own, and that of Python numbers whatever the default is."""
+    own = own_dtype(value)
+    if own is not None:
+        return own
+    array = _array(name, value)
+    whole = array.dtype == object or jnp.issubdtype(array.dtype, jnp.integer)
+    check_dtype(name, array.dtype, False)
+    return np.dtype(np.int32 if whole else np.float32)
+
+
+def own_dtype(value: Any) -> np.dtype | None:
+    """The dtype that a value has by itself: None for Python numbers, alone, in lists or traced."""
+    if not isinstance(value, (list, tuple)):
+        return dtype_of(value)
+    types = [dtype for dtype in map(dtype_of, jax.tree.leaves(value)) if dtype is not None]
+    return common_dtype(types) if types else None
 
 
 def shaped(name: str, value: Any, axes: tuple[str, ...], shape: tuple[int, ...]) -> jax.Array:
@@ -89,17 +201,24 @@ def _spikes_jvp(primals, tangents):
 
 
 def seeds(name: str, value: Any) -> jax.Array:
-    """`value` as uint32, wrapped modulo 2**32."""
-    if isinstance(value, _numbers.Integral) and not isinstance(value, bool):
-        return jnp.asarray(int(value) % 2**32, jnp.uint32)
-    if not isinstance(value, jax.Array):
-        host = np.asarray(value)
-        if host.dtype.kind in "iu":
-            return jnp.asarray(host.astype(np.uint32))
-    array = array_of(name, value)
-    if not jnp.issubdtype(array.dtype, jnp.integer):
+    """Integers as uint32, wrapped modulo 2**32."""
+    array = _array(name, value)
+    if array.dtype != object and not jnp.issubdtype(array.dtype, jnp.integer):
+        if _is_key(array):
+            raise TypeError(f"{name} must be integers, one for each area, got JAX keys")
+        check_dtype(name, array.dtype, True)
         raise TypeError(f"{name} must be an integer or an array of integers, got {array.dtype}")
-    return array.astype(jnp.uint32)
+    if isinstance(array, jax.Array):
+        return array.astype(jnp.uint32)
+    if array.dtype == object:
+        array = np.asarray(array % 2**32)
+    return jnp.asarray(array.astype(np.uint32))
+
+
+def seed(name: str, value: Any) -> jax.Array:
+    """One seed of the published scheme, `(1,)` uint32: an integer modulo 2**32, or a JAX key."""
+    words = _key_words(name, value)
+    return single(name, seeds(name, value) if words is None else jnp.asarray(words[0]))
 
 
 def stop_at_nan(y, events):
@@ -124,37 +243,42 @@ def warn_of_density(rule: LfsrGaps) -> None:
     """Warn, once for each probability, where the density is more than 1 % off."""
     if abs(rule.density - rule.p) <= 0.01 * rule.p or rule.p in _warned:
         return
-    frame, level = sys._getframe(), 1
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "evops":
-        frame, level = frame.f_back, level + 1
-    message = (
+    warn(
         f"the published scheme connects a fraction {rule.density:.6g} of all pairs where the "
         f"connection probability is {rule.p:.6g}: it draws 1 / ceil(1 / p); "
         "evops.FixedProbability draws p itself"
     )
-    warnings.warn(message, EvopsConnectivityWarning, stacklevel=level)
     _warned.add(rule.p)
 
 
-def seed_words(name: str, value: Any) -> jax.Array:
-    """The low and the high word of a seed: an integer of up to 64 bits, or a JAX key."""
-    if isinstance(value, _numbers.Integral) and not isinstance(value, (bool, np.bool_)):
-        number = check_integer(name, value, -(2**63), 2**64 - 1) % 2**64
-        return jnp.asarray(np.array([number & 0xFFFFFFFF, number >> 32], np.uint32))
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-        if value.ndim:
-            raise ValueError(f"{name} must be one integer or one JAX key, got shape {value.shape}")
-        words = jax.random.key_data(value).reshape(-1)
-        return jnp.stack([words[-1], words[0]]).astype(jnp.uint32)
+def warn(message: str) -> None:
+    """Warn of connections, at the line of the caller of evops."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "evops":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, EvopsConnectivityWarning, stacklevel=level)
+
+
+def seed_words(name: str, value: Any) -> jax.Array | np.ndarray:
+    """The low and the high word of a seed: an integer of up to 64 bits, or a JAX key.
+
+    ``s``, ``jax.random.key(s)`` and ``jax.random.PRNGKey(s)`` are one seed for s in 0 … 2**32 - 1:
+    jax keeps more of s only under x64. Words are on the host where the seed is known.
+    """
+    words = _key_words(name, value)
+    if words is not None:
+        return words
+    if isinstance(value, (str, bool, np.bool_)) or value is None:
+        raise TypeError(f"{name} must be an integer or a JAX key, got {value!r}")
     if np.ndim(value):
         raise ValueError(f"{name} must be one integer or one JAX key, got shape {np.shape(value)}")
-    if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
-        return seed_words(name, value.item())
-    if isinstance(value, (str, bool)) or value is None:
+    array = _array(name, value)
+    if array.dtype != object and not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(f"{name} must be an integer or a JAX key, got {value!r}")
-    low = seeds(name, value)
-    value = jnp.asarray(value)
-    bits = jnp.iinfo(value.dtype).bits
+    if not isinstance(value, Tracer):
+        number = check_integer(name, np.asarray(array).item(), -(2**63), 2**64 - 1) % 2**64
+        return np.array([number & 0xFFFFFFFF, number >> 32], np.uint32)
+    low, bits = value.astype(jnp.uint32), jnp.iinfo(value.dtype).bits
     if bits == 64:
         high = (value >> 32).astype(jnp.uint32)
     elif jnp.issubdtype(value.dtype, jnp.signedinteger):  # negative seeds are those modulo 2**64
@@ -164,27 +288,68 @@ def seed_words(name: str, value: Any) -> jax.Array:
     return jnp.stack([low, high])
 
 
+def _is_key(value: Any) -> bool:
+    return isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+
+
+def _key_words(name: str, value: Any) -> jax.Array | np.ndarray | None:
+    """The words of a JAX key, as of `jax.random.key` or of `jax.random.PRNGKey`; else None."""
+    data = value
+    if _is_key(value):
+        if value.ndim:
+            raise ValueError(
+                f"{name} must be one integer or one JAX key, got shape {value.shape} of keys"
+            )
+        with nullcontext() if isinstance(value, Tracer) else jax.ensure_compile_time_eval():
+            data = jax.random.key_data(value)
+    elif not isinstance(value, (jax.Array, np.ndarray)) or value.dtype != np.uint32:
+        return None
+    if data.shape not in ((2,), (4,)):  # of Threefry, and of the generators of XLA
+        return None
+    if isinstance(data, Tracer):
+        return jnp.stack([data[-1], data[0]])
+    return np.asarray(data)[[-1, 0]]
+
+
 def law(value: Any) -> Law:
-    """`value` as a weight law; a number is that constant."""
-    if isinstance(value, Law):
-        weight_dtype(value)
-        for path, parameter in jax.tree_util.tree_leaves_with_path(value):
-            if np.ndim(parameter):
-                name = jax.tree_util.keystr(path).lstrip(".")
-                raise ValueError(f"{name} must be one number, got shape {np.shape(parameter)}")
-        return value
-    try:
-        return law(Constant(value))
-    except TypeError:
-        raise TypeError(f"law must be a weight law or a number, got {value!r}") from None
+    """`value` as a weight law whose parameters are arrays of one settled type.
+
+    A number is that constant. Python numbers, and weakly typed arrays, take the type of the other
+    parameters; by themselves they are float32.
+    """
+    if not isinstance(value, Law):
+        try:
+            value = Constant(value)
+        except TypeError:
+            raise TypeError(f"law must be a weight law or a number, got {value!r}") from None
+    value.table()  # an error now, where the quantiles are none
+    leaves, tree = jax.tree_util.tree_flatten_with_path(value)
+    parameters = {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in leaves}
+    for name, parameter in parameters.items():
+        if np.ndim(parameter):
+            raise ValueError(f"{name} must be one number, got shape {np.shape(parameter)}")
+        check_dtype(name, getattr(parameter, "dtype", np.float32), bools=False)
+    dtype = weight_dtype(value)
+    settled = [array_of(name, p, dtype, bools=False) for name, p in parameters.items()]
+    return jax.tree.unflatten(tree, settled)
 
 
-def weight_dtype(value: Law) -> np.dtype:
+def weight_dtype(value: Any) -> np.dtype:
     """Type of the weights of a law: that of its parameters, Python numbers being float32."""
-    leaves = [leaf for leaf in jax.tree.leaves(value) if hasattr(leaf, "dtype")]
-    types = [jax.dtypes.canonicalize_dtype(leaf.dtype) for leaf in leaves]
-    varied = value.quantile() is not None
-    return common_dtype(types, varied=varied) if types else np.dtype(np.float32)
+    if not isinstance(value, Law):  # what stands for a leaf in trees of jax
+        return np.dtype(np.float32)
+    leaves = jax.tree.leaves(value)
+    types = [dtype for dtype in map(own_dtype, leaves) if dtype is not None]
+    dtype = common_dtype(types or [np.float32], varied=value.quantile() is not None)
+    if dtype.kind in "iu" and any(own_dtype(v) is None and _fractional(v) for v in leaves):
+        return np.dtype(np.float32)
+    return dtype
+
+
+def _fractional(value: Any) -> bool:
+    return isinstance(value, float) or jnp.issubdtype(
+        getattr(value, "dtype", np.int32), jnp.floating
+    )
 
 
 def common_dtype(types: Iterable[Any], *, varied: bool = False) -> np.dtype:
@@ -202,13 +367,15 @@ def single(name: str, value: jax.Array) -> jax.Array:
 
 
 def weights(values: dict[str, Any], *, varied: bool) -> tuple[list[jax.Array], np.dtype]:
-    """The weight parameters of one matrix, `(1,)` each, and the dtype of its weights.
+    """The weight parameters of one matrix, `(1,)` each and of one dtype, and that dtype.
 
     Python numbers take the dtype of the others; by themselves they are float32, and int32 where
     integers are all there is and weights do not vary.
     """
-    checked = {name: single(name, numbers(name, value)) for name, value in values.items()}
-    types = [a.dtype for name, a in checked.items() if not _python_number(values[name])]
-    dtype = common_dtype(types or [a.dtype for a in checked.values()], varied=varied)
-    # not from `checked`: a Python float is rounded once, to the type that is computed in
-    return [jnp.asarray(value).reshape(1) for value in values.values()], dtype
+    for name, value in values.items():
+        check_dtype(name, getattr(value, "dtype", np.float32), bools=False)
+    types = [own for own in map(own_dtype, values.values()) if own is not None]
+    types = types or [weight_type(name, value) for name, value in values.items()]
+    dtype = common_dtype(types, varied=varied)
+    checked = [single(n, array_of(n, v, dtype, bools=False)) for n, v in values.items()]
+    return checked, dtype

@@ -11,9 +11,17 @@ from jaxtyping import Array, Num, Shaped
 
 from evops import inputs
 from evops.engine import ops
+from evops.leaves import Node
 
 
-class Matrix(abc.ABC):
+class _MatrixType(abc.ABCMeta):
+    """The type of matrices; its repr, which jax shows in errors of ``jnp.dot``, says what to do."""
+
+    def __repr__(cls) -> str:
+        return f"<class '{cls.__module__}.{cls.__qualname__}', for x @ W or W.todense()>"
+
+
+class Matrix(Node, metaclass=_MatrixType):
     """A matrix of synapses with a row per pre and a column per post neuron.
 
     ``x @ W`` sums over pre neurons, ``W @ v`` over post neurons, with the axes of `jnp.matmul`;
@@ -26,9 +34,8 @@ class Matrix(abc.ABC):
     """
 
     # numpy arrays leave `x @ W` to __rmatmul__ and do not take W apart. There is no __jax_array__:
-    # jax would make the matrix dense without a word.
+    # jax would call it in `x @ W`.
     __array_ufunc__ = None
-    _name = "W"
     _sides = ("presynaptic", "postsynaptic")
 
     @property
@@ -88,16 +95,35 @@ class Matrix(abc.ABC):
             raise TypeError(f"{self._name} has no entries to index but {self._name}[...]: {key!r}")
         return self
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """An error: no function makes the matrix dense by itself."""
+        raise TypeError(
+            f"{self._name} is no array: multiply with x @ {self._name} or {self._name} @ v, or "
+            f"make it dense with {self._name}.todense()"
+        )
+
+    def _no_arithmetic(self, other: Any) -> Any:
+        raise TypeError(
+            f"{self._name} has no arithmetic but x @ {self._name} and {self._name} @ v: write "
+            f"(2 * x) @ {self._name} for 2 * {self._name}, make a matrix with other weights, or "
+            f"take {self._name}.todense()"
+        )
+
+    __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _no_arithmetic
+    __add__ = __radd__ = __sub__ = __rsub__ = _no_arithmetic
+
     def _along_last(self, name: str, x: jax.Array, transposed: bool) -> jax.Array:
         n_in, n_out = self.shape[::-1] if transposed else self.shape
         if x.ndim == 0 or x.shape[-1] != n_in:
             got = f"{x.shape[-1]} entries" if x.ndim else "no axes"
             side = self._sides[transposed]
             raise ValueError(f"{name} has {got}; {self._name} expects {n_in} {side} neurons")
+        inputs.check_dtype(f"weights of {self._name}", self.dtype)
         batch, result = x.shape[:-1], self._result_dtype(x.dtype)
         dtype = ops.accumulator(result)
         x = x.reshape(math.prod(batch), n_in)
-        y = self._product(x if x.dtype == bool else x.astype(dtype), dtype, transposed)
+        x = x if x.dtype == bool else inputs.cast(name, x, dtype)
+        y = self._product(x, dtype, transposed)
         return y.astype(result).reshape(*batch, n_out)
 
     def _result_dtype(self, x) -> np.dtype:
@@ -111,6 +137,7 @@ class Matrix(abc.ABC):
 class Transposed(Matrix):
     """A matrix seen from the post neurons: ``x @ W.T`` is ``W @ x``."""
 
+    matrix: Matrix
     _name = "W.T"
     _sides = ("postsynaptic", "presynaptic")
 
@@ -147,6 +174,9 @@ class Transposed(Matrix):
 
     def _dense(self, transposed):
         return self.matrix._dense(not transposed)
+
+    def _check_leaves(self, name=None):
+        self.matrix._check_leaves(name)
 
     def _product(self, x, dtype, transposed):
         return self.matrix._product(x, dtype, not transposed)

@@ -54,9 +54,13 @@ class Pair:
         buffer.check(self.post[1], self.delay.longest, self.post[0])
         dtype = buffer.sums.dtype
         for name, kind in (("weights", inputs.weight_dtype(self.law)), ("spikes", spikes.dtype)):
-            if jnp.issubdtype(kind, jnp.floating) and not jnp.issubdtype(dtype, jnp.floating):
+            if jnp.issubdtype(dtype, jnp.floating):
+                break
+            wide = name == "weights" and kind.itemsize > 4
+            if wide or jnp.issubdtype(kind, jnp.floating):
+                wanted = "float64" if wide else "float32"
                 raise TypeError(
-                    f"the buffer holds {dtype}, {name} are {kind}: make it with dtype=float32"
+                    f"the buffer holds {dtype}, {name} are {kind}: make it with dtype={wanted}"
                 )
 
 
@@ -71,10 +75,10 @@ def push(
     for pair in pairs:
         pair.check(buffer, spikes)
         calls.setdefault(pair.call, []).append(pair)
-    x = spikes if spikes.dtype == bool else spikes.astype(sums.dtype)
+    x = spikes if spikes.dtype == bool else inputs.cast("spikes", spikes, sums.dtype)
     for of_call in calls.values():
         sums = _push(of_call, starts, x, sums, buffer.step)
-    return DelayBuffer(sums, buffer.step)
+    return buffer.with_sums(sums)
 
 
 def _push(pairs: list[Pair], starts, x, sums, step):

@@ -42,13 +42,15 @@ class Projection(Matrix):
     Args:
         rule: which pairs are connected, for example ``evops.FixedProbability(0.1)``.
         law: the weights, for example ``evops.Constant(0.6)``; a number stands for that constant.
-            Weights have the dtype of its parameters, Python numbers being float32. Any unit.
+            Weights have the dtype of its parameters, Python numbers being float32: `W.law` holds
+            them as arrays of that dtype. Any unit.
         shape: (n_pre, n_post).
-        seed: integer of up to 64 bits or JAX key; may be traced.
+        seed: integer of up to 64 bits or JAX key, of `jax.random.key` or `PRNGKey`: ``s`` and
+            ``key(s)`` are one seed (below 2**32; jax keeps more only under x64). May be traced.
         delay: delays in whole time steps, at least 1: a number for all synapses, or a law from
             which every synapse draws its own, for example ``evops.Normal(15, 7.5, low=0.5)``, its
             values rounded (halves up), or ``evops.Uniform(1, 20)``, whole numbers. None: no delays.
-        backend: "native", "jnp" or None for the fastest there is.
+        backend: "native", "jnp" or None for the fastest there is where the matrix is used.
 
     Raises:
         ValueError: shapes, probabilities, degrees, parameters or delays outside their range.
@@ -66,6 +68,10 @@ class Projection(Matrix):
     law: Law
     key: UInt32[Array, "2"]
     starts: UInt32[Array, "n_pre+1"] | None
+    rule: Rule
+    delay: Law | None
+    _shape: tuple[int, int]
+    _backend: str | None
 
     def __init__(
         self,
@@ -88,14 +94,14 @@ class Projection(Matrix):
         self.rule = rule
         self.law = inputs.law(law)
         words = inputs.seed_words("seed", seed)
-        self.key = words if isinstance(rule, LfsrGaps) else _key(words)
+        self.key = jnp.asarray(words if isinstance(rule, LfsrGaps) else _key(words))
         self.delay = None if delay is None else delay_law(delay)
-        self._backend = bridge.choose(backend)
-        total, self.starts = rule.total(self._shape), None
+        chosen, self._backend = bridge.choose(backend), backend
+        total = rule.total(self._shape)
+        starts = None
         if total is not None:
-            self.starts = ops.line_starts(
-                self.key, total=total, n_pre=self._shape[0], backend=self._backend
-            )
+            starts = ops.line_starts(self.key, total=total, n_pre=self._shape[0], backend=chosen)
+        self.starts = starts
 
     def tree_flatten(self):
         """Weight parameters and what follows from the seed are leaves; the rest is static."""
@@ -133,9 +139,19 @@ class Projection(Matrix):
         """Type of the weights."""
         return inputs.weight_dtype(self.law)
 
-    def _with_starts(self, starts) -> "Projection":
-        """The same with `starts` in the place of its own."""
-        return Projection.tree_unflatten(self.tree_flatten()[1], (self.law, self.key, starts))
+    def _axes(self):
+        if not isinstance(self.law, Law):
+            yield "law", self.law, 0
+        for path, parameter in jax.tree_util.tree_leaves_with_path(self.law):
+            yield f"law{jax.tree_util.keystr(path)}", parameter, 0
+        yield "key", self.key, 1
+        if self.rule.total(self._shape) is not None:
+            yield "starts", self.starts, 1
+
+    def _with(self, starts=None, rule: Rule | None = None) -> "Projection":
+        """The same with `starts` in the place of its own, and another rule if there is one."""
+        _, (own, *static) = self.tree_flatten()
+        return Projection.tree_unflatten((rule or own, *static), (self.law, self.key, starts))
 
     def _source(self, law: bool = True, delay: bool = False) -> Source:
         varied = law and self.law.quantile() is not None
@@ -171,7 +187,7 @@ class Projection(Matrix):
             n_out=n_out,
             gather=transposed,
             repeat=1,
-            backend=self._backend,
+            backend=bridge.choose(self._backend),
         )
 
     @property
@@ -213,7 +229,7 @@ class Projection(Matrix):
             self._source(delay=True),
             self.key,
             starts_at,
-            self._backend,
+            bridge.choose(self._backend),
         )
 
     def _count(self, transposed: bool) -> Int[Array, " n"]:
@@ -286,7 +302,7 @@ class Projection(Matrix):
             n_post=self._shape[1],
             synapses=total,
             expected=self.rule.expected_synapses(self._shape),
-            backend=self._backend,
+            backend=bridge.choose(self._backend),
         )
         return [indptr, *found]
 
@@ -307,7 +323,7 @@ def _key(words):
     zero = words[..., 0] * np.uint32(0)
     with np.errstate(over="ignore"):
         low, high = sampler.feistel(words[..., 0], words[..., 1], zero, zero)
-    return jnp.stack([jnp.asarray(low), jnp.asarray(high)], -1)
+    return (np if isinstance(words, np.ndarray) else jnp).stack([low, high], -1)
 
 
 def _bytes(n: float) -> str:

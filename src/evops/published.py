@@ -13,7 +13,7 @@ from evops import inputs
 from evops.connectivity.rules import LfsrGaps
 from evops.engine import bridge, ops
 from evops.engine.walk import CONSTANT, LFSR_NORMAL, LFSR_UNIFORM, Source
-from evops.errors import check_integer, check_shape
+from evops.errors import check_flag, check_integer, check_shape
 
 
 def event_mv_prob_homo(
@@ -38,7 +38,7 @@ def event_mv_prob_homo(
             ignored.
         weight: scalar or `(1,)`; added once per event, in float32 for a Python float. Any unit.
         conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
-        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        seed: integer or JAX key, modulo 2**32; may be traced.
         shape: matrix shape, static.
         transpose: whether `shape` is (n_in, n_out).
         outdim_parallel: whether a line of the scheme is an output.
@@ -86,7 +86,7 @@ def event_mv_prob_uniform(
         w_low: scalar or `(1,)`, lower end of the weights; in float32 for a Python number. Any unit.
         w_high: scalar or `(1,)`, upper end of the weights.
         conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
-        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        seed: integer or JAX key, modulo 2**32; may be traced.
         shape: matrix shape, static.
         transpose: whether `shape` is (n_in, n_out).
         outdim_parallel: whether a line of the scheme is an output.
@@ -134,7 +134,7 @@ def event_mv_prob_normal(
         w_mu: scalar or `(1,)`, mean of the weights; in float32 for a Python number. Any unit.
         w_sigma: scalar or `(1,)`, standard deviation of the weights.
         conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
-        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        seed: integer or JAX key, modulo 2**32; may be traced.
         shape: matrix shape, static.
         transpose: whether `shape` is (n_in, n_out).
         outdim_parallel: whether a line of the scheme is an output.
@@ -269,6 +269,8 @@ def multiply(
     """Product of "events" or of a "vector", as `kind` says, with one published matrix."""
     rule = inputs.lfsr_rule(conn_prob)
     rows, columns = check_shape("shape", shape)
+    transpose = check_flag("transpose", transpose)
+    outdim_parallel = check_flag("outdim_parallel", outdim_parallel)
     n_in, n_out = (rows, columns) if transpose else (columns, rows)
     read = inputs.events if kind == "events" else inputs.shaped
     x = read(kind, value, ("n_in",), (n_in,))
@@ -276,7 +278,7 @@ def multiply(
     wide = ops.accumulator(dtype)
     if kind == "vector" and jnp.issubdtype(x.dtype, jnp.floating):
         wide, dtype = ops.accumulator(inputs.common_dtype([x.dtype, dtype])), x.dtype
-    s = inputs.single("seed", inputs.seeds("seed", seed))
+    s = inputs.seed("seed", seed)
     y = bind(x[None], parameters(w, law, wide), s, rule, law, n_out, outdim_parallel, 1, backend)
     y = y[0].astype(dtype)
     return inputs.stop_at_nan(y, value) if kind == "events" else y
@@ -301,7 +303,7 @@ def bind(x, weight, seed, rule: LfsrGaps, law, n_out, gather, repeat, backend) -
         (jnp.zeros((1, 0), jnp.uint32), jnp.zeros(0, jnp.int32)),
         source=Source(rule.scheme(), law, per_line),
         n_out=n_out,
-        gather=bool(gather),
+        gather=gather,
         repeat=repeat,
         backend=bridge.choose(backend),
     )

@@ -12,7 +12,7 @@ from jaxtyping import Array, ArrayLike, Num, Shaped
 from evops import inputs
 from evops.engine import bridge, dense, ops
 from evops.engine.walk import CONSTANT, LFSR_NORMAL, LFSR_UNIFORM
-from evops.errors import INT32_MAX, check_shape
+from evops.errors import INT32_MAX, check_flag, check_shape
 from evops.published import bind, multiply, parameters
 
 # Lines of a matrix that are drawn at once: each is a random matrix of its own.
@@ -40,7 +40,7 @@ def mv_prob_homo(
         weight: scalar or `(1,)`, the weight of every synapse; in float32 for a Python float. Any
             unit.
         conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
-        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        seed: integer or JAX key, modulo 2**32; may be traced.
         shape: matrix shape, static.
         transpose: whether `shape` is (n_in, n_out).
         outdim_parallel: whether a line of the scheme is an output.
@@ -86,7 +86,7 @@ def mv_prob_uniform(
         w_low: scalar or `(1,)`, lower end of the weights; in float32 for a Python number. Any unit.
         w_high: scalar or `(1,)`, upper end of the weights.
         conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
-        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        seed: integer or JAX key, modulo 2**32; may be traced.
         shape: matrix shape, static.
         transpose: whether `shape` is (n_in, n_out).
         outdim_parallel: whether a line of the scheme is an output.
@@ -132,7 +132,7 @@ def mv_prob_normal(
         w_mu: scalar or `(1,)`, mean of the weights; in float32 for a Python number. Any unit.
         w_sigma: scalar or `(1,)`, standard deviation of the weights.
         conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
-        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        seed: integer or JAX key, modulo 2**32; may be traced.
         shape: matrix shape, static.
         transpose: whether `shape` is (n_in, n_out).
         outdim_parallel: whether a line of the scheme is an output.
@@ -175,7 +175,7 @@ def get_homo_weight_matrix(
         weight: scalar or `(1,)`, the weight of every synapse; in float32 for a Python float. Any
             unit.
         conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
-        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        seed: integer or JAX key, modulo 2**32; may be traced.
         shape: matrix shape before it is transposed, static.
         transpose: whether to return the transposed matrix.
         outdim_parallel: whether a line of the scheme is a row of `shape`, or else a column.
@@ -217,7 +217,7 @@ def get_uniform_weight_matrix(
         w_low: scalar or `(1,)`, lower end of the weights; in float32 for a Python number. Any unit.
         w_high: scalar or `(1,)`, upper end of the weights.
         conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
-        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        seed: integer or JAX key, modulo 2**32; may be traced.
         shape: matrix shape before it is transposed, static.
         transpose: whether to return the transposed matrix.
         outdim_parallel: whether a line of the scheme is a row of `shape`, or else a column.
@@ -261,7 +261,7 @@ def get_normal_weight_matrix(
         w_mu: scalar or `(1,)`, mean of the weights; in float32 for a Python number. Any unit.
         w_sigma: scalar or `(1,)`, standard deviation of the weights.
         conn_prob: connection probability in (0, 1]; ``1 / ceil(1 / conn_prob)`` is drawn.
-        seed: integer, negative seeds wrap modulo 2**32; may be traced.
+        seed: integer or JAX key, modulo 2**32; may be traced.
         shape: matrix shape before it is transposed, static.
         transpose: whether to return the transposed matrix.
         outdim_parallel: whether a line of the scheme is a row of `shape`, or else a column.
@@ -290,8 +290,10 @@ def _matrix(law, weights, conn_prob, seed, shape, transpose, outdim_parallel, ba
     rows, columns = check_shape("shape", shape)
     if rows * columns > INT32_MAX:
         raise ValueError(f"shape must have at most {INT32_MAX} entries, got {rows} x {columns}")
+    transpose = check_flag("transpose", transpose)
+    outdim_parallel = check_flag("outdim_parallel", outdim_parallel)
     w, dtype = inputs.weights(weights, varied=law != CONSTANT)
-    s = inputs.single("seed", inputs.seeds("seed", seed))
+    s = inputs.seed("seed", seed)
     lines = (rows, columns) if outdim_parallel else (columns, rows)
     return _lines(
         parameters(w, law, ops.accumulator(dtype)),
@@ -300,7 +302,7 @@ def _matrix(law, weights, conn_prob, seed, shape, transpose, outdim_parallel, ba
         law=law,
         shape=lines,
         dtype=dtype,
-        transposed=bool(transpose) == bool(outdim_parallel),
+        transposed=transpose == outdim_parallel,
         backend=bridge.choose(backend),
     )
 

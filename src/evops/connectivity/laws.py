@@ -6,9 +6,11 @@ numbers that every reader interpolates in integer arithmetic: z has the same bit
 a law, write a subclass with `unit_quantile` and `loc_scale`.
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
+import weakref
 from collections.abc import Callable
 from statistics import NormalDist
 from typing import Any, ClassVar, dataclass_transform
@@ -19,15 +21,18 @@ import numpy as np
 from jax.core import Tracer
 
 from evops.errors import check_numbers, check_real
+from evops.leaves import Fixed
 
 _SLOTS = 1024
 
 
 @dataclass_transform(frozen_default=True)
-class Law:
+class Law(Fixed):
     """Base of the weight laws; subclasses are dataclasses of their parameters (pytree leaves).
 
-    Fields with the metadata ``static`` are no leaves; they must be hashable.
+    A subclass becomes a frozen dataclass and a pytree node by itself; decorators that do the same
+    do no harm. Fields with the metadata ``static`` are no leaves; they must be hashable. Laws are
+    equal where class and parameters are; a float32 array is equal to the number it holds.
 
     Attributes:
         unit_quantile: quantile function of the unit variate, on (0, 1) and with values within
@@ -38,29 +43,42 @@ class Law:
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        dataclasses.dataclass(frozen=True)(cls)
-        fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
-        static = [f.name for f in fields if f.metadata.get("static")]
-        names = [f.name for f in fields if f.name not in static]
+        for base in cls.__bases__:
+            _complete(base)
 
-        def flatten(law):
-            leaves = [(jax.tree_util.GetAttrKey(name), getattr(law, name)) for name in names]
-            return leaves, tuple(getattr(law, name) for name in static)
-
-        def unflatten(rest, leaves):  # unchecked: jax puts cotangents and markers in their place
-            law = object.__new__(cls)
-            for name, leaf in zip([*names, *static], [*leaves, *rest], strict=True):
-                object.__setattr__(law, name, leaf)
-            return law
-
-        jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
+    def __new__(cls, *_, **__):
+        """At the first law of a class, so that its decorators come first."""
+        _complete(cls)
+        return object.__new__(cls)
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
-            if not field.metadata.get("static"):
-                value = check_numbers(field.name, getattr(self, field.name))
-                object.__setattr__(self, field.name, value)
+        fields = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
+        parameters = {f.name: getattr(self, f.name) for f in fields if not f.metadata.get("static")}
+        if any(type(value) is object for value in parameters.values()):
+            return  # jax's markers, where a registration of the user's own calls the constructor
+        for name, value in parameters.items():
+            check_numbers(name, value)
         self.check()
+
+    def __repr__(self) -> str:
+        """Class and parameters, arrays as the numbers that they hold."""
+        shown = (f for f in dataclasses.fields(self) if f.repr)  # pyright: ignore[reportArgumentType]
+        values = (f"{f.name}={_shown(getattr(self, f.name, None))}" for f in shown)
+        return f"{type(self).__name__}({', '.join(values)})"
+
+    def _values(self) -> tuple:
+        fields = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
+        return tuple(_value(getattr(self, f.name, None)) for f in fields)
+
+    def __eq__(self, other: object) -> bool:
+        """Same class and parameters."""
+        if type(self) is not type(other):
+            return NotImplemented
+        return self._values() == other._values()  # pyright: ignore[reportAttributeAccessIssue]
+
+    def __hash__(self) -> int:
+        """Of class and parameters."""
+        return hash((type(self), self._values()))
 
     def check(self) -> None:
         """Raise where parameters that are known do not fit together."""
@@ -86,6 +104,62 @@ class Law:
         return jnp.stack([loc, scale * unit])
 
 
+_completed: weakref.WeakSet[type] = weakref.WeakSet()
+
+
+def _complete(cls: type) -> None:
+    """Make a subclass of `Law` a frozen dataclass and a pytree node, as far as it is not yet."""
+    if cls is Law or not issubclass(cls, Law) or cls in _completed:
+        return
+    if "__dataclass_fields__" not in vars(cls):
+        bases = [vars(b).get("__dataclass_params__") for b in cls.__mro__[1:]]
+        frozen = all(parameters.frozen for parameters in bases if parameters)
+        dataclasses.dataclass(frozen=frozen, eq=False, repr=False)(cls)
+    elif cls.__dataclass_params__.eq:  # pyright: ignore[reportAttributeAccessIssue]
+        # those of dataclasses compare tuples of arrays
+        cls.__eq__, cls.__hash__ = Law.__eq__, Law.__hash__
+    for name in ("__setattr__", "__delattr__"):  # dataclasses' own: `Fixed` has one for all
+        if name in vars(cls):
+            delattr(cls, name)
+    fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
+    static = [f.name for f in fields if f.metadata.get("static")]
+    names = [f.name for f in fields if f.name not in static]
+
+    def flatten(law):
+        leaves = [(jax.tree_util.GetAttrKey(name), getattr(law, name)) for name in names]
+        return leaves, tuple(getattr(law, name) for name in static)
+
+    def unflatten(rest, leaves):  # unchecked: jax puts cotangents and markers in their place
+        law = object.__new__(cls)
+        for name, leaf in zip([*names, *static], [*leaves, *rest], strict=True):
+            object.__setattr__(law, name, leaf)
+        return law
+
+    # A second registration is an error of jax: then the user's own is there.
+    with contextlib.suppress(ValueError):
+        jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
+    _completed.add(cls)
+
+
+def _shown(value: Any) -> str:
+    known = isinstance(value, (jax.Array, np.ndarray, np.generic)) and not isinstance(value, Tracer)
+    return str(np.asarray(value)) if known else repr(value)
+
+
+def _value(value: Any) -> Any:
+    """What a parameter is compared by: numbers by value, what is traced by identity."""
+    if isinstance(value, Tracer):
+        return "traced", id(value)
+    if isinstance(value, (jax.Array, np.ndarray, np.generic)):
+        array = np.asarray(value)
+        return array.item() if array.ndim == 0 else (array.shape, tuple(array.ravel().tolist()))
+    try:
+        hash(value)
+    except TypeError:
+        return "unhashable", id(value)
+    return value
+
+
 @functools.lru_cache(maxsize=256)
 def _table(quantile: Callable[[float], float] | None, name: str) -> tuple[np.ndarray, float]:
     """Knots at 0, 1/1024, … 1, then those that divide the first and the last slot (sampler.slot).
@@ -97,8 +171,13 @@ def _table(quantile: Callable[[float], float] | None, name: str) -> tuple[np.nda
         return np.zeros(0, np.int32), 1.0
     main = np.arange(_SLOTS + 1) / _SLOTS
     u = np.concatenate([main, main / _SLOTS, 1 - main[::-1] / _SLOTS])
-    knots = np.array([quantile(min(max(x, 2.0**-33), 1 - 2.0**-33)) for x in u])
+    knots = np.array([float(quantile(min(max(x, 2.0**-33), 1 - 2.0**-33))) for x in u])
     largest = np.abs(knots).max()
+    if knots[0] == knots[_SLOTS]:
+        raise ValueError(
+            f"unit_quantile of {name} must rise from 0 to 1, got {knots[0]} everywhere: where all "
+            "weights are equal, leave it None and return them as the location"
+        )
     if not np.isfinite(knots).all() or largest > 60 or (np.diff(knots[: _SLOTS + 1]) < 0).any():
         raise ValueError(
             f"unit_quantile of {name} must rise from 0 to 1 and stay within ±60, "
@@ -249,6 +328,10 @@ def _truncated(a: float, b: float) -> Callable[[float], float]:
 
     quantile.span = max(a, -60.0), min(b, 60.0)  # pyright: ignore[reportFunctionMemberAccess]
     return quantile
+
+
+for _law in (Constant, Uniform, Normal):
+    _complete(_law)
 
 
 def check_order(name: str, value: Any, bound_name: str, bound: Any) -> None:

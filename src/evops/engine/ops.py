@@ -30,10 +30,12 @@ NATIVE_DTYPES = ("int32", "float32", "float64")
 
 
 def accumulator(dtype) -> np.dtype:
-    """The type for sums of `dtype`: half floats in float32, small integers in int32."""
+    """The type for sums: half floats in float32, integers in int32, those of 64 bits in float64."""
     dtype = np.dtype(dtype)
     if dtype.name in NATIVE_DTYPES:
         return dtype
+    if dtype.name in ("int64", "uint64"):  # exact up to 2**53
+        return np.dtype(np.float64)
     return np.dtype(np.float32 if jnp.issubdtype(dtype, jnp.floating) else np.int32)
 
 

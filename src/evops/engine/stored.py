@@ -32,25 +32,48 @@ def stored(x, data, indices, indptr, *, n_out, gather, backend) -> jax.Array:
 
 
 def row_of(indptr, nnz: int) -> jax.Array:
-    """The row of every entry, (nnz,) int32."""
-    rows = jnp.arange(indptr.shape[0] - 1, dtype=jnp.int32)
-    return jnp.repeat(rows, jnp.diff(indptr), total_repeat_length=nnz)
+    """The row of every entry, (nnz,) int32: -1 before the first row, n_rows after the last."""
+    begun = jnp.zeros(nnz + 1, jnp.int32).at[indptr].add(1, mode="drop")
+    return jnp.cumsum(begun, dtype=jnp.int32)[:nnz] - 1
+
+
+def _valid(indices, indptr, columns: int):
+    """Which entries are of a row and of a column, and whether none that is of a row is of none."""
+    nnz = indices.shape[0]
+    every = jnp.arange(nnz, dtype=jnp.int32)
+    of_row = (every >= indptr[0]) & (every < indptr[-1])
+    rows = (indptr[0] >= 0) & (indptr[-1] <= nnz) & (indptr[:-1] <= indptr[1:]).all()
+    return of_row & rows & (indices >= 0) & (indices < columns), of_row, rows
+
+
+def _poisoned(y, wrong):
+    """`y`, all NaN where `wrong`: plain XLA cannot raise. Integers stay as they are."""
+    return jnp.where(wrong, jnp.nan, y) if jnp.issubdtype(y.dtype, jnp.floating) else y
 
 
 def _value(x, data, indices, indptr, *, n_out, gather):
-    """The jnp path: every entry is read, one row of x after another."""
+    """The jnp path: every entry is read, one row of x after another.
+
+    Entries out of range contribute nothing; a float result that they belong to is NaN.
+    """
     row = row_of(indptr, indices.shape[0])
     zeros = jnp.zeros(n_out, data.dtype)
-
-    def terms(at):
-        fired = at if at.dtype == bool else at != 0
-        return jnp.where(fired, at.astype(data.dtype) * data, jnp.zeros((), data.dtype))
+    valid, of_row, rows = _valid(indices, indptr, x.shape[1] if gather else n_out)
+    none = jnp.zeros((), data.dtype)
 
     def scatter(x):
-        return zeros.at[indices].add(terms(x[row]), mode="drop")
+        fired = x if x.dtype == bool else x != 0
+        hit = fired[row]
+        term = jnp.where(hit & valid, x[row].astype(data.dtype) * data, none)
+        y = zeros.at[indices].add(term, mode="drop")
+        return _poisoned(y, (hit & of_row & ~valid).any() | (~rows & fired.any()))
 
     def gather_(x):
-        return zeros.at[row].add(terms(x[indices]), mode="drop", indices_are_sorted=True)
+        at = x[indices]
+        fired = at if at.dtype == bool else at != 0
+        term = jnp.where(fired & valid, at.astype(data.dtype) * data, none)
+        y = zeros.at[row].add(term, mode="drop", indices_are_sorted=True)
+        return _poisoned(y, (of_row & ~valid).any() | ~rows)
 
     return lax.map(gather_ if gather else scatter, x)
 
@@ -94,7 +117,9 @@ def _transpose(ct, x, data, indices, indptr, *, n_out, gather, backend):
         return total + pair[0][row] * pair[1][indices], None
 
     zeros = typed_like(jnp.zeros(data.aval.shape, ct.dtype), ct)
-    return None, lax.scan(add, zeros, (along_rows, along_columns))[0], None, None
+    total = lax.scan(add, zeros, (along_rows, along_columns))[0]
+    valid = _valid(indices, indptr, along_columns.shape[1])[0]
+    return None, _poisoned(total, ~valid), None, None
 
 
 def _batch(operands, dims, **statics):

@@ -127,6 +127,9 @@ class _Part(NamedTuple):
             else:
                 steps = self.delay[s]
             active = (valid & (s >= 0))[:, None] & (weight[s] != 0).any(-1)
+            wrong = (steps < 0) | (steps >= slots) | (step < 0)
+            if not jnp.issubdtype(weight.dtype, jnp.floating):
+                active = active & ~wrong
             n = jnp.where(active, post_size, jnp.uint32(0))
             pre = jnp.broadcast_to(line[index].astype(jnp.uint32)[:, None], n.shape)
             t0, t1 = (self.seed[s, :, k] for k in (0, 1))
@@ -136,7 +139,7 @@ class _Part(NamedTuple):
                 at = (step + steps[..., None] + drawn) % slots * n_post
                 return at + post_offset[..., None]
 
-            return s, walked, base
+            return s, walked, base, wrong
 
         return lines
 
@@ -167,8 +170,10 @@ def push(ring, x, weight, seed, delay, step, table, quantiles, delays, *, blocks
         lines = part.lines(ring.shape, step)
 
         def body(out, index, valid, part=part, lines=lines):
-            s, walked, base = lines(index, valid)
+            s, walked, base, wrong = lines(index, valid)
             factor = x[index][:, None, None].astype(weight.dtype)
+            if jnp.issubdtype(weight.dtype, jnp.floating):  # plain XLA cannot raise
+                factor = jnp.where(wrong[..., None], jnp.nan, factor)
             each = part.weight[s][..., None, :]
 
             def value(z):
@@ -183,6 +188,8 @@ def push(ring, x, weight, seed, delay, step, table, quantiles, delays, *, blocks
 def pop(ring, step):
     """The pop primitive's values (see `evops.engine.ring`)."""
     now = lax.dynamic_index_in_dim(ring, step, keepdims=False)
+    wrong = (step < 0) | (step >= ring.shape[0])  # plain XLA cannot raise
+    now = jnp.where(wrong, jnp.nan if jnp.issubdtype(now.dtype, jnp.floating) else 0, now)
     return lax.dynamic_update_index_in_dim(ring, jnp.zeros_like(now), step, 0), now
 
 
@@ -197,13 +204,13 @@ def push_back(ct, known, seed, delay, step, table, quantiles, delays, *, of, blo
         sums_of = functools.partial(_gather, ct.reshape(-1), part.source, part.tables)
 
         def add_x(total, index, valid, part=part, lines=lines, sums_of=sums_of):
-            s, walked, base = lines(index, valid)
+            s, walked, base, _ = lines(index, valid)
             sums = sums_of(walked, base, part.weight[s])
             drop = jnp.where(valid, index, blocks.n_pre)
             return total.at[drop].add(sums.sum(1), mode="drop")
 
         def add_weight(total, index, valid, part=part, lines=lines, sums_of=sums_of):
-            s, walked, base = lines(index, valid)
+            s, walked, base, _ = lines(index, valid)
             units = jnp.eye(part.source.parameters, dtype=ct.dtype)[:, None, None]
             columns = jnp.stack([sums_of(walked, base, unit) for unit in units], -1)
             columns = columns * x[index][:, None, None].astype(ct.dtype)

@@ -1,0 +1,102 @@
+"""What objects that users hold have in common: they do not change, and jax takes them apart."""
+
+import dataclasses
+import functools
+import numbers
+import types
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+
+_OPERATORS = ("__matmul__", "__rmatmul__", "__call__", "__getitem__")
+
+
+class Fixed:
+    """Base of objects whose attributes are those their class declares, each set once."""
+
+    _declared: ClassVar[frozenset[str]] = frozenset()
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        own = vars(cls).get("__annotations__", {}).items()
+        cls._declared = cls._declared | {name for name, kind in own if "ClassVar" not in str(kind)}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in vars(self) or name not in self._declared:
+            raise dataclasses.FrozenInstanceError(
+                f"{type(self).__name__} does not change once it is made: {name!r} cannot be set; "
+                "make another one"
+            )
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise dataclasses.FrozenInstanceError(
+            f"{type(self).__name__} does not change once it is made: {name!r} cannot be deleted"
+        )
+
+
+class Node(Fixed):
+    """Base of pytree nodes: properties bear whatever jax puts in the place of leaves.
+
+    Every public method checks at its entrance that the leaves have the axes it reads.
+    """
+
+    _name: ClassVar[str] = "W"
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        for name, function in list(vars(cls).items()):
+            public = not name.startswith("_") and name != "tree_flatten"
+            if isinstance(function, types.FunctionType) and (public or name in _OPERATORS):
+                setattr(cls, name, _checked(function))
+
+    def _axes(self) -> Iterator[tuple[str, Any, int]]:
+        """Name, value and number of axes of every leaf."""
+        raise NotImplementedError
+
+    def _check_leaves(self, name: str | None = None) -> None:
+        """Raise where a leaf is no array of the axes that methods read."""
+        name = name or self._name
+        for which, leaf, axes in self._axes():
+            if not isinstance(leaf, (jax.Array, np.ndarray, np.generic, numbers.Number)):
+                raise TypeError(f"{name} has a leaf that is no array: {which} is {leaf!r}")
+            shape = tuple(getattr(leaf, "shape", ()))
+            got = f"{which} has shape {shape}, expected {axes} axes"
+            if len(shape) > axes:
+                raise ValueError(
+                    f"{name} has leaves with a batch axis: use it under jax.vmap ({got})"
+                )
+            if len(shape) < axes:
+                raise ValueError(f"{name} has leaves with too few axes: {got}")
+
+
+def _checked(method: Callable) -> Callable:
+    @functools.wraps(method)
+    def entrance(self, *arguments, **options):
+        self._check_leaves()
+        return method(self, *arguments, **options)
+
+    return entrance
+
+
+def shape_of(leaf: Any, axes: int) -> tuple[int, ...]:
+    """The last `axes` extents of a leaf, 0 for those that it does not have."""
+    shape = getattr(leaf, "shape", None)
+    known = tuple(shape)[-axes:] if isinstance(shape, tuple) else ()
+    return (0,) * (axes - len(known)) + known
+
+
+def dtype_of(leaf: Any) -> np.dtype | None:
+    """The dtype that a leaf has by itself: None for Python numbers and what is no array.
+
+    Weakly typed arrays of jax are Python numbers that went into a program.
+    """
+    if getattr(leaf, "weak_type", False):
+        return None
+    dtype = getattr(leaf, "dtype", None)
+    if not isinstance(dtype, np.dtype):
+        return None
+    real = dtype == np.dtype(bool) or jax.numpy.issubdtype(dtype, jax.numpy.number)
+    return jax.dtypes.canonicalize_dtype(dtype) if real else None
