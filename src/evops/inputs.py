@@ -79,6 +79,8 @@ def device_array(host: Any) -> Any:
     """
     known = isinstance(host, np.ndarray) and host.dtype.kind not in "OSUMm"
     return jax.device_put(host) if known else host
+
+
 def host(name: str, value: Any) -> np.ndarray:
     """`value`, which is known, as an array on the host; integers beyond 64 bits are objects."""
     return np.asarray(_array(name, value))
