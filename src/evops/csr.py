@@ -319,7 +319,7 @@ def _dense_of_known(csr: CSR, transposed: bool) -> jax.Array:
     data = csr.data if csr.data.size == 1 else np.asarray(csr.data)
     wide = ops.accumulator(csr.dtype)
     whole = wide == csr.dtype
-    out = None if whole else jnp.zeros((n_post, n_pre) if transposed else csr.shape, csr.dtype)
+    out: Any = None if whole else jnp.zeros((n_post, n_pre) if transposed else csr.shape, csr.dtype)
     size = n_pre if whole else min(n_pre, max(1, _ENTRIES // n_post))
     for row in range(0, n_pre, size):
         row = min(row, n_pre - size)  # the last two blocks may overlap

@@ -31,7 +31,7 @@ __all__ = [
 # varies; a value that varies over none is the same on every device. jax makes operands of its own
 # primitives vary alike, and so do we: the transpose of that step is the sum over devices that a
 # gradient needs.
-_align = getattr(_core, "auto_insert_reshard", None) or _core.standard_insert_pvary
+_align = getattr(_core, "auto_insert_reshard", None) or getattr(_core, "standard_insert_pvary")  # noqa: B009
 
 
 def varying(aval) -> frozenset:

@@ -195,25 +195,26 @@ def pop(ring, step):
 
 def push_back(ct, known, seed, delay, step, table, quantiles, delays, *, of, blocks, sources):
     """The push_back primitive's value (see `evops.engine.ring`)."""
-    x, weight = (None, known) if of == "x" else (known, None)
+    x: Any = None if of == "x" else known
     pairs = (*seed.shape[:2], max(source.parameters for source in sources))
-    known = jnp.ones(pairs, ct.dtype) if weight is None else weight
+    weight = known if x is None else jnp.ones(pairs, ct.dtype)
     total = jnp.zeros(blocks.n_pre if x is None else pairs, ct.dtype)
-    for part in _parts(blocks, sources, known, seed, delay, (table, quantiles, delays)):
+    for part in _parts(blocks, sources, weight, seed, delay, (table, quantiles, delays)):
         lines = part.lines(ct.shape, step)
         sums_of = functools.partial(_gather, ct.reshape(-1), part.source, part.tables)
 
         def add_x(total, index, valid, part=part, lines=lines, sums_of=sums_of):
-            s, walked, base, _ = lines(index, valid)
-            sums = sums_of(walked, base, part.weight[s])
+            s, walked, base, wrong = lines(index, valid)
+            sums = jnp.where(wrong, jnp.nan, sums_of(walked, base, part.weight[s]))
             drop = jnp.where(valid, index, blocks.n_pre)
             return total.at[drop].add(sums.sum(1), mode="drop")
 
         def add_weight(total, index, valid, part=part, lines=lines, sums_of=sums_of):
-            s, walked, base, _ = lines(index, valid)
+            s, walked, base, wrong = lines(index, valid)
             units = jnp.eye(part.source.parameters, dtype=ct.dtype)[:, None, None]
             columns = jnp.stack([sums_of(walked, base, unit) for unit in units], -1)
-            columns = columns * x[index][:, None, None].astype(ct.dtype)
+            columns = jnp.where(wrong[..., None], jnp.nan, columns)
+            columns = columns * jnp.asarray(x)[index][:, None, None].astype(ct.dtype)
             return total.at[s, :, : part.source.parameters].add(columns, mode="drop")
 
         size = chunk_size(part.weight.shape[1], part.source)
