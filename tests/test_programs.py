@@ -93,6 +93,7 @@ def test_seeds_share_programs(asked, backend):
 
 def test_realised_numbers_are_programs_where_jax_is_asked(backend):
     """What makes the test above one of anything."""
+    jax.clear_caches()
     with programs() as compiled:
         for seed in range(5):
             jnp.flip(project(seed, backend).tocsr().indices)

@@ -318,16 +318,21 @@ def _dense_of_known(csr: CSR, transposed: bool) -> jax.Array:
     indices, indptr = np.asarray(csr.indices), np.asarray(csr.indptr)
     data = csr.data if csr.data.size == 1 else np.asarray(csr.data)
     wide = ops.accumulator(csr.dtype)
-    whole = wide == csr.dtype
-    out: Any = None if whole else jnp.zeros((n_post, n_pre) if transposed else csr.shape, csr.dtype)
-    size = n_pre if whole else min(n_pre, max(1, _ENTRIES // n_post))
-    for row in range(0, n_pre, size):
-        row = min(row, n_pre - size)  # the last two blocks may overlap
+
+    def block(row, size):
         sums = jnp.zeros((n_post, size) if transposed else (size, n_post), wide)
         span = int(indptr[row]), int(indptr[row + size])
         for pre, post, weight in _pieces(indptr, indices, *span, data):
             sums = _add(sums, (post, pre - row) if transposed else (pre - row, post), weight)
-        out = sums if out is None else _put(out, sums, jnp.int32(row), transposed=transposed)
+        return sums
+
+    if wide == csr.dtype:
+        return block(0, n_pre)
+    out = jnp.zeros((n_post, n_pre) if transposed else csr.shape, csr.dtype)
+    size = min(n_pre, max(1, _ENTRIES // n_post))
+    for first in range(0, n_pre, size):
+        row = min(first, n_pre - size)  # the last two blocks may overlap
+        out = _put(out, block(row, size), jnp.int32(row), transposed=transposed)
     return out
 
 

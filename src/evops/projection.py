@@ -254,7 +254,7 @@ class Projection(Matrix):
             shape=self._shape,
             dtype=self.dtype,
             transposed=transposed,
-            backend=self._backend,
+            backend=bridge.choose(self._backend),
         )
 
     def edges(self) -> Edges:
