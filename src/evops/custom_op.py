@@ -119,7 +119,7 @@ class XLACustomOp:
     def _array(self, index: int, value: Any) -> jax.Array:
         name = f"{self.name}: argument {index}"
         try:
-            if not isinstance(value, jax.Array) and np.asarray(value).dtype.kind in "iu":
+            if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "iu":
                 return inputs.array_of(name, value)  # integers that jax would cut to 32 bits
             return jnp.asarray(value)
         except OverflowError as error:

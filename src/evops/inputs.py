@@ -368,8 +368,8 @@ def single(name: str, value: jax.Array) -> jax.Array:
     return value.reshape(1)
 
 
-def weights(values: dict[str, Any], *, varied: bool) -> tuple[list[jax.Array], np.dtype]:
-    """The weight parameters of one matrix, `(1,)` each and of one dtype, and that dtype.
+def weights_dtype(values: dict[str, Any], *, varied: bool) -> np.dtype:
+    """The dtype of the weights of a matrix with these parameters.
 
     Python numbers take the dtype of the others; by themselves they are float32, and int32 where
     integers are all there is and weights do not vary.
@@ -378,6 +378,9 @@ def weights(values: dict[str, Any], *, varied: bool) -> tuple[list[jax.Array], n
         check_dtype(name, getattr(value, "dtype", np.float32), bools=False)
     types = [own for own in map(own_dtype, values.values()) if own is not None]
     types = types or [weight_type(name, value) for name, value in values.items()]
-    dtype = common_dtype(types, varied=varied)
-    checked = [single(n, array_of(n, v, dtype, bools=False)) for n, v in values.items()]
-    return checked, dtype
+    return common_dtype(types, varied=varied)
+
+
+def weights(values: dict[str, Any], dtype: np.dtype) -> list[jax.Array]:
+    """Weight parameters, `(1,)` each, in the dtype that is computed in: rounded once."""
+    return [single(n, array_of(n, v, dtype, bools=False)) for n, v in values.items()]

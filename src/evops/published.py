@@ -274,12 +274,13 @@ def multiply(
     n_in, n_out = (rows, columns) if transpose else (columns, rows)
     read = inputs.events if kind == "events" else inputs.shaped
     x = read(kind, value, ("n_in",), (n_in,))
-    w, dtype = inputs.weights(weights, varied=law != CONSTANT)
+    dtype = inputs.weights_dtype(weights, varied=law != CONSTANT)
     wide = ops.accumulator(dtype)
     if kind == "vector" and jnp.issubdtype(x.dtype, jnp.floating):
         wide, dtype = ops.accumulator(inputs.common_dtype([x.dtype, dtype])), x.dtype
     s = inputs.seed("seed", seed)
-    y = bind(x[None], parameters(w, law, wide), s, rule, law, n_out, outdim_parallel, 1, backend)
+    w = parameters(inputs.weights(weights, wide), law, wide)
+    y = bind(x[None], w, s, rule, law, n_out, outdim_parallel, 1, backend)
     y = y[0].astype(dtype)
     return inputs.stop_at_nan(y, value) if kind == "events" else y
 

@@ -292,11 +292,12 @@ def _matrix(law, weights, conn_prob, seed, shape, transpose, outdim_parallel, ba
         raise ValueError(f"shape must have at most {INT32_MAX} entries, got {rows} x {columns}")
     transpose = check_flag("transpose", transpose)
     outdim_parallel = check_flag("outdim_parallel", outdim_parallel)
-    w, dtype = inputs.weights(weights, varied=law != CONSTANT)
+    dtype = inputs.weights_dtype(weights, varied=law != CONSTANT)
+    wide = ops.accumulator(dtype)
     s = inputs.seed("seed", seed)
     lines = (rows, columns) if outdim_parallel else (columns, rows)
     return _lines(
-        parameters(w, law, ops.accumulator(dtype)),
+        parameters(inputs.weights(weights, wide), law, wide),
         s,
         rule=rule,
         law=law,
