@@ -48,6 +48,15 @@ def compact(x_element, element):
     return kernel
 
 
+@ti.func
+def weighted(weight, sum):
+    """Their product; nothing comes of an infinite weight where there is no synapse."""
+    product = weight * sum
+    if (sum == 0) & (weight - weight != 0):  # infinite or NaN
+        product = sum
+    return product
+
+
 def weigh(element, weight_element):
     """Kernel: sums to weighted sums, ``out`` in the memory of ``y`` where their sizes are equal."""
 
@@ -63,7 +72,7 @@ def weigh(element, weight_element):
             i = U32(t)
             while i < size:
                 sum = ti.cast(y[ti.i32(i)], weight_element)
-                out[ti.i32(i)] = weight[ti.i32(i // n_out)] * sum
+                out[ti.i32(i)] = weighted(weight[ti.i32(i // n_out)], sum)
                 i += U32(WORKERS)
 
     return kernel

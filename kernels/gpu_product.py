@@ -6,7 +6,7 @@ A task is some blocks of the line of one spike, or the whole of one line where l
 import dataclasses
 
 import taichi as ti
-from gpu_arrays import U32, WORKERS
+from gpu_arrays import U32, WORKERS, weighted
 from gpu_walk import WIDTH, A, gather_put, lane_total, scatter_put, walk_of
 from walk import array
 
@@ -226,7 +226,7 @@ def product_gather(x_element, weight_element, kind: Kind):
                     if ti.static(kind.weighted):
                         y[ti.i32(j)] = sum
                     else:
-                        y[ti.i32(j)] = weight[w] * ti.cast(sum, weight_element)
+                        y[ti.i32(j)] = weighted(weight[w], ti.cast(sum, weight_element))
                 j += U32(tasks_at_once)
 
     return kernel

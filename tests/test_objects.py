@@ -77,12 +77,24 @@ STATIC = ("shape", "seed", "backend", "rule", "weights", "dtype", "max_delay", "
 def test_attributes_are_not_set(kind):
     one = OBJECTS[kind]()
     before = repr(one)
-    for name in (*STATIC, *vars(one)):
+    for name in {*STATIC, *vars(one)} - {*type(one)._leaves}:
         with pytest.raises(AttributeError, match=f"{name}"):
             setattr(one, name, 3)
     with pytest.raises(AttributeError):
         del one.law
     assert repr(one) == before
+
+
+@pytest.mark.parametrize("kind", ["projection", "csr", "areas"])
+def test_leaves_may_be_set(kind):
+    """Trees of axes are made so, and trainers set parameters."""
+    one, other = OBJECTS[kind](), OBJECTS[kind]()
+    for name in type(one)._leaves:
+        setattr(other, name, None)
+        assert getattr(other, name) is None
+        setattr(other, name, getattr(one, name))
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        assert a is b
 
 
 STAND_INS = (None, 0, "data", object(), (), (3, 4), np.float32, np.dtype("int8"), True, {})

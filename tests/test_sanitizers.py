@@ -1,4 +1,4 @@
-"""ThreadSanitizer over the handlers, on a pool of our own; the other sanitizers are in .ci/full.d."""
+"""ThreadSanitizer over the handlers, on a pool of our own; the other sanitizers are in .ci/full."""
 
 import sys
 from importlib import resources

@@ -61,6 +61,7 @@ class MultiAreaProjection(Node):
         (2, 50)
     """
 
+    _leaves = ("weight", "keys", "delay")
     weight: Float[Array, "sources targets"]
     keys: UInt32[Array, "sources targets 2"]
     delay: Int[Array, "rows columns"]

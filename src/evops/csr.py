@@ -64,6 +64,7 @@ class CSR(Matrix):
         Array([0.5, 0. , 0. , 0.1], dtype=float32)
     """
 
+    _leaves = ("data", "indices", "indptr")
     data: Num[Array, "..."]
     indices: Int32[Array, "nnz"]
     indptr: Int32[Array, "n_pre+1"]

@@ -1,4 +1,4 @@
-"""What objects that users hold have in common: they do not change, and jax takes them apart."""
+"""What objects that users hold have in common: what may be set, and that jax takes them apart."""
 
 import dataclasses
 import functools
@@ -14,9 +14,13 @@ _OPERATORS = ("__matmul__", "__rmatmul__", "__call__", "__getitem__")
 
 
 class Fixed:
-    """Base of objects whose attributes are those their class declares, each set once."""
+    """Base of objects whose attributes are those their class declares, each set once.
+
+    Those in `_leaves` may be set again: programs take them as arguments, so a new value has effect.
+    """
 
     _declared: ClassVar[frozenset[str]] = frozenset()
+    _leaves: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -24,7 +28,8 @@ class Fixed:
         cls._declared = cls._declared | {name for name, kind in own if "ClassVar" not in str(kind)}
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in vars(self) or name not in self._declared:
+        again = name in vars(self) and name not in self._leaves
+        if again or name not in self._declared:
             raise dataclasses.FrozenInstanceError(
                 f"{type(self).__name__} does not change once it is made: {name!r} cannot be set; "
                 "make another one"

@@ -65,6 +65,7 @@ class Projection(Matrix):
         (800,)
     """
 
+    _leaves = ("law", "key", "starts")
     law: Law
     key: UInt32[Array, "2"]
     starts: UInt32[Array, "n_pre+1"] | None
