@@ -72,7 +72,7 @@ def probability(zero):
     def draw(rng):
         return pick(rng, ["-{}", "1 + {}"]).format(float(2.0 ** -rng.uniform(-100, 50)))
 
-    bad = [*NO_NUMBERS, *BOOLS, *NOT_FINITE, *HUGE, *ARRAYS, "-1e-9", "-5e-324", "1.5", "2", "-1"]
+    bad = [*NO_NUMBERS, *BOOLS, *NOT_FINITE, *HUGE, *ARRAYS, "-1e-9", "-1e-300", "1.5", "2", "-1"]
     bad += texts("math.nextafter(1, 2) | np.float32(1.5) | TRACED(0.5) | fractions.Fraction(3, 2)")
     bad += [] if zero else ["0", "0.0", "-0.0"]
     fine = texts(

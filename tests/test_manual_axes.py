@@ -120,6 +120,26 @@ def test_circuits_and_areas_in_shard_map(mesh, backend, check_vma):
         np.testing.assert_allclose(found[1], sum(dw for _, dw in alone), rtol=1e-5)
 
 
+def test_buffers_of_a_circuit_are_carried_in_shard_map(mesh, backend):
+    """A circuit of each device's own, stepped in a scan."""
+    populations = evops.Populations({"E": 8, "I": 4})
+
+    def path(seed):
+        rule = evops.FixedInDegree(3)
+        W = evops.Projection(rule, 1.0, (8, 4), seed=seed, delay=2, backend=backend)
+        c = evops.Circuit(populations, {("E", "I"): W})
+
+        def step(buffer, _):
+            now, buffer = c.push(jnp.arange(12) % 3 == 0, buffer).pop()
+            return buffer, now
+
+        return jax.lax.scan(step, c.buffer(), None, length=4)[1]
+
+    seeds = np.arange(DEVICES, dtype=np.uint32)
+    found = over(mesh, lambda seed: path(seed[0])[None], SPLIT)(seeds)
+    np.testing.assert_array_equal(found, [path(seed) for seed in seeds])
+
+
 def test_second_derivatives_of_push(backend):
     """In both orders of modes, beside the same with a dense matrix."""
     call, twin = (getattr(OPERATORS["push"], which) for which in ("call", "dense"))

@@ -15,7 +15,7 @@ from evops.connectivity.rules import DENSE, GAPS, LFSR, FixedProbability, LfsrGa
 from evops.connectivity.schemes import check_rule
 from evops.delays import DelayBuffer, check_buffer
 from evops.engine import bridge, ops, ring
-from evops.engine.compat import Tracer
+from evops.engine.compat import Tracer, typed_like
 from evops.engine.walk import Source
 from evops.errors import check_integer, check_static
 from evops.leaves import Node
@@ -152,7 +152,9 @@ class MultiAreaProjection(Node):
     def buffer(self) -> DelayBuffer:
         """An empty buffer of the right size; projections onto the same neurons may share it."""
         s = self._static
-        return DelayBuffer.zeros(s.post.n, s.max_delay, self.weight.dtype, s.backend)
+        buffer = DelayBuffer.zeros(s.post.n, s.max_delay, self.weight.dtype, s.backend)
+        # a loop's carry varies over devices from the start (jax.shard_map) as what is pushed does
+        return buffer.with_sums(typed_like(buffer.sums, self.weight, self.keys, self.delay))
 
     def push(self, spikes: Shaped[Any, "A_pre N_pre"], buffer: DelayBuffer) -> DelayBuffer:
         """Add the spikes of this step, `(A_pre, N_pre)`, to the slots of their arrival."""

@@ -15,7 +15,7 @@ from evops import inputs, pairs
 from evops.connectivity.rules import LfsrGaps, Rule
 from evops.csr import Edges
 from evops.delays import DelayBuffer, check_buffer
-from evops.engine.compat import Tracer
+from evops.engine.compat import Tracer, typed_like
 from evops.errors import check_integer
 from evops.leaves import Fixed, Node
 from evops.projection import Projection
@@ -232,7 +232,9 @@ class Circuit(Node):
         """An empty buffer for all neurons; `pop` takes the backend that all projections have."""
         backends = {W._backend for W in self._drawn.values()}
         backend = backends.pop() if len(backends) == 1 else None
-        return DelayBuffer.zeros(self.populations.n, self.max_delay, dtype, backend)
+        buffer = DelayBuffer.zeros(self.populations.n, self.max_delay, dtype, backend)
+        # a loop's carry varies over devices from the start (jax.shard_map) as what is pushed does
+        return buffer.with_sums(typed_like(buffer.sums, *jax.tree.leaves(self)))
 
     def push(self, spikes: Shaped[Any, " n"], buffer: DelayBuffer) -> DelayBuffer:
         """The buffer with what this step's spikes of all neurons, `(n,)`, cause, added."""

@@ -319,14 +319,18 @@ def law(value: Any) -> Law:
     A number is that constant. Python numbers, and weakly typed arrays, take the type of the other
     parameters; by themselves they are float32.
     """
-    if not isinstance(value, Law):
+    number = not isinstance(value, Law)
+    if number:
         try:
             value = Constant(value)
         except TypeError:
             raise TypeError(f"law must be a weight law or a number, got {value!r}") from None
+        except ValueError as error:
+            raise ValueError(str(error).replace("w must", "law must", 1)) from None
     value.table()  # an error now, where the quantiles are none
     leaves, tree = jax.tree_util.tree_flatten_with_path(value)
-    parameters = {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in leaves}
+    names = [jax.tree_util.keystr(path).lstrip(".") for path, _ in leaves]
+    parameters = dict(zip(["law"] if number else names, [leaf for _, leaf in leaves], strict=True))
     for name, parameter in parameters.items():
         if np.ndim(parameter):
             raise ValueError(f"{name} must be one number, got shape {np.shape(parameter)}")
