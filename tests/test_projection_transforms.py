@@ -89,7 +89,7 @@ def test_vmap(case, direction, backend, rng):
     close(jax.vmap(product, (-1, None), 1)(xs.T, Ws[0]).T, [product(x, Ws[0]) for x in xs])
     close(jax.vmap(product)(xs, stack(Ws)), [product(x, W) for x, W in zip(xs, Ws, strict=True)])
     axes = jax.tree.map(lambda _: 0, Ws[0])
-    axes.key = None  # weights alone; `key` and `law` are plain attributes of a pytree
+    axes.key = None  # weights alone: leaves may be set
     stacked = stack(same_seed)
     stacked.key = Ws[0].key
     other = [project(case, backend, law, seed=0) for law in scaled]
