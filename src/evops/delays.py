@@ -51,7 +51,8 @@ class DelayBuffer(Node):
             step = jnp.asarray(check_integer("step", step, 0, sums.shape[0] - 1), jnp.int32)
         if step.ndim or not jnp.issubdtype(step.dtype, jnp.integer):
             raise TypeError(f"step must be one integer, got {step!r}")
-        bridge.choose(backend)  # raises where there is none of that name
+        if backend is not None:
+            bridge.choose(backend)  # raises where there is none of that name
         self.sums, self.step, self.backend = sums, step.astype(jnp.int32), backend
 
     def tree_flatten_with_keys(self):

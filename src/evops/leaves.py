@@ -53,7 +53,7 @@ class Node(Fixed):
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         for name, function in list(vars(cls).items()):
-            public = not name.startswith("_") and name != "tree_flatten"
+            public = not name.startswith(("_", "tree_"))  # jax takes any leaves apart
             if isinstance(function, types.FunctionType) and (public or name in _OPERATORS):
                 setattr(cls, name, _checked(function))
 

@@ -71,16 +71,8 @@ class Recorder:
         return noted
 
     def edges(self, edges):
-        def noted(key, tables, indptr, *, source, n_post, synapses, backend):
-            out = edges(
-                key,
-                tables,
-                indptr,
-                source=source,
-                n_post=n_post,
-                synapses=synapses,
-                backend=backend,
-            )
+        def noted(key, tables, indptr, *, source, n_post, **rest):
+            out = edges(key, tables, indptr, source=source, n_post=n_post, **rest)
             attrs = {
                 "n_post": n_post,
                 "law": source.law,

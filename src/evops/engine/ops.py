@@ -61,24 +61,27 @@ def product(
     return product_p.bind(x, weight, seed, *tables, backend=backend, **statics)
 
 
-def _product_shape(x, weight, seed, table, quantiles, *, source, n_out, repeat, backend, **_):
+def _product_shape(
+    x, weight, seed, table, quantiles, *, source, n_out, gather, repeat, backend
+):
     assert x.ndim == 2 and weight.shape == (seed.shape[0], source.parameters)
     assert seed.shape[1:] == (2,) and table.ndim == 2 and quantiles.ndim == 1
     assert table.shape[0] in (1, weight.shape[0])
     assert weight.shape[0] % (x.shape[0] * repeat) == 0
-    check_batch("results", (weight.shape[0], n_out))
+    name = "evops_gather" if gather else "evops_scatter"
+    _check_batch(name, "results", (weight.shape[0], n_out))
     if backend == "jnp":  # its indices have 32 bits
-        check_batch("inputs", x.shape)
-        check_batch("entries of tables", table.shape)
+        _check_batch(name, "inputs", x.shape)
+        _check_batch(name, "entries of tables", table.shape)
     return ShapedArray((weight.shape[0], n_out), weight.dtype)
 
 
-def check_batch(what: str, shape: tuple[int, int]) -> None:
+def _check_batch(name: str, what: str, shape: tuple[int, int]) -> None:
     """Raise where a batch has more entries than indices of 32 bits reach."""
     if shape[0] * shape[1] > INT32_MAX:
         raise ValueError(
-            f"the batch has {shape[0]} x {shape[1]} {what}, expected at most {INT32_MAX}: "
-            "use a smaller batch of x, of seeds or of weights at a time"
+            f"{name}: the batch has {shape[0]} x {shape[1]} {what}, expected at most {INT32_MAX} "
+            "elements: use a smaller batch of x, of seeds or of weights at a time"
         )
 
 
