@@ -79,7 +79,7 @@ def areas_weight():
         {}""")
     bad += texts("""np.full((2, 2), np.nan) | np.ones((2, 2), complex) | np.ones((2, 2), bool) |
         [[1], [2, 3]]""")
-    bad += texts("""np.ones((2, 2), object) | np.zeros((0, 2)) | np.array([['1', '2'], ['3', '4']]) |
+    bad += texts("""np.full((2, 2), None) | np.zeros((0, 2)) | np.array([['1', '2'], ['3', '4']]) |
         [[None] * 2] * 2""")
     fine = texts("""[[1, 1], [1, 1]] | np.ones((2, 2), 'int8') | jnp.ones((2, 2)) |
         np.ones((4, 4))[::2, ::2]""")
@@ -96,7 +96,7 @@ def areas_delay():
         np.ones((3, 2), int) | {}""")
     bad += texts("""[[1], [2, 3]] | object() | math.nan | True | 1j | [] | np.zeros((0, 2), int) |
         TRACED(1)""")
-    bad += texts("""-np.ones((2, 2), int) | np.full((2, 2), 2**40) | np.ones((2, 2), object) |
+    bad += texts("""-np.ones((2, 2), int) | np.full((2, 2), 2**40) | np.full((2, 2), None) |
         [[None] * 2] * 2""")
     fine = texts("""np.int8(3) | np.array(3) | [[3, 3], [3, 3]] | np.full((2, 2), 3, 'uint64') |
         np.full((2, 5, 2), 3)""")
@@ -149,7 +149,7 @@ NAMES = Kind(
 )
 DATA = texts("""None | '0.5' | object() | [1.0, 2.0] | np.ones((3, 1)) | np.ones(3, complex) |
     np.ones(3, bool) | {}""")
-DATA += texts("""np.ones(3, object) | np.array(['1'] * 3) | [[1], [2, 3]] | np.zeros(0) | np.ones(4) |
+DATA += texts("""np.full(3, None) | np.array(['1'] * 3) | [[1], [2, 3]] | np.zeros(0) | np.ones(4) |
     np.ones((3, 3))""")
 DATA += texts("""[None] * 3 | np.array([2**40] * 3) | [10**400] * 3 | [2**31] * 3 | 2**63 | 1e300 |
     lambda: 1""")
@@ -176,7 +176,7 @@ DTYPE = Kind(
 )
 SUMS = texts("""jnp.zeros(3) | jnp.zeros((3, 4, 5)) | None | 'x' | 0.5 | jnp.zeros((3, 4), complex) |
     jnp.zeros((3, 4), bool)""")
-SUMS += texts("jnp.zeros((0, 4)) | [[1.0]] | object() | jnp.zeros((3, 4), 'int8')")
+SUMS += texts("jnp.zeros((0, 4)) | [[None]] | object() | jnp.zeros((3, 4), 'int8')")
 STEPS = texts("""None | '0' | 0.5 | jnp.zeros(3, int) | jnp.float32(0) | object() |
     jnp.zeros((1,), jnp.int32) | [0]""")
 OUTS = texts("""[] | () | None | 3 | [3] | [None] | 'x' | [jax.ShapeDtypeStruct((-1,), float)] |
@@ -184,7 +184,7 @@ OUTS = texts("""[] | () | None | 3 | [3] | [None] | 'x' | [jax.ShapeDtypeStruct(
 OUTS += texts("""[jax.ShapeDtypeStruct((2.5,), float)] | object() |
     [jax.ShapeDtypeStruct((True, 'a'), float)] | {}""")
 ARRAY = Kind(
-    texts("""None | object() | 'x' | [None] | [[1], [2, 3]] | {} | np.ones(3, object) | lambda: 0 |
+    texts("""None | object() | 'x' | [None] | [[1], [2, 3]] | {} | np.full(3, None) | lambda: 0 |
         b'1'""")
 )
 STATIC = Kind(

@@ -37,7 +37,7 @@ ONE = np.ones(N, bool)
 CALLS = {
     "x": lambda v: v[None].repeat(N, 0) @ project() if hasattr(v, "dtype") else [v] * N @ project(),
     "v": lambda v: stored() @ np.array([v] * N),
-    "w": lambda v: ONE @ project(v),
+    "law": lambda v: ONE @ project(v),
     "mean": lambda v: project(evops.Normal(v, 0.0)),
     "data": lambda v: ONE @ stored(v),
     "indices": lambda v: stored(indices=[0, 1, 2, v]),

@@ -102,7 +102,7 @@ class Populations(Fixed):
         return slice(self.offset(name), self.offset(name) + self.size(name))
 
     def _known(self, name: str) -> str:
-        if name not in self._sizes:
+        if not isinstance(name, str) or name not in self._sizes:
             raise ValueError(f"unknown population {name!r}; there are {', '.join(self._sizes)}")
         return name
 

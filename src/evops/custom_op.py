@@ -106,7 +106,7 @@ class XLACustomOp:
         values = tuple(self._array(i, a) for i, a in enumerate(arrays))
         call = _Call(
             self,
-            backend == "native",
+            isinstance(backend, str) and backend == "native",
             self._outs(outs),
             tuple((n, _static(f"{self.name}: {n}", v)) for n, v in sorted(statics.items())),
             tuple((v.dtype, v.ndim) for v in values),

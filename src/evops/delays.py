@@ -112,7 +112,6 @@ class DelayBuffer(Node):
     def check(self, n: int, delay: int, at: int = 0) -> None:
         """Raise where neurons ``at … at + n - 1`` or a delay of `delay` steps do not fit."""
         room = self.sums.shape[1]
-        check_integer("at", at, 0, room)
         if at + n > room:
             raise ValueError(
                 f"the buffer has {room} neurons, too few for {n} from neuron {at} on: make it with "
@@ -146,5 +145,9 @@ def check_buffer(buffer: Any) -> None:
 
 
 def _check_dtype(name: str, dtype: Any) -> None:
-    if np.dtype(dtype) not in (np.float32, np.float64, np.int32):
-        raise TypeError(f"{name} must be float32, float64 or int32, got {np.dtype(dtype)}")
+    try:
+        known = np.dtype(dtype)
+    except TypeError:
+        known = dtype
+    if known not in (np.float32, np.float64, np.int32):
+        raise TypeError(f"{name} must be float32, float64 or int32, got {known}")

@@ -6,6 +6,7 @@ import operator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -62,7 +63,7 @@ def check_integer(name: str, value: Any, low: int, high: int = INT32_MAX) -> int
 def check_real(name: str, value: Any) -> float:
     """`value` as a Python float, NaN and infinities refused."""
     check_static(name, value)
-    if isinstance(value, (jax.Array, np.ndarray)) and value.ndim == 0:
+    if isinstance(value, (jax.Array, np.ndarray)) and value.ndim == 0 and _real(value.dtype):
         value = value.item()
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a real number, got {value!r}")
@@ -72,7 +73,13 @@ def check_real(name: str, value: Any) -> float:
     return number
 
 
-def _float(value: numbers.Real) -> float:
+def _real(dtype: Any) -> bool:
+    """Whether a dtype is one of real numbers."""
+    kind = getattr(dtype, "kind", "")
+    return kind not in tuple("cbOSUmM") and bool(jnp.issubdtype(dtype, np.number))
+
+
+def _float(value: Any) -> float:
     """`value` as a float, infinite where it is beyond all floats."""
     try:
         return float(value)
@@ -111,13 +118,14 @@ def check_flag(name: str, value: Any) -> bool:
 
 def check_numbers(name: str, value: Any) -> Any:
     """`value` as it is: a finite real number, or a real floating or integer array, maybe traced."""
-    if isinstance(value, Tracer) or not isinstance(value, (numbers.Real, np.ndarray, jax.Array)):
-        kind = np.dtype(getattr(value, "dtype", object)).kind if hasattr(value, "dtype") else ""
-        if not hasattr(value, "dtype") or kind in "cbOSU":
-            raise TypeError(f"{name} must be a real number, got {value!r}")
+    if isinstance(value, Tracer) and _real(value.dtype):
         return value
-    array = np.asarray(_float(value) if type(value) is int else value)
-    if array.dtype.kind in "cbOSU" or array.ndim > 1:
+    if isinstance(value, (np.ndarray, jax.Array)):
+        known = _real(value.dtype)
+    else:
+        known = isinstance(value, (numbers.Real, np.generic))
+    array = np.asarray(_float(value) if type(value) is int else value) if known else None
+    if array is None or not _real(array.dtype) or array.ndim > 1:
         raise TypeError(f"{name} must be a real number, got {value!r}")
     if not np.isfinite(array.astype(np.float64)).all():
         raise ValueError(f"{name} must be finite, got {_short(value)}")

@@ -61,6 +61,8 @@ def _array(name: str, value: Any) -> jax.Array | np.ndarray:
         raise TypeError(f"{wrong}{value!r}") from error
     except OverflowError:
         raise ValueError(f"{name} must be within the range of its dtype, got {value!r}") from None
+    if not array.dtype.isnative:  # jax takes no others
+        array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype == object or (nested and array.dtype.kind == "f"):
         # numpy makes floats, or objects, of integers that no dtype holds together
         each = nested or array.ravel().tolist()
@@ -94,7 +96,7 @@ def check_dtype(name: str, dtype: Any, bools: bool = True) -> None:
         return
     if dtype == _OBJECT:  # integers beyond 64 bits
         return
-    if not jnp.issubdtype(dtype, jnp.number):
+    if getattr(dtype, "kind", "") in ("m", "M") or not jnp.issubdtype(dtype, jnp.number):
         raise TypeError(f"{name} must be an array of numbers or bools, got dtype {dtype}")
     if jnp.issubdtype(dtype, jnp.complexfloating):
         dtype = jax.dtypes.canonicalize_dtype(dtype)

@@ -19,7 +19,7 @@ from evops.delays import DelayBuffer, check_buffer
 from evops.engine import bridge, dense, ops
 from evops.engine.compat import Tracer
 from evops.engine.walk import CONSTANT, QUANTILES, Source
-from evops.errors import check_shape
+from evops.errors import check_integer, check_shape
 from evops.matrix import Matrix
 
 
@@ -216,6 +216,7 @@ class Projection(Matrix):
             raise ValueError("push needs delays: make the projection with delay=…, in steps")
         x = inputs.shaped("spikes", spikes, ("n_pre",), self._shape[:1])
         check_buffer(buffer)
+        at = check_integer("at", at, 0, buffer.sums.shape[1])
         starts = jnp.zeros(0, jnp.uint32) if self.starts is None else self.starts
         return pairs.push([self._pair(0, at, 0)], starts, x, buffer)
 

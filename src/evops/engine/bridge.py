@@ -132,7 +132,7 @@ def choose(backend: str | None) -> str:
         if isinstance(cause, BackendError):
             raise BackendError(f"{detail}; backend='jnp' needs none")
         return "native" if loaded is not None else "jnp"
-    if name not in BACKENDS:
+    if not isinstance(name, str) or name not in BACKENDS:
         raise ValueError(f"{source} must be one of {', '.join(BACKENDS)}, got {name!r}")
     if name == "native":
         library, detail, cause = _library()

@@ -61,9 +61,7 @@ def product(
     return product_p.bind(x, weight, seed, *tables, backend=backend, **statics)
 
 
-def _product_shape(
-    x, weight, seed, table, quantiles, *, source, n_out, gather, repeat, backend
-):
+def _product_shape(x, weight, seed, table, quantiles, *, source, n_out, gather, repeat, backend):
     assert x.ndim == 2 and weight.shape == (seed.shape[0], source.parameters)
     assert seed.shape[1:] == (2,) and table.ndim == 2 and quantiles.ndim == 1
     assert table.shape[0] in (1, weight.shape[0])
