@@ -64,6 +64,13 @@ def push_dense(x, w, s):
     return jnp.zeros((4, N_POST)).at[delay, post].add(x[pre] * (w[0] + w[1] * z))
 
 
+SPIKES = np.arange(N_PRE) % 3 == 0
+
+
+def push_onto(x, w, s, backend):
+    return projection(w, s, backend, delay=DELAY).push(SPIKES, evops.DelayBuffer(x)).sums
+
+
 def pop(x, w, s, backend):
     now, rest = evops.DelayBuffer(x, s).pop(backend)
     return jnp.concatenate([now[None], rest.sums]) * w[None]
@@ -130,6 +137,13 @@ OPERATORS = {
         stored, stored_dense, random(DEVICES, 3, N_PRE), random(DEVICES, 20), COLUMNS
     ),
     "push": Operator(push, push_dense, random(DEVICES, N_PRE), random(DEVICES, 2), SEEDS),
+    "push onto a ring": Operator(
+        push_onto,
+        lambda x, w, s: x + push_dense(jnp.float32(SPIKES), w, s),
+        random(DEVICES, 4, N_POST),
+        random(DEVICES, 2),
+        SEEDS,
+    ),
     "pop": Operator(
         pop, pop_dense, random(DEVICES, 3, 5), random(DEVICES, 5), np.array([0, 2], np.int32)
     ),
