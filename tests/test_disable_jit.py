@@ -77,7 +77,9 @@ def both(function, *arguments):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    "rule", ["total", *(pytest.param(r, marks=pytest.mark.slow) for r in RULES if r != "total")]
+)
 def test_projections_without_jit(rule, backend):
     both(matrices, RULES[rule], backend)
 

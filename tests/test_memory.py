@@ -118,6 +118,7 @@ def peaks(cases, backend):
 
 
 @pytest.mark.parametrize(("cases", "per_synapse"), [(TODENSE, 0), (STORED, 12)])
+@pytest.mark.parametrize("backend", ["native", pytest.param("jnp", marks=pytest.mark.slow)])
 def test_peaks(cases, per_synapse, backend):
     allowed = (64 << 20) + per_synapse * SYNAPSES
     found = peaks(cases, backend)

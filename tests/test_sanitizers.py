@@ -12,6 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent / "without_xla"))
 import calls
 import sanitize
 
+pytestmark = pytest.mark.slow  # minutes of compilation
+
 INCLUDE = Path(jaxlib.__file__).parent / "include"
 LIBRARY = Path(str(resources.files("evops"))) / "_lib/libevops.so"
 

@@ -258,9 +258,13 @@ def _int32(value: jax.Array | np.ndarray, beyond: int) -> jax.Array:
 
 def _integers(name: str, value: Any) -> jax.Array | np.ndarray:
     """`value` as an integer vector: a jax array, or a copy on the host, as jax shares memory."""
+    try:
+        shape = np.shape(value)
+    except ValueError:  # lists of different lengths, which are named below
+        shape = (0,)
+    if len(shape) != 1:
+        raise ValueError(f"{name} must have 1 axis, got shape {shape}")
     array = value if isinstance(value, jax.Array) else np.array(inputs.host(name, value))
-    if array.ndim != 1:
-        raise ValueError(f"{name} must have 1 axis, got shape {array.shape}")
     if array.size == 0 and not isinstance(value, jax.Array):
         array = array.astype(np.int32)  # an empty list has no dtype of its own
     if array.dtype != np.dtype(object) and not jnp.issubdtype(array.dtype, jnp.integer):
