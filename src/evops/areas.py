@@ -115,8 +115,7 @@ class MultiAreaProjection(Node):
         self.weight = by_target.reshape(sides[0].blocks, -1).astype(dtype)
         self.keys = keys
         self.delay = jnp.asarray(steps)
-        if backend is not None:
-            bridge.choose(backend)  # raises where there is none of that name
+        bridge.choose(backend)  # raises where there is none of that name
         blocks = _blocks(*sides, per_neuron, _loops(rule, *sides))
         self._static = _Static(rule, *sides, blocks, longest, backend)
 
