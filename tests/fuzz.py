@@ -1,6 +1,6 @@
 """Random inputs for everything public, beside an oracle of its own.
 
-    python tests/fuzz.py --inputs 100000 --shapes 1000 --seed 1 --parts 8 --out /tmp/fuzz
+    python tests/fuzz.py --inputs 100000 --shapes 1000 --seed 1 --parts 8 --out fuzz-results
 
 Three in ten inputs are executed, on both backends, by programs that are compiled once for each of
 the shapes (fuzz_shapes.py); the others are calls with an odd argument (fuzz_refused.py), which must
