@@ -120,6 +120,30 @@ def test_circuits_and_areas_in_shard_map(mesh, backend, check_vma):
         np.testing.assert_allclose(found[1], sum(dw for _, dw in alone), rtol=1e-5)
 
 
+@pytest.mark.parametrize("check_vma", [True, False])
+def test_dense_matrices_in_shard_map(mesh, backend, check_vma):
+    """Of weights of each device's own, with their gradients; transposes are made in blocks."""
+
+    def total(w):
+        W = evops.Projection(evops.FixedProbability(0.4), w, (12, 9), seed=3, backend=backend)
+        csr = evops.CSR(w, [0, 2, 1], [0, 1, 3], shape=(2, 4), backend=backend)
+        matrices = [W.todense(), W.T.todense(), csr.todense()]
+        matrices += [
+            evops.get_homo_weight_matrix(
+                w, 0.25, 5, shape=(6, 8), transpose=t, outdim_parallel=True, backend=backend
+            )
+            for t in (False, True)
+        ]
+        return sum((m**2).sum() for m in matrices)
+
+    w = jnp.arange(1.0, 1 + DEVICES)
+    on_devices = over(mesh, lambda w: total(w[0])[None], SPLIT, check_vma=check_vma)
+    found = jax.value_and_grad(lambda w: on_devices(w).sum())(w)
+    expected = jax.value_and_grad(lambda w: sum(total(one) for one in w))(w)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-6)
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-6)
+
+
 def test_buffers_of_a_circuit_are_carried_in_shard_map(mesh, backend):
     """A circuit of each device's own, stepped in a scan."""
     populations = evops.Populations({"E": 8, "I": 4})

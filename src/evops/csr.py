@@ -13,7 +13,7 @@ from jaxtyping import Array, Int32, Num
 
 from evops import inputs
 from evops.engine import bridge, ops, stored
-from evops.engine.compat import Tracer
+from evops.engine.compat import Tracer, typed_like
 from evops.errors import check_integer, check_shape
 from evops.leaves import dtype_of, shape_of
 from evops.matrix import Matrix
@@ -347,9 +347,7 @@ def _dense(csr: CSR, *, transposed: bool) -> jax.Array:
     n_pre, n_post = csr.shape
     nnz, wide = csr.nnz, ops.accumulator(csr.dtype)
     size = max(min(nnz, _PIECE), 1)
-    # a zero that varies with the weights and their places, under manual axes (jax.shard_map), too
-    zero = csr.data[:1].sum().astype(wide) + csr.indices[:1].sum().astype(wide)
-    zero = jnp.where(False, zero + csr.indptr[0].astype(wide), 0)
+    zero = typed_like(jnp.zeros((), wide), *jax.tree.leaves(csr))
 
     def add(i, sums):
         first = i.astype(jnp.int32) * size

@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, Num, Shaped
 
 from evops import inputs
 from evops.engine import bridge, dense, ops
+from evops.engine.compat import typed_like
 from evops.engine.walk import CONSTANT, LFSR_NORMAL, LFSR_UNIFORM
 from evops.errors import INT32_MAX, check_flag, check_shape
 from evops.published import bind, multiply, parameters
@@ -321,7 +322,7 @@ def _lines(w, s, *, rule, law, shape, dtype, transposed, backend):
         one = jnp.ones((1, 1), bool)
         return bind(one, each, seed, rule, law, shape[1], False, count, backend)
 
-    zero = s[0].astype(dtype) * 0 + jnp.where(False, w.sum().astype(dtype), 0)
+    zero = typed_like(jnp.zeros((), dtype), s, w)
     return dense.in_blocks(
         rows,
         shape,

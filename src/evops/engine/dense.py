@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from evops.engine import ring
+from evops.engine.compat import typed_like
 from evops.engine.ring import Blocks
 from evops.engine.walk import CONSTANT, Source
 
@@ -63,8 +64,7 @@ def drawn(
         )
         return parameters[0] * sums if late else sums
 
-    # A zero that varies with the seed and the weights, under manual axes (jax.shard_map), too.
-    zero = key[0].astype(dtype) * 0 + jnp.where(False, parameters.sum().astype(dtype), 0)
+    zero = typed_like(jnp.zeros((), dtype), key, parameters)
     in_place = parameters.dtype == dtype and not transposed and (backend == "native" or not late)
     return in_blocks(rows, shape, zero, in_place=in_place, transposed=transposed)
 
