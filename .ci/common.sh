@@ -3,6 +3,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export EVOPS_REQUIRE_NATIVE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 JAX_PLATFORMS=cpu
+export PYTHONSAFEPATH=1  # what is installed is checked, not the checkout's own folder evops
 unset PYTHONPATH
 
 python_of() { # VERSION: an interpreter that runs, from PATH or pyenv
@@ -28,8 +29,8 @@ environment() { # NAME PYTHON_VERSION REQUIREMENT...: with the wheel, in $work/N
   "$work/$name/bin/pip" install --quiet "$wheel[test]" "$@"
 }
 
-tests_in() { # NAME PYTEST_ARGUMENT...: from tests/, where no half-built package lies beside them
+tests_in() { # NAME PYTEST_ARGUMENT...
   local name=$1
   shift
-  (cd tests && "$work/$name/bin/python" -m pytest -c ../pyproject.toml --rootdir .. -p no:cacheprovider "$@")
+  "$work/$name/bin/python" -m pytest -p no:cacheprovider "$@"
 }

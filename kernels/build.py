@@ -12,7 +12,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-_EMIT = Path(__file__).resolve().parent.parent / "src/evops/compiler/emit.py"
+_EMIT = Path(__file__).resolve().parent.parent / "evops/compiler/emit.py"
 _spec = importlib.util.spec_from_file_location("evops_emit", _EMIT)
 emit = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(emit)

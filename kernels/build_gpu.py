@@ -2,7 +2,7 @@
 
 Taichi compiles for CUDA on any machine once it finds a driver; the COMPILER (gcc or its like) makes
 a stand-in (standin/cuda.c) for it, ``OUT/standin/libcuda.so``, which the package has too, for
-users' kernels. ``OUT/gpu_kernels.cc`` holds the PTX (src/evops/compiler/cuda.py) for the bridge.
+users' kernels. ``OUT/gpu_kernels.cc`` holds the PTX (evops/compiler/cuda.py) for the bridge.
 """
 
 import os

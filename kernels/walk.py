@@ -6,7 +6,7 @@ from pathlib import Path
 
 import taichi as ti
 
-_FUNCTIONS = Path(__file__).resolve().parent.parent / "src/evops/taichi.py"
+_FUNCTIONS = Path(__file__).resolve().parent.parent / "evops/taichi.py"
 _spec = importlib.util.spec_from_file_location("evops_taichi", _FUNCTIONS)
 _functions = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_functions)

@@ -10,6 +10,8 @@ import pytest
 
 import evops
 
+# Children import the package that is tested, not the checkout's folder of the same name.
+os.environ["PYTHONSAFEPATH"] = "1"
 # Nothing in the package may lean on silent promotion of dtypes or ranks.
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -174,8 +174,9 @@ def test_without_a_cache_kernels_work(tmp_path, monkeypatch, compilations, where
         assert call() == [2, 2, 2]
 
 
-CONCURRENT = """
+CONCURRENT = f"""
 import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
 import jax, numpy as np, custom_kernels as kernels, evops
 op = evops.XLACustomOp(kernels.double)
 sys.stdin.readline()  # all begin at once
@@ -185,13 +186,8 @@ assert y.tolist() == [2, 2, 2]
 
 
 def test_many_processes_at_once(folder):
-    tests = Path(__file__).parent
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", CONCURRENT], cwd=tests, stdin=subprocess.PIPE, text=True
-        )
-        for _ in range(4)
-    ]
+    command = [sys.executable, "-c", CONCURRENT]
+    started = [subprocess.Popen(command, stdin=subprocess.PIPE, text=True) for _ in range(4)]
     for process in started:
         process.stdin.write("\n")
         process.stdin.flush()

@@ -247,7 +247,7 @@ def test_what_taichis_compiler_ends_itself_for(platform):
 def test_without_the_stand_in_driver(driver, monkeypatch, tmp_path):
     monkeypatch.setattr(native, "_loaded", set())
     monkeypatch.setenv("EVOPS_CACHE_DIR", str(tmp_path / "kernels"))
-    monkeypatch.setattr(native.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(native.installed, "FOLDER", tmp_path)
     with pytest.raises(evops.BackendError, match="libcuda.so, which does not exist: install the"):
         op(plus_one)(X, outs=OUT)
 

@@ -10,11 +10,13 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 
 import jaxlib
 import pytest
+
+from evops import installed
 
 HERE = Path(__file__).resolve().parent
 CHILD = {"EVOPS_BACKEND": "native", "JAX_PLATFORMS": "cpu"}
@@ -23,7 +25,7 @@ CARD = {"JAX_PLATFORMS": "cuda,cpu", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 def kernels():
-    library = ctypes.CDLL(str(resources.files("evops") / "_lib/libevops.so"))
+    library = ctypes.CDLL(str(installed.FOLDER / installed.LIBRARY))
     library.evops_gpu_kernel.restype = ctypes.c_char_p
     library.evops_gpu_kernel.argtypes = [ctypes.c_size_t, ctypes.POINTER(ctypes.c_char_p)]
     found, text = {}, ctypes.c_char_p()

@@ -1,13 +1,17 @@
 """Rung 7: what `import evops` does and does not do, and what happens without the library."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import evops
 from evops.engine import bridge
+
+PACKAGE = Path(evops.__file__).parent
 
 
 def python(code, **environment):
@@ -129,19 +133,24 @@ RUN_ANYWAY = (
 @pytest.fixture
 def copy_of_package(tmp_path):
     """A copy of the package's Python files, with a folder _lib to fill."""
-    import shutil
-    from pathlib import Path
-
-    source = Path(evops.__file__).parent
     shutil.copytree(
-        source, tmp_path / "evops", ignore=shutil.ignore_patterns("_lib", "__pycache__")
+        PACKAGE, tmp_path / "evops", ignore=shutil.ignore_patterns("_lib", "__pycache__")
     )
     (tmp_path / "evops" / "_lib").mkdir()
     return tmp_path
 
 
+def python_in(folder, code):
+    """What Python says where `folder` comes first, before an editable installation's hook too."""
+    path = os.pathsep.join([str(folder), *filter(None, sys.path)])
+    command = [sys.executable, "-S", "-c", code]  # -S: hooks are not installed
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}, check=False
+    )
+
+
 def expect_jnp(folder, *reasons):
-    result = python(RUN_ANYWAY, PYTHONPATH=str(folder))
+    result = python_in(folder, RUN_ANYWAY)
     assert result.returncode == 0, result.stderr
     for reason in reasons:
         assert reason in result.stdout, result.stdout
@@ -151,8 +160,20 @@ def expect_jnp(folder, *reasons):
     assert str(full) in result.stdout
 
 
-def test_without_library_the_jnp_path_runs(copy_of_package):
-    expect_jnp(copy_of_package, "does not exist", "backend=native is not available")
+@pytest.mark.parametrize("module", ["evops", "evops.engine.ops", "evops.connectivity.sampler"])
+def test_a_copy_that_was_not_built_is_refused(copy_of_package, module):
+    """As a checkout's own folder is, which Python finds first from the checkout's root."""
+    code = (
+        f"import sys\ntry: import {module}\n"
+        "except ImportError as error: print(error, 'jax' in sys.modules)"
+    )
+    result = python_in(copy_of_package, code)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == (
+        f"{copy_of_package}/evops is evops as a checkout has it, without what a build adds: "
+        "pip install -e . makes it usable; PYTHONSAFEPATH=1 finds the installed evops instead "
+        "False\n"
+    )
 
 
 def test_reason_of_the_build_is_shown(copy_of_package):

@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
-from importlib import resources
 from pathlib import Path
 
 import jaxlib
 import numpy as np
 import pytest
+
+from evops import installed
 
 HERE = Path(__file__).parent / "without_xla"
 sys.path.insert(0, str(HERE))
@@ -17,7 +18,7 @@ import calls  # noqa: E402
 import xla  # noqa: E402
 
 INCLUDE = Path(jaxlib.__file__).parent / "include"
-LIBRARY = Path(str(resources.files("evops"))) / "_lib/libevops.so"
+LIBRARY = installed.FOLDER / installed.LIBRARY
 
 
 @pytest.fixture(scope="module")

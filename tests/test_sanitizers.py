@@ -1,11 +1,12 @@
 """ThreadSanitizer over the handlers, on a pool of our own; the other sanitizers are in .ci/full."""
 
 import sys
-from importlib import resources
 from pathlib import Path
 
 import jaxlib
 import pytest
+
+from evops import installed
 
 sys.path.insert(0, str(Path(__file__).parent / "without_xla"))
 
@@ -15,7 +16,7 @@ import sanitize
 pytestmark = pytest.mark.slow  # minutes of compilation
 
 INCLUDE = Path(jaxlib.__file__).parent / "include"
-LIBRARY = Path(str(resources.files("evops"))) / "_lib/libevops.so"
+LIBRARY = installed.FOLDER / installed.LIBRARY
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where PYTHONSAFEPATH is set
+
 import xla
 
 BRIDGE = xla.HERE.parents[1] / "kernels" / "bridge"

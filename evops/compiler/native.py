@@ -13,12 +13,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from evops import installed
 from evops.compiler import cache
 from evops.compiler.emit import SYMBOL
 from evops.engine import bridge
@@ -186,7 +187,7 @@ def _emitted(request: Request, cpu: str, folder: Path) -> bytes:
 
 def _stand_in() -> Path:
     """Where the driver lies that Taichi finds when it compiles for a GPU, on any machine."""
-    folder = Path(str(resources.files("evops") / "_lib" / "standin"))
+    folder = installed.FOLDER / "standin"
     if not (folder / "libcuda.so").exists():
         raise BackendError(
             f"users' GPU kernels are compiled with {folder / 'libcuda.so'}, which does not exist: "

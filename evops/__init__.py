@@ -2,6 +2,7 @@
 
 from importlib import metadata as _metadata
 
+from evops import installed as _installed  # noqa: F401  before anything that loads jax
 from evops.areas import MultiAreaProjection
 from evops.circuit import Circuit, Populations
 from evops.connectivity.laws import Constant, Law, Normal, Uniform

@@ -4,10 +4,11 @@ import ctypes
 import dataclasses
 import functools
 import os
-from importlib import metadata, resources
+from importlib import metadata
 
 import jax
 
+from evops import installed
 from evops.engine.compat import ffi
 from evops.errors import BackendError
 
@@ -54,20 +55,16 @@ def _library() -> tuple[ctypes.CDLL | None, str, BaseException | None]:
     The cause is a BackendError where the user asked for what is not there: that is no reason to
     compute in another way without a word.
     """
-    folder = resources.files("evops") / "_lib"
+    path, reason = installed.FOLDER / installed.LIBRARY, installed.FOLDER / installed.REASON
     try:
-        with resources.as_file(folder / "libevops.so") as path:
-            if not path.exists():
-                reason = path.with_name("unavailable.txt")
-                if reason.exists():
-                    return None, reason.read_text().strip(), None
-                return None, f"{path} does not exist: the package was not installed by pip", None
-            library = ctypes.CDLL(str(path), mode=os.RTLD_LOCAL | os.RTLD_NOW)
+        if not path.exists():
+            return None, reason.read_text().strip(), None
+        library = ctypes.CDLL(str(path), mode=os.RTLD_LOCAL | os.RTLD_NOW)
         library.evops_version.restype = library.evops_level.restype = ctypes.c_char_p
         library.evops_levels.restype = ctypes.c_char_p
-        built_for, installed = library.evops_version().decode(), metadata.version("jax-evops")
-        if built_for != installed:
-            return None, f"library {built_for} beside package {installed}: install again", None
+        built_for, package = library.evops_version().decode(), metadata.version("jax-evops")
+        if built_for != package:
+            return None, f"library {built_for} beside package {package}: install again", None
         level = os.environ.get("EVOPS_ISA")
         if level and library.evops_select(os.fsencode(level)):
             there = ", ".join(library.evops_levels().decode().split())
