@@ -130,4 +130,5 @@ def test_every_instruction_set_and_x64_equals_recorded(level, x64):
         "t.check_areas('native'); t.check_nan('native')"
     )
     environment = {**os.environ, "EVOPS_ISA": level, "JAX_ENABLE_X64": x64}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=GOLDEN.parent)
+    code = f"import sys; sys.path.insert(0, {str(GOLDEN.parent)!r}); {code}"
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
