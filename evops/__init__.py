@@ -21,7 +21,7 @@ from evops.connectivity.sampler import SAMPLER_VERSION
 from evops.csr import CSR, Edges
 from evops.custom_op import XLACustomOp
 from evops.delays import DelayBuffer
-from evops.engine.bridge import Backend, backends
+from evops.engine.library import Backend, backends
 from evops.errors import (
     BackendError,
     DataError,

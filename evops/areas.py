@@ -11,12 +11,12 @@ from jaxtyping import Array, Float, Int, Num, Shaped, UInt32
 
 from evops import inputs
 from evops.connectivity import sampler
-from evops.connectivity.rules import DENSE, GAPS, LFSR, FixedProbability, LfsrGaps, Rule
+from evops.connectivity.format import DenseBlocks, GeometricGaps, MatrixSpec, UniformGaps
+from evops.connectivity.rules import FixedProbability, LfsrGaps, Rule
 from evops.connectivity.schemes import check_rule
 from evops.delays import DelayBuffer, check_buffer
-from evops.engine import bridge, ops, ring
+from evops.engine import library, ops, ring
 from evops.engine.compat import Tracer, typed_like
-from evops.engine.walk import Source
 from evops.errors import check_integer, check_static
 from evops.leaves import Node
 
@@ -93,7 +93,7 @@ class MultiAreaProjection(Node):
             raise ValueError(f"weight must have one area at least on each side, got {w.shape}")
         pre_areas, post_areas = w.shape[0], w.shape[1 + isinstance(pre, tuple)]
         sides = (Side(pre_areas, pre_sizes), Side(post_areas, post_sizes))
-        check_rule(rule, (max(pre_sizes), max(post_sizes)), (GAPS, DENSE, LFSR))
+        check_rule(rule, (max(pre_sizes), max(post_sizes)), _RULES)
         full = (pre_areas, len(pre_sizes), post_areas, len(post_sizes))
         wanted = tuple(
             n
@@ -117,9 +117,9 @@ class MultiAreaProjection(Node):
         self.weight = by_target.reshape(sides[0].blocks, -1).astype(dtype)
         self.keys = keys
         self.delay = jnp.asarray(steps)
-        bridge.choose(backend)  # raises where there is none of that name
-        blocks = _blocks(*sides, per_neuron, _loops(rule, *sides))
-        self._static = _Static(rule, *sides, blocks, longest, backend)
+        library.choose(backend)  # raises where there is none of that name
+        grid = _grid(*sides, per_neuron, _loops(rule, *sides))
+        self._static = _Static(rule, *sides, grid, longest, backend)
 
     def tree_flatten(self):
         """Weights, seeds and delays are leaves; new values of them do not recompile."""
@@ -187,9 +187,9 @@ class MultiAreaProjection(Node):
                 jnp.zeros(0, jnp.int32),
                 jnp.zeros(0, jnp.uint32),
             ),
-            blocks=self._static.blocks,
-            sources=self._static.sources,
-            backend=bridge.choose(self._static.backend),
+            grid=self._static.grid,
+            specs=self._static.specs,
+            backend=library.choose(self._static.backend),
         )
         return buffer.with_sums(sums)
 
@@ -247,16 +247,21 @@ class _Static:
     rule: FixedProbability | LfsrGaps
     pre: Side
     post: Side
-    blocks: ring.Blocks
+    grid: ring.PopulationGrid
     max_delay: int
     backend: str | None
 
     @property
-    def sources(self) -> tuple[Source, ...]:
+    def specs(self) -> tuple[MatrixSpec, ...]:
         """What the primitive is told about the matrices: of different neurons, then of the same."""
-        reader, skip, a, b, c = self.rule.scheme((self.pre.n, self.post.n))
-        same = Source((reader, skip, a, b, c))
-        return (Source((reader, 0, a, b, c)), same) if self.blocks.source_of_pair else (same,)
+        scheme = self.rule.scheme((self.pre.n, self.post.n))
+        same = MatrixSpec(scheme)
+        if not self.grid.spec_of_pair:
+            return (same,)
+        return MatrixSpec(dataclasses.replace(scheme, exclude_autapses=False)), same
+
+
+_RULES = GeometricGaps, DenseBlocks, UniformGaps
 
 
 def _rule(rule: Any) -> FixedProbability | LfsrGaps:
@@ -274,11 +279,11 @@ def _rule(rule: Any) -> FixedProbability | LfsrGaps:
 
 
 def _loops(rule: Rule, pre: Side, post: Side) -> tuple[int, ...]:
-    """Source of every pair of blocks: 1 where neurons meet themselves and autapses are left out.
+    """Spec of every pair of blocks: 1 where neurons meet themselves and autapses are left out.
 
     Neurons are the same where their area and their place in it are. Empty with autapses.
     """
-    if not rule.scheme((pre.n, post.n))[1]:
+    if not rule.scheme((pre.n, post.n)).exclude_autapses:
         return ()
     same = np.zeros((pre.areas, len(pre.sizes), len(post.sizes), post.areas), np.int64)
     for (p, (a, n)), (q, (b, m)) in itertools.product(enumerate(pre.spans), enumerate(post.spans)):
@@ -307,16 +312,16 @@ def _keys(rule: Rule, seed: Any, sources: int, targets: int, lines: int) -> jax.
     return jnp.asarray(np.stack(words, -1).reshape(sources, targets, 2))
 
 
-def _blocks(pre: Side, post: Side, per_neuron: bool, source_of_pair: tuple) -> ring.Blocks:
-    """The blocks of the primitive: sources by area, targets by population."""
-    return ring.Blocks(
+def _grid(pre: Side, post: Side, per_neuron: bool, spec_of_pair: tuple) -> ring.PopulationGrid:
+    """The populations of the primitive: sources by area, targets by population."""
+    return ring.PopulationGrid(
         n_pre=pre.n,
         pre_offset=pre.offsets(by_population=False),
         pre_size=pre.sizes * pre.areas,
         post_offset=post.offsets(by_population=True),
         post_size=tuple(n for n in post.sizes for _ in range(post.areas)),
         delay_column=tuple(range(post.areas)) * len(post.sizes) if per_neuron else (),
-        source_of_pair=source_of_pair,
+        spec_of_pair=spec_of_pair,
     )
 
 

@@ -12,7 +12,7 @@ from jax.experimental import sparse
 from jaxtyping import Array, Int32, Num
 
 from evops import inputs
-from evops.engine import bridge, ops, stored
+from evops.engine import library, ops, stored
 from evops.engine.compat import Tracer, typed_like
 from evops.errors import check_integer, check_shape
 from evops.leaves import dtype_of, shape_of
@@ -82,7 +82,7 @@ class CSR(Matrix):
         rows, columns = check_shape("shape", shape)
         self.indices, self.indptr = _pattern(indices, indptr, rows, columns)
         self.data = _weights(data, self.nnz)
-        bridge.choose(backend)  # raises where there is none of that name
+        library.choose(backend)  # raises where there is none of that name
         self._static = ((rows, columns), backend)
 
     def tree_flatten(self):
@@ -202,7 +202,7 @@ class CSR(Matrix):
             self.indptr,
             n_out=self.shape[0 if transposed else 1],
             gather=transposed,
-            backend=bridge.choose(self._static[1]),
+            backend=library.choose(self._static[1]),
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from evops import inputs
 from evops.compiler import native
 from evops.compiler.signature import Kernel
-from evops.engine import bridge, custom
+from evops.engine import custom, library
 from evops.errors import BackendError, check_flag, check_static
 
 _STATIC = (bool, int, float, str, np.bool_, np.number, np.dtype, type, type(None))
@@ -148,10 +148,10 @@ class XLACustomOp:
 
     def _backend(self, backend: str | None) -> str:
         """Which way to go; a platform without a kernel takes the fallback when it is lowered."""
-        asked = bridge.choose(backend)
+        asked = library.choose(backend)
         if asked == "jnp":
-            library = bridge.backends()["native"]
-            why = "the jnp path was chosen" if library.available else library.detail
+            native_one = library.backends()["native"]
+            why = "the jnp path was chosen" if native_one.available else native_one.detail
         else:
             none = self._cpu is None and self._gpu is None
             why = "it has no kernel" if none else native.missing_tools()

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Int, Num
 
 from evops import inputs
-from evops.engine import bridge, ring
+from evops.engine import library, ring
 from evops.engine.compat import Tracer
 from evops.errors import check_integer
 from evops.leaves import Node, shape_of
@@ -52,7 +52,7 @@ class DelayBuffer(Node):
         if step.ndim or not jnp.issubdtype(step.dtype, jnp.integer):
             raise TypeError(f"step must be one integer, got {step!r}")
         if backend is not None:
-            bridge.choose(backend)  # raises where there is none of that name
+            library.choose(backend)  # raises where there is none of that name
         self.sums, self.step, self.backend = sums, step.astype(jnp.int32), backend
 
     def tree_flatten_with_keys(self):
@@ -125,7 +125,7 @@ class DelayBuffer(Node):
 
     def pop(self, backend: str | None = None) -> tuple[Num[Array, " n"], "DelayBuffer"]:
         """What arrives at this step, `(n,)`, and the buffer of the next step."""
-        chosen = bridge.choose(self.backend if backend is None else backend)
+        chosen = library.choose(self.backend if backend is None else backend)
         sums, now = ring.pop(self.sums, self.step, backend=chosen)
         return now, self.with_sums(sums, advance=1)
 

@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Num, UInt32
 
 from evops import inputs
+from evops.connectivity.format import MatrixSpec, WeightLaw
 from evops.connectivity.laws import Law
-from evops.connectivity.rules import COUNTED, Rule
+from evops.connectivity.rules import Rule
 from evops.connectivity.steps import Steps
 from evops.delays import DelayBuffer
 from evops.engine import ring
-from evops.engine.walk import QUANTILES, Source
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Pair:
         rule: which pairs of neurons are connected.
         law: the weights.
         delay: the delays.
-        source: how synapses are drawn, without places of tables.
+        spec: how synapses are drawn, without places of tables.
         key: words of the seed.
         starts_at: where the starts of its lines begin among those of all pairs.
         backend: "native" or "jnp".
@@ -38,7 +38,7 @@ class Pair:
     rule: Rule
     law: Law
     delay: Steps
-    source: Source
+    spec: MatrixSpec
     key: UInt32[Array, "2"]
     starts_at: int
     backend: str
@@ -46,8 +46,8 @@ class Pair:
     @property
     def call(self) -> tuple:
         """Equal for pairs that one call can push: the published scheme is walked for one law."""
-        law = self.source.law if self.source.published else None
-        return self.backend, self.source.published, law, self.source.scheme[0] == COUNTED
+        law = self.spec.law if self.spec.published else None
+        return self.backend, self.spec.published, law, self.spec.counted
 
     def check(self, buffer: DelayBuffer, spikes: Any) -> None:
         """Raise where the buffer cannot hold what `spikes` cause."""
@@ -86,23 +86,24 @@ def _push(pairs: list[Pair], starts, x, sums, step):
     shape = len(pre), len(post)
     place = [pre.index(p.pre) * shape[1] + post.index(p.post) for p in pairs]
     tables = _Joined(np.uint32), _Joined(np.int32), _Joined(np.uint32)
-    counted = pairs[0].source.scheme[0] == COUNTED
-    found: dict[Source, list[int]] = {}
-    source_of, starts_at, delays = (np.full(shape, k, np.int32).reshape(-1) for k in (-1, 0, 1))
+    counted = pairs[0].spec.counted
+    found: dict[MatrixSpec, list[int]] = {}
+    spec_of, starts_at, delays = (np.full(shape, k, np.int32).reshape(-1) for k in (-1, 0, 1))
     for p, at in zip(pairs, place, strict=True):
-        source = dataclasses.replace(
-            p.source,
-            synapses_per_line=0,
-            table_at=0 if counted else tables[0].place(p.rule.table),
-            quantiles_at=tables[1].place(p.law.table()[0]) if p.source.law == QUANTILES else 0,
-            delays_at=tables[2].place(p.delay.table) if p.source.delay_bits else 0,
+        varied = p.spec.law == WeightLaw.QUANTILES
+        spec = dataclasses.replace(
+            p.spec,
+            synapses_per_row=0,
+            table_offset=0 if counted else tables[0].place(p.rule.table),
+            quantiles_offset=tables[1].place(p.law.table()[0]) if varied else 0,
+            delays_offset=tables[2].place(p.delay.table) if p.spec.delay_bits else 0,
         )
-        found.setdefault(source, []).append(p.source.synapses_per_line)
-        source_of[at] = list(found).index(source)
+        found.setdefault(spec, []).append(p.spec.synapses_per_row)
+        spec_of[at] = list(found).index(spec)
         starts_at[at], delays[at] = p.starts_at if counted else 0, p.delay.shortest
-    sources = tuple(
-        dataclasses.replace(source, synapses_per_line=round(sum(each) / len(each)))
-        for source, each in found.items()
+    specs = tuple(
+        dataclasses.replace(spec, synapses_per_row=round(sum(each) / len(each)))
+        for spec, each in found.items()
     )
     weight = [p.law.parameters(sums.dtype) for p in pairs]
     most = max(len(w) for w in weight)
@@ -122,13 +123,13 @@ def _push(pairs: list[Pair], starts, x, sums, step):
         jnp.asarray(delays.reshape(shape)),
         step,
         (starts if counted else tables[0].array(), tables[1].array(), tables[2].array()),
-        blocks=ring.Blocks(
+        grid=ring.PopulationGrid(
             x.shape[0],
             *(tuple(k) for side in (pre, post) for k in zip(*side, strict=True)),
-            source_of_pair=tuple(source_of.tolist()) if len(sources) > 1 or -1 in source_of else (),
-            starts_at=tuple(starts_at.tolist()) if starts_at.any() else (),
+            spec_of_pair=tuple(spec_of.tolist()) if len(specs) > 1 or -1 in spec_of else (),
+            indptr_offset=tuple(starts_at.tolist()) if starts_at.any() else (),
         ),
-        sources=sources,
+        specs=specs,
         backend=pairs[0].backend,
     )
 

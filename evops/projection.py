@@ -10,15 +10,15 @@ from jaxtyping import Array, Int, Shaped, UInt32
 
 from evops import inputs, pairs
 from evops.connectivity import sampler
+from evops.connectivity.format import MatrixSpec, WeightLaw
 from evops.connectivity.laws import Law
 from evops.connectivity.rules import LfsrGaps, Rule
 from evops.connectivity.schemes import check_rule
 from evops.connectivity.steps import delay_law, steps
 from evops.csr import CSR, Edges
 from evops.delays import DelayBuffer, check_buffer
-from evops.engine import bridge, dense, ops
+from evops.engine import dense, library, ops
 from evops.engine.compat import Tracer
-from evops.engine.walk import CONSTANT, QUANTILES, Source
 from evops.errors import check_integer, check_shape
 from evops.matrix import Matrix
 
@@ -97,11 +97,11 @@ class Projection(Matrix):
         words = inputs.seed_words("seed", seed)
         self.key = jnp.asarray(words if isinstance(rule, LfsrGaps) else _key(words))
         self.delay = None if delay is None else delay_law(delay)
-        chosen, self._backend = bridge.choose(backend), backend
+        chosen, self._backend = library.choose(backend), backend
         total = rule.total(self._shape)
         starts = None
         if total is not None:
-            starts = ops.line_starts(self.key, total=total, n_pre=self._shape[0], backend=chosen)
+            starts = ops.draw_indptr(self.key, total=total, n_pre=self._shape[0], backend=chosen)
         self.starts = starts
 
     def tree_flatten(self):
@@ -154,27 +154,28 @@ class Projection(Matrix):
         _, (own, *static) = self.tree_flatten()
         return Projection.tree_unflatten((rule or own, *static), (self.law, self.key, starts))
 
-    def _source(self, law: bool = True, delay: bool = False) -> Source:
+    def _spec(self, law: bool = True, delay: bool = False) -> MatrixSpec:
         varied = law and self.law.quantile() is not None
-        per_line = self.rule.expected_synapses(self._shape) / self._shape[0]
-        return Source(
+        per_row = self.rule.expected_synapses(self._shape) / self._shape[0]
+        return MatrixSpec(
             self.rule.scheme(self._shape),
-            QUANTILES if varied else CONSTANT,
-            round(per_line),
+            WeightLaw.QUANTILES if varied else WeightLaw.CONSTANT,
+            round(per_row),
             steps(self.delay).bits if delay and self.delay else 0,
         )
 
-    def _tables(self, source: Source):
+    def _tables(self, spec: MatrixSpec):
         """Of the rule, the law and the delays, as products take them."""
         table = jnp.asarray(self.rule.table) if self.starts is None else self.starts
-        quantiles = self.law.table()[0] if source.law == QUANTILES else np.zeros(0, np.int32)
-        delays = steps(self.delay).table if source.delay_bits else np.zeros(0, np.uint32)
+        varied = spec.law == WeightLaw.QUANTILES
+        quantiles = self.law.table()[0] if varied else np.zeros(0, np.int32)
+        delays = steps(self.delay).table if spec.delay_bits else np.zeros(0, np.uint32)
         return table[None], jnp.asarray(quantiles), jnp.asarray(delays)
 
     def _product(self, x, dtype, transposed):
-        return self._bind(x, self.law.parameters(dtype), self._source(), transposed)
+        return self._bind(x, self.law.parameters(dtype), self._spec(), transposed)
 
-    def _bind(self, x, parameters, source, transposed):
+    def _bind(self, x, parameters, spec, transposed):
         rows = x.shape[0]
         n_out = self._shape[0] if transposed else self._shape[1]
         if rows == 0:
@@ -183,12 +184,12 @@ class Projection(Matrix):
             x,
             jnp.broadcast_to(parameters, (rows, *parameters.shape)),
             jnp.broadcast_to(self.key, (rows, 2)),
-            self._tables(source)[:2],
-            source=source,
+            self._tables(spec)[:2],
+            spec=spec,
             n_out=n_out,
             gather=transposed,
-            repeat=1,
-            backend=bridge.choose(self._backend),
+            per_input=1,
+            backend=library.choose(self._backend),
         )
 
     @property
@@ -228,15 +229,15 @@ class Projection(Matrix):
             self.rule,
             self.law,
             steps(self.delay),
-            self._source(delay=True),
+            self._spec(delay=True),
             self.key,
             starts_at,
-            bridge.choose(self._backend),
+            library.choose(self._backend),
         )
 
     def _count(self, transposed: bool) -> Int[Array, " n"]:
         everyone = jnp.ones((1, self._shape[transposed]), bool)
-        return self._bind(everyone, jnp.ones(1, jnp.int32), self._source(law=False), transposed)[0]
+        return self._bind(everyone, jnp.ones(1, jnp.int32), self._spec(law=False), transposed)[0]
 
     def in_degree(self) -> Int[Array, " n_post"]:
         """Synapses onto every post neuron."""
@@ -247,16 +248,16 @@ class Projection(Matrix):
         return self._count(transposed=True)
 
     def _dense(self, transposed):
-        source = self._source()
+        spec = self._spec()
         return dense.drawn(
             self.law.parameters(ops.accumulator(self.dtype)),
             self.key,
-            self._tables(source)[:2],
-            source=source,
+            self._tables(spec)[:2],
+            spec=spec,
             shape=self._shape,
             dtype=self.dtype,
             transposed=transposed,
-            backend=bridge.choose(self._backend),
+            backend=library.choose(self._backend),
         )
 
     def edges(self) -> Edges:
@@ -295,16 +296,16 @@ class Projection(Matrix):
         if total >= 2**31:
             raise ValueError(f"{total} synapses are more than a CSR holds: at most {2**31 - 1}")
         indptr = np.concatenate([[0], np.cumsum(degrees)]).astype(np.int32)
-        source = self._source(delay=delay)
+        spec = self._spec(delay=delay)
         found = ops.edges(
             self.key,
-            self._tables(source),
+            self._tables(spec),
             jnp.asarray(indptr),
-            source=source,
+            spec=spec,
             n_post=self._shape[1],
             synapses=total,
             expected=self.rule.expected_synapses(self._shape),
-            backend=bridge.choose(self._backend),
+            backend=library.choose(self._backend),
         )
         return [indptr, *found]
 

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Num, Shaped
 
 from evops import inputs
+from evops.connectivity.format import MatrixSpec, WeightLaw
 from evops.connectivity.rules import LfsrGaps
-from evops.engine import bridge, ops
-from evops.engine.walk import CONSTANT, LFSR_NORMAL, LFSR_UNIFORM, Source
+from evops.engine import library, ops
 from evops.errors import check_flag, check_integer, check_shape
 
 
@@ -58,7 +58,7 @@ def event_mv_prob_homo(
         (80,)
     """
     return multiply(
-        "events", events, CONSTANT, {"weight": weight},
+        "events", events, WeightLaw.CONSTANT, {"weight": weight},
         conn_prob, seed, shape, transpose, outdim_parallel, backend,
     )  # fmt: skip
 
@@ -106,7 +106,7 @@ def event_mv_prob_uniform(
         (80,)
     """
     return multiply(
-        "events", events, LFSR_UNIFORM, {"w_low": w_low, "w_high": w_high},
+        "events", events, WeightLaw.LFSR_UNIFORM, {"w_low": w_low, "w_high": w_high},
         conn_prob, seed, shape, transpose, outdim_parallel, backend,
     )  # fmt: skip
 
@@ -154,7 +154,7 @@ def event_mv_prob_normal(
         (80,)
     """
     return multiply(
-        "events", events, LFSR_NORMAL, {"w_mu": w_mu, "w_sigma": w_sigma},
+        "events", events, WeightLaw.LFSR_NORMAL, {"w_mu": w_mu, "w_sigma": w_sigma},
         conn_prob, seed, shape, transpose, outdim_parallel, backend,
     )  # fmt: skip
 
@@ -253,7 +253,7 @@ def _multi_area(events, weight, seed, conn_prob, shape, area_num, backend, *, ow
         w = _per_area("weight", w, areas)
     s = _per_area("seed", s, areas)
     wide = w.astype(ops.accumulator(w.dtype))[:, None]
-    y = bind(x, wide, s, rule, CONSTANT, n_post, False, areas // x.shape[0], backend)
+    y = bind(x, wide, s, rule, WeightLaw.CONSTANT, n_post, False, areas // x.shape[0], backend)
     return inputs.stop_at_nan(y.astype(w.dtype), events)
 
 
@@ -274,7 +274,7 @@ def multiply(
     n_in, n_out = (rows, columns) if transpose else (columns, rows)
     read = inputs.events if kind == "events" else inputs.shaped
     x = read(kind, value, ("n_in",), (n_in,))
-    dtype = inputs.weights_dtype(weights, varied=law != CONSTANT)
+    dtype = inputs.weights_dtype(weights, varied=law != WeightLaw.CONSTANT)
     wide = ops.accumulator(dtype)
     if kind == "vector" and jnp.issubdtype(x.dtype, jnp.floating):
         wide, dtype = ops.accumulator(inputs.common_dtype([x.dtype, dtype])), x.dtype
@@ -288,7 +288,7 @@ def multiply(
 def parameters(weights: list[jax.Array], law: int, dtype) -> jax.Array:
     """`(1, 1)` weight or `(1, 2)` location and scale, from what the published functions take."""
     first, *second = (w.astype(dtype) for w in weights)
-    if law == LFSR_UNIFORM:
+    if law == WeightLaw.LFSR_UNIFORM:
         second = [second[0] - first]
     return jnp.stack([first, *second], 1)
 
@@ -296,15 +296,17 @@ def parameters(weights: list[jax.Array], law: int, dtype) -> jax.Array:
 def bind(x, weight, seed, rule: LfsrGaps, law, n_out, gather, repeat, backend) -> Array:
     """The product primitive on K published matrices; `weight` (K, 1 or 2), `seed` (K,)."""
     # One weight for all runs in fused kernels, which take no hint for the split over threads.
-    per_line = 0 if law == CONSTANT else round(rule.density * (x.shape[1] if gather else n_out))
+    per_line = (
+        0 if law == WeightLaw.CONSTANT else round(rule.density * (x.shape[1] if gather else n_out))
+    )
     return ops.product(
         x if x.dtype == bool else x.astype(weight.dtype),
         weight,
         jnp.stack([seed, jnp.zeros_like(seed)], 1),
         (jnp.zeros((1, 0), jnp.uint32), jnp.zeros(0, jnp.int32)),
-        source=Source(rule.scheme(), law, per_line),
+        spec=MatrixSpec(rule.scheme(), law, per_line),
         n_out=n_out,
         gather=gather,
-        repeat=repeat,
-        backend=bridge.choose(backend),
+        per_input=repeat,
+        backend=library.choose(backend),
     )

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Num, Shaped
 
 from evops import inputs
-from evops.engine import bridge, dense, ops
+from evops.connectivity.format import WeightLaw
+from evops.engine import dense, library, ops
 from evops.engine.compat import typed_like
-from evops.engine.walk import CONSTANT, LFSR_NORMAL, LFSR_UNIFORM
 from evops.errors import INT32_MAX, check_flag, check_shape
 from evops.published import bind, multiply, parameters
 
@@ -60,7 +60,7 @@ def mv_prob_homo(
         (80,)
     """
     return multiply(
-        "vector", vector, CONSTANT, {"weight": weight},
+        "vector", vector, WeightLaw.CONSTANT, {"weight": weight},
         conn_prob, seed, shape, transpose, outdim_parallel, backend,
     )  # fmt: skip
 
@@ -106,7 +106,7 @@ def mv_prob_uniform(
         (80,)
     """
     return multiply(
-        "vector", vector, LFSR_UNIFORM, {"w_low": w_low, "w_high": w_high},
+        "vector", vector, WeightLaw.LFSR_UNIFORM, {"w_low": w_low, "w_high": w_high},
         conn_prob, seed, shape, transpose, outdim_parallel, backend,
     )  # fmt: skip
 
@@ -152,7 +152,7 @@ def mv_prob_normal(
         (80,)
     """
     return multiply(
-        "vector", vector, LFSR_NORMAL, {"w_mu": w_mu, "w_sigma": w_sigma},
+        "vector", vector, WeightLaw.LFSR_NORMAL, {"w_mu": w_mu, "w_sigma": w_sigma},
         conn_prob, seed, shape, transpose, outdim_parallel, backend,
     )  # fmt: skip
 
@@ -195,7 +195,9 @@ def get_homo_weight_matrix(
         (80, 100)
     """
     weights = {"weight": weight}
-    return _matrix(CONSTANT, weights, conn_prob, seed, shape, transpose, outdim_parallel, backend)
+    return _matrix(
+        WeightLaw.CONSTANT, weights, conn_prob, seed, shape, transpose, outdim_parallel, backend
+    )
 
 
 def get_uniform_weight_matrix(
@@ -238,7 +240,7 @@ def get_uniform_weight_matrix(
     """
     weights = {"w_low": w_low, "w_high": w_high}
     return _matrix(
-        LFSR_UNIFORM, weights, conn_prob, seed, shape, transpose, outdim_parallel, backend
+        WeightLaw.LFSR_UNIFORM, weights, conn_prob, seed, shape, transpose, outdim_parallel, backend
     )
 
 
@@ -282,7 +284,7 @@ def get_normal_weight_matrix(
     """
     weights = {"w_mu": w_mu, "w_sigma": w_sigma}
     return _matrix(
-        LFSR_NORMAL, weights, conn_prob, seed, shape, transpose, outdim_parallel, backend
+        WeightLaw.LFSR_NORMAL, weights, conn_prob, seed, shape, transpose, outdim_parallel, backend
     )
 
 
@@ -293,7 +295,7 @@ def _matrix(law, weights, conn_prob, seed, shape, transpose, outdim_parallel, ba
         raise ValueError(f"shape must have at most {INT32_MAX} entries, got {rows} x {columns}")
     transpose = check_flag("transpose", transpose)
     outdim_parallel = check_flag("outdim_parallel", outdim_parallel)
-    dtype = inputs.weights_dtype(weights, varied=law != CONSTANT)
+    dtype = inputs.weights_dtype(weights, varied=law != WeightLaw.CONSTANT)
     wide = ops.accumulator(dtype)
     s = inputs.seed("seed", seed)
     lines = (rows, columns) if outdim_parallel else (columns, rows)
@@ -305,7 +307,7 @@ def _matrix(law, weights, conn_prob, seed, shape, transpose, outdim_parallel, ba
         shape=lines,
         dtype=dtype,
         transposed=transpose == outdim_parallel,
-        backend=bridge.choose(backend),
+        backend=library.choose(backend),
     )
 
 

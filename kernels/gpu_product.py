@@ -12,7 +12,7 @@ from walk import array
 
 BLOCK = 512  # threads that share the sums of a slab of targets, and the bytes of those
 SLAB_BYTES = 1 << 15
-SOURCE_WORDS = 11  # evops.engine.walk.Source.words
+SOURCE_WORDS = 11  # evops.engine.jnp_reader.Source.words
 
 
 @dataclasses.dataclass(frozen=True)

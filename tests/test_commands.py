@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from evops.__main__ import main
-from evops.engine import bridge
+from evops.engine import library
 from evops.networks import (
     coba2005,
     coba2005_report,
@@ -247,8 +247,8 @@ def test_any_name_can_be_printed(monkeypatch, tmp_path):
 def test_jnp_runs_where_the_level_is_wrong(monkeypatch, one_area, network):
     """Whatever a run asks for, it asks for it by name; traced, not compiled."""
     monkeypatch.setenv("EVOPS_ISA", "avx9")
-    found = bridge._library.__wrapped__()
-    monkeypatch.setattr(bridge, "_library", lambda: found)
+    found = library._library.__wrapped__()
+    monkeypatch.setattr(library, "_library", lambda: found)
     if network == "joglekar2018":
         cortex = macaque.load(one_area[1])
         models = [(m, joglekar2018.Model(cortex=cortex, n_exc=4, n_inh=1, backend="jnp"))

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 
 import evops
-from evops.engine import bridge
+from evops.engine import library
 
 GOOD = {
     "data": [0.5, 1.0, 2.0],
@@ -140,7 +140,7 @@ def handler(
     entry=4,
     at=8,
 ):
-    assert bridge.choose("native")
+    assert library.choose("native")
     fn = jax.ffi.ffi_call(target, jax.ShapeDtypeStruct(*y))
     targets = np.ones(indices[0], indices[1])
     if targets.size > at:

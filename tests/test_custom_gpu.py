@@ -20,7 +20,7 @@ from test_gpu import assembler
 
 import evops
 from evops.compiler import cache, native
-from evops.engine import bridge
+from evops.engine import library
 
 STRUCT = jax.ShapeDtypeStruct
 A1 = ti.types.ndarray(ndim=1)
@@ -304,7 +304,7 @@ def test_handler_refuses(driver, monkeypatch, message, change):
 
 
 def test_library_refuses_launches_out_of_range():
-    register = bridge.library().evops_gpu_register_custom
+    register = library.loaded().evops_gpu_register_custom
     types, one = (native.ctypes.c_int32 * 2)(11, 1), native.ctypes.c_int64(1)
     for launch in ((0, 1), (2048, 1), (128, 0)):
         sizes = (native.ctypes.c_int32 * 2)(*launch)

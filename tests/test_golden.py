@@ -16,7 +16,7 @@ import pytest
 from bits import ORDERED, assert_same_bits
 
 import evops
-from evops.engine.bridge import levels
+from evops.engine.library import levels
 
 GOLDEN = Path(__file__).parent / "golden"
 FLAGS = ("transpose", "outdim_parallel")

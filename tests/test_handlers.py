@@ -73,8 +73,8 @@ def edges(
     return fn(*operands, jnp.asarray(indptr, indptr_type), **attributes)
 
 
-def line_starts(key=((2,), U32), out=((6,), U32), total=9):
-    fn = jax.ffi.ffi_call("evops_line_starts", jax.ShapeDtypeStruct(*out))
+def draw_indptr(key=((2,), U32), out=((6,), U32), total=9):
+    fn = jax.ffi.ffi_call("evops_indptr", jax.ShapeDtypeStruct(*out))
     return fn(jnp.ones(*key), total=np.int64(total))
 
 
@@ -145,11 +145,11 @@ HANDLERS = [
         reader(COUNTED, 0, 1, 0, 0, table=2),
         r"table is uint32\[1,2\], expected uint32\[1,3\]",
     ),
-    (line_starts, {"key": ((1, 2), U32)}, r"key is uint32\[1,2\], expected uint32\[2\]"),
-    (line_starts, {"out": ((1,), U32)}, "expected uint32.n_pre . 1."),
-    (line_starts, {"out": ((6,), I32)}, r"starts is int32\[6\], expected uint32\[6\]"),
-    (line_starts, {"total": -1}, "total is -1"),
-    (line_starts, {"total": 2**31}, "total is 2147483648"),
+    (draw_indptr, {"key": ((1, 2), U32)}, r"key is uint32\[1,2\], expected uint32\[2\]"),
+    (draw_indptr, {"out": ((1,), U32)}, "expected uint32.n_pre . 1."),
+    (draw_indptr, {"out": ((6,), I32)}, r"starts is int32\[6\], expected uint32\[6\]"),
+    (draw_indptr, {"total": -1}, "total is -1"),
+    (draw_indptr, {"total": 2**31}, "total is 2147483648"),
     (edges, {"n_post": 0}, "n_post is 0"),
     (edges, {"n_post": 2**31}, "n_post is 2147483648"),
     (edges, {"n_post": 6}, "scheme is not"),

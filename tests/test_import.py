@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import evops
-from evops.engine import bridge
+from evops.engine import library
 
 PACKAGE = Path(evops.__file__).parent
 
@@ -45,12 +45,12 @@ def test_backends_starts_no_jax_backend():
 
 def test_environment_chooses_the_backend(monkeypatch):
     monkeypatch.setenv("EVOPS_BACKEND", "jnp")
-    assert bridge.choose(None) == "jnp" and bridge.choose("native") == "native"
+    assert library.choose(None) == "jnp" and library.choose("native") == "native"
     monkeypatch.setenv("EVOPS_BACKEND", "cuda")
     with pytest.raises(ValueError, match="EVOPS_BACKEND must be one of native, jnp, got 'cuda'"):
-        bridge.choose(None)
+        library.choose(None)
     monkeypatch.delenv("EVOPS_BACKEND")
-    assert bridge.choose(None) == "native"
+    assert library.choose(None) == "native"
 
 
 def test_instruction_set_can_be_chosen_and_a_wrong_one_is_reported():
@@ -102,7 +102,7 @@ def test_a_wrong_instruction_set_is_an_error():
     """And no reason to compute in another way, unless that is asked for."""
     result = python(WRONG_LEVEL, EVOPS_ISA="avx9")
     assert result.returncode == 0, result.stderr
-    there = ", ".join(bridge.levels())
+    there = ", ".join(library.levels())
     detail = f"EVOPS_ISA=avx9 is not a level of this processor; it has {there}"
     assert result.stdout == f"False True {detail!r}\n"
 
@@ -110,15 +110,15 @@ def test_a_wrong_instruction_set_is_an_error():
 @pytest.mark.parametrize("level", ["X86-64", " x86-64", "x86-64-v3\n", "x86-64-v9", "\udcff", "é"])
 def test_wrong_instruction_sets(monkeypatch, level):
     monkeypatch.setenv("EVOPS_ISA", level)
-    found = bridge._library.__wrapped__()
-    monkeypatch.setattr(bridge, "_library", lambda: found)
-    assert not bridge.backends()["native"].available and bridge.choose("jnp") == "jnp"
+    found = library._library.__wrapped__()
+    monkeypatch.setattr(library, "_library", lambda: found)
+    assert not library.backends()["native"].available and library.choose("jnp") == "jnp"
     for backend in (None, "native"):
         with pytest.raises(evops.BackendError, match="is not a level .* x86-64, ") as raised:
-            bridge.choose(backend)
+            library.choose(backend)
         assert str(raised.value).isascii()
     monkeypatch.setenv("EVOPS_BACKEND", "jnp")
-    assert bridge.choose(None) == "jnp"
+    assert library.choose(None) == "jnp"
 
 
 RUN_ANYWAY = (

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from evops.engine.bridge import levels
+from evops.engine.library import levels
 
 PROGRAM = """
 import hashlib, os

@@ -55,7 +55,7 @@ def test_recorded_calls_are_right_on_any_number_of_threads(folder):
 
 
 def test_every_handler_is_called(folder):
-    from evops.engine.bridge import TARGETS
+    from evops.engine.library import TARGETS
 
     assert {call["target"] for call in calls.load(folder / "calls.pkl").values()} == set(TARGETS)
 
@@ -108,7 +108,7 @@ try:
     )
 except Exception as error:
     message = str(error)
-assert "evops_line_starts: out of memory" in message, message
+assert "evops_indptr: out of memory" in message, message
 assert np.asarray(x @ small).tobytes() == want.tobytes()
 print("right")
 """

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 import evops
-from evops.connectivity.rules import COUNTED, DENSE, DIAGONAL, GAPS, LFSR, SUBSET
+from evops.connectivity.format import (
+    CountedRows,
+    DenseBlocks,
+    Diagonal,
+    EqualRows,
+    GeometricGaps,
+    UniformGaps,
+)
 
 SHAPE = (4, 300)
 
@@ -33,15 +40,15 @@ def own(scheme, table=None, total=None, expected=3.0):
     return Own()
 
 
-HALF = (DENSE, 0, 12, 128, 0)
+HALF = DenseBlocks(12, 128, 0)
 GAP = evops.FixedProbability(0.01)
 GOOD = [
     (own(HALF), evops.FixedProbability(0.5)),
     (own(GAP.scheme(SHAPE), GAP.table), GAP),
-    (own((SUBSET, 0, 7, 9, 300)), evops.FixedOutDegree(7)),
-    (own((SUBSET, 0, 7, 0, 300)), evops.FixedOutDegree(7, multapses=True)),
-    (own((COUNTED, 0, 1, 0, 0), total=50), evops.FixedTotalNumber(50)),
-    (own((COUNTED, 0, 2, 10, 300), total=600), evops.FixedInDegree(2)),
+    (own(EqualRows(7, 9, 300)), evops.FixedOutDegree(7)),
+    (own(EqualRows(7, 0, 300)), evops.FixedOutDegree(7, multapses=True)),
+    (own(CountedRows(1, 0, 0), total=50), evops.FixedTotalNumber(50)),
+    (own(CountedRows(2, 10, 300), total=600), evops.FixedInDegree(2)),
 ]
 
 
@@ -52,50 +59,49 @@ def test_own_rules_are_drawn(rule, same, backend):
 
 
 BAD = [
-    (own(None), "scheme must return a tuple of 5 ints, got None"),
-    (own(list(HALF)), r"scheme must return a tuple of 5 ints, got \["),
-    (own(HALF[:4]), "scheme must return a tuple of 5 ints"),
-    (own((*HALF, 0)), "scheme must return a tuple of 5 ints"),
-    (own((DENSE, False, 12, 128, 0)), "scheme must return a tuple of 5 ints"),
-    (own((DENSE, 0, 12.0, 128, 0)), "scheme must return a tuple of 5 ints"),
-    (own((DENSE, 0, 12, np.int64(128), 0)), "scheme must return a tuple of 5 ints"),
-    (own((6, 0, 0, 0, 0)), r"scheme\[0\], must be one of 0 .LFSR., .*, got 6"),
-    (own((-1, 0, 0, 0, 0)), r"scheme\[0\], must be one of"),
-    (own((DENSE, 2, 12, 128, 0)), r"scheme\[1\] must be 0 or 1, got 2"),
-    (own((DIAGONAL, 1, 0, 0, 0)), r"scheme\[1\] must be 0 for DIAGONAL, got 1"),
-    (own((DENSE, 0, 13, 128, 0)), r"scheme\[2:\] must be .* for DENSE, got \(13, 128, 0\)"),
-    (own((DENSE, 0, 12, 257, 0)), "for DENSE"),
-    (own((DENSE, 0, 12, 0, -1)), "for DENSE"),
-    (own((DENSE, 0, 12, 0, 2**32)), "for DENSE"),
-    (own((GAPS, 0, 11, 8, 0)), "for GAPS"),
-    (own((GAPS, 0, 12, 13, 0)), "for GAPS"),
-    (own((GAPS, 0, 12, 8, 9)), "for GAPS"),
-    (own((SUBSET, 0, 301, 9, 300)), "for SUBSET, got"),
-    (own((SUBSET, 0, 7, 8, 300)), "for SUBSET, got"),
-    (own((SUBSET, 0, 7, 10, 300)), "for SUBSET, got"),
-    (own((SUBSET, 0, 7, 9, 299)), "for SUBSET, got"),
-    (own((SUBSET, 0, -1, 0, 300)), "for SUBSET, got"),
-    (own((SUBSET, 0, 2**31, 0, 300)), "for SUBSET, got"),
-    (own((DIAGONAL, 0, 1, 0, 0)), "for DIAGONAL, got"),
-    (own((LFSR, 0, 0, 0, 0)), "for LFSR, got"),
-    (own((LFSR, 0, 19, 7, 0)), "for LFSR, got"),
-    (own((LFSR, 0, 19, 2**32 // 19, 2)), "for LFSR, got"),
-    (own((COUNTED, 0, 2, 0, 0), total=5), "for COUNTED, got"),
-    (own((COUNTED, 0, 2, 9, 300), total=5), "for COUNTED, got"),
-    (own((COUNTED, 0, 0, 8, 300), total=0), "for COUNTED, got"),
-    (own((COUNTED, 0, 2**31, 31, 1), total=0), "for COUNTED, got"),
-    (own((GAPS, 0, 12, 8, 0)), r"table must be a numpy array uint32\[256\], got uint32\[0\]"),
-    (own((GAPS, 0, 12, 8, 0), np.zeros(256)), r"table must .*, got float64\[256\]"),
-    (own((GAPS, 0, 12, 8, 10), np.zeros(256, np.uint32)), r"uint32\[1280\], got uint32\[256\]"),
-    (own((GAPS, 0, 12, 8, 0), np.zeros((1, 256), np.uint32)), r"got uint32\[1, 256\]"),
-    (own((GAPS, 0, 12, 8, 0), [0] * 256), "table must be a numpy array"),
+    (own(None), r"scheme must return a record of .*\(UniformGaps, .*\), got None"),
+    (own((2, 0, 12, 128, 0)), r"scheme must return a record of .*, got \(2, 0, 12, 128, 0\)"),
+    (own(DenseBlocks), "scheme must return a record of .*, got <class"),
+    (own(DenseBlocks(True, 128, 0)), "DenseBlocks.block_bits must be an int, got True"),
+    (own(DenseBlocks(12.0, 128, 0)), "DenseBlocks.block_bits must be an int, got 12.0"),
+    (own(DenseBlocks(12, np.int64(128), 0)), "DenseBlocks.threshold must be an int"),
+    (own(DenseBlocks(12, 128, 0, exclude_autapses=1)), "exclude_autapses must be a bool, got 1"),
+    (own(Diagonal(exclude_autapses=True)), "must be False, Diagonal cannot leave pairs out, got"),
+    (own(DenseBlocks(13, 128, 0)), "DenseBlocks must have block_bits = 12, or both thresholds 0"),
+    (own(DenseBlocks(23, 0, 0)), "DenseBlocks.block_bits must be from 0 to 22 .*, got 23"),
+    (own(DenseBlocks(12, 257, 0)), "DenseBlocks.threshold must be from 0 to 256 .*, got 257"),
+    (own(DenseBlocks(12, 0, -1)), "DenseBlocks.tie_threshold must be from 0 to"),
+    (own(DenseBlocks(12, 0, 2**32)), "DenseBlocks.tie_threshold must be from 0 to"),
+    (own(GeometricGaps(11, 8, 0)), "GeometricGaps.block_bits must be from 12 to 22"),
+    (own(GeometricGaps(12, 13, 0)), "GeometricGaps.high_digit_bits must be from 6 to 12"),
+    (own(GeometricGaps(12, 8, 11)), "GeometricGaps.low_digit_bits must be from 0 to 10"),
+    (own(GeometricGaps(12, 8, 9)), "GeometricGaps must have low_digit_bits = 0 or 10"),
+    (own(EqualRows(301, 9, 300)), "EqualRows must have n_post = 300, .* k up to n_post, got"),
+    (own(EqualRows(7, 8, 300)), "EqualRows must have .* or 9 for k"),
+    (own(EqualRows(7, 10, 300)), "EqualRows must have"),
+    (own(EqualRows(7, 9, 299)), "EqualRows must have"),
+    (own(EqualRows(-1, 0, 300)), "EqualRows.k must be from 0 to 2147483647 .*, got -1"),
+    (own(EqualRows(2**31, 0, 300)), "EqualRows.k must be from 0 to 2147483647"),
+    (own(UniformGaps(0, 0, 0)), "UniformGaps.clen must be from 1"),
+    (own(UniformGaps(19, 7, 0)), "UniformGaps must have reciprocal = 226050910, got"),
+    (own(UniformGaps(19, 2**32 // 19, 2)), "UniformGaps.hashed must be from 0 to 1"),
+    (own(CountedRows(2, 0, 0), total=5), "CountedRows must have slots = 1, n_post = 0 with"),
+    (own(CountedRows(2, 9, 300), total=5), "CountedRows must have n_post = 300, domain_bits ="),
+    (own(CountedRows(0, 8, 300), total=0), "CountedRows.slots must be from 1"),
+    (own(CountedRows(2**31, 31, 1), total=0), "CountedRows.slots must be from 1 to 2147483647"),
+    (own(CountedRows(2**30, 31, 300), total=0), "CountedRows must have"),
+    (own(GeometricGaps(12, 8, 0)), r"table must be a numpy array uint32\[256\], got uint32\[0\]"),
+    (own(GeometricGaps(12, 8, 0), np.zeros(256)), r"table must .*, got float64\[256\]"),
+    (own(GeometricGaps(12, 8, 10), np.zeros(256, np.uint32)), r"uint32\[1280\], got uint32\[256\]"),
+    (own(GeometricGaps(12, 8, 0), np.zeros((1, 256), np.uint32)), r"got uint32\[1, 256\]"),
+    (own(GeometricGaps(12, 8, 0), [0] * 256), "table must be a numpy array"),
     (own(HALF, np.zeros(3, np.uint32)), r"table must be a numpy array uint32\[0\]"),
-    (own(HALF, total=5), "total must be None for DENSE, got 5"),
-    (own((COUNTED, 0, 1, 0, 0)), "total must return an int for COUNTED, got None"),
-    (own((COUNTED, 0, 1, 0, 0), total=5.0), "total must return an int for COUNTED, got 5.0"),
-    (own((COUNTED, 0, 1, 0, 0), total=-1), "total must be from 0 to 2147483647, got -1"),
-    (own((COUNTED, 0, 1, 0, 0), total=2**31), "total must be from 0 to 2147483647"),
-    (own((COUNTED, 0, 2, 10, 300), total=601), "total must be from 0 to 600, got 601"),
+    (own(HALF, total=5), "total must be None for DenseBlocks, got 5"),
+    (own(CountedRows(1, 0, 0)), "total must return an int for CountedRows, got None"),
+    (own(CountedRows(1, 0, 0), total=5.0), "total must return an int for CountedRows, got 5.0"),
+    (own(CountedRows(1, 0, 0), total=-1), "total must be from 0 to 2147483647, got -1"),
+    (own(CountedRows(1, 0, 0), total=2**31), "total must be from 0 to 2147483647"),
+    (own(CountedRows(2, 10, 300), total=601), "total must be from 0 to 600, got 601"),
     (own(HALF, expected=None), "expected_synapses must return a number, got None"),
     (own(HALF, expected="7"), "expected_synapses must return a number"),
     (own(HALF, expected=True), "expected_synapses must return a number"),
@@ -130,7 +136,7 @@ def test_own_rules_must_be_hashable():
 def test_areas_name_a_wrong_rule():
     class Own(evops.FixedProbability):
         def scheme(self, shape):
-            return SUBSET, 0, 1, 8, shape[1]
+            return EqualRows(1, 8, shape[1])
 
-    with pytest.raises(ValueError, match=r"rule Own cannot .*must be one of 1 .GAPS.*, got 3"):
+    with pytest.raises(TypeError, match=r"rule Own cannot .*\(GeometricGaps, .*, got EqualRows"):
         evops.MultiAreaProjection(Own(0.5), jnp.ones((2, 2)), 1, pre=5, post=4, seed=1)

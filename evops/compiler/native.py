@@ -22,7 +22,7 @@ import numpy as np
 from evops import installed
 from evops.compiler import cache
 from evops.compiler.emit import SYMBOL
-from evops.engine import bridge
+from evops.engine import library
 from evops.errors import BackendError, KernelError
 
 _EMIT = Path(__file__).with_name("emit.py")
@@ -84,9 +84,9 @@ def missing_tools() -> str | None:
 
 def registered(request: Request) -> str:
     """The key under which the library knows this kernel: loaded, from the cache, or compiled."""
-    library = bridge.library()
+    handle = library.loaded()
     gpu = request.arch == _CUDA
-    cpu = _CUDA if gpu else library.evops_level().decode()
+    cpu = _CUDA if gpu else handle.evops_level().decode()
     key = _key(request, cpu)
     with _lock:
         if key not in _loaded:
@@ -94,7 +94,7 @@ def registered(request: Request) -> str:
             if code is None:
                 code = _compiled(request, cpu)
                 cache.store(key, code)
-            (_register_ptx if gpu else _register)(library, key, code, request)
+            (_register_ptx if gpu else _register)(handle, key, code, request)
             _loaded.add(key)
     return key
 

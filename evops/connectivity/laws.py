@@ -20,10 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from evops.connectivity.sampler import QUANTILE_KNOTS, QUANTILE_SLOTS
 from evops.errors import check_numbers, check_real
 from evops.leaves import Fixed
-
-_SLOTS = 1024
 
 
 @dataclass_transform(frozen_default=True)
@@ -169,19 +168,20 @@ def _table(quantile: Callable[[float], float] | None, name: str) -> tuple[np.nda
     """
     if quantile is None:
         return np.zeros(0, np.int32), 1.0
-    main = np.arange(_SLOTS + 1) / _SLOTS
-    u = np.concatenate([main, main / _SLOTS, 1 - main[::-1] / _SLOTS])
+    main = np.arange(QUANTILE_SLOTS + 1) / QUANTILE_SLOTS
+    u = np.concatenate([main, main / QUANTILE_SLOTS, 1 - main[::-1] / QUANTILE_SLOTS])
     knots = np.array([float(quantile(min(max(x, 2.0**-33), 1 - 2.0**-33))) for x in u])
     largest = np.abs(knots).max()
-    if knots[0] == knots[_SLOTS]:
+    if knots[0] == knots[QUANTILE_SLOTS]:
         raise ValueError(
             f"unit_quantile of {name} must rise from 0 to 1, got {knots[0]} everywhere: where all "
             "weights are equal, leave it None and return them as the location"
         )
-    if not np.isfinite(knots).all() or largest > 60 or (np.diff(knots[: _SLOTS + 1]) < 0).any():
+    falls = (np.diff(knots[:QUANTILE_KNOTS]) < 0).any()
+    if not np.isfinite(knots).all() or largest > 60 or falls:
         raise ValueError(
             f"unit_quantile of {name} must rise from 0 to 1 and stay within ±60, "
-            f"got {knots[0]} to {knots[_SLOTS]}"
+            f"got {knots[0]} to {knots[QUANTILE_SLOTS]}"
         )
     steepest = max(np.diff(part).max() for part in np.split(knots, 3))
     # whole numbers below 2**24 (exact in float32), steps below 2**21 (sampler.between)

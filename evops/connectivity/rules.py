@@ -1,7 +1,7 @@
-"""Connectivity rules: what a rule's parameters mean and the integers that the readers need.
+"""Connectivity rules: what their parameters mean, and the record that tells a reader so.
 
-A rule names a reader and its integers: ``scheme(shape)`` is a hashable tuple
-``(reader, exclude_autapses, word, word, word)`` and ``table`` an array that the reader looks up.
+``scheme(shape)`` is a record of `evops.connectivity.format`, ``table`` an array that its reader
+looks up.
 """
 
 import abc
@@ -10,20 +10,16 @@ import functools
 
 import numpy as np
 
-from evops.connectivity import sampler, tables
+from evops.connectivity import format, sampler, tables
 from evops.errors import INT32_MAX, check_flag, check_integer, check_probability
-
-LFSR, GAPS, DENSE, SUBSET, DIAGONAL, COUNTED = range(6)
-# Smallest domain that targets are permuted in: on fewer bits six rounds are uneven.
-PERMUTED_BITS = 8
 
 
 class Rule(abc.ABC):
     """Which pairs of a pre and a post neuron are connected."""
 
     @abc.abstractmethod
-    def scheme(self, shape: tuple[int, int]) -> tuple[int, int, int, int, int]:
-        """Reader, whether autapses are left out, and three integers of the reader."""
+    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
+        """What the reader of a matrix of that shape (pre, post) needs to know."""
 
     @property
     def table(self) -> np.ndarray:
@@ -31,7 +27,7 @@ class Rule(abc.ABC):
         return np.zeros(0, np.uint32)
 
     def total(self, shape: tuple[int, int]) -> int | None:
-        """Number of synapses, where they are counted out among the pre neurons (COUNTED)."""
+        """Number of synapses, where they are counted out among the pre neurons (`CountedRows`)."""
         del shape
 
     @abc.abstractmethod
@@ -77,7 +73,8 @@ class FixedProbability(Rule):
     @functools.cached_property
     def block_bits(self) -> int:
         """B for blocks of 2**B targets: 256 to 511 synapses are expected in one, 12 <= B <= 22."""
-        return next((b for b in range(12, 22) if self._scaled << b >= 1 << 48), 22)
+        bits = range(format.MIN_BLOCK_BITS, format.MAX_BLOCK_BITS)
+        return next((b for b in bits if self._scaled << b >= 1 << 48), format.MAX_BLOCK_BITS)
 
     @functools.cached_property
     def _gaps(self):
@@ -89,12 +86,13 @@ class FixedProbability(Rule):
 
     def scheme(self, shape):
         """Gaps below p = 1/8, dense from there on (and for p = 0, where a block costs least)."""
-        skip = int(not self.autapses)
+        skip = not self.autapses
         if self._dense:
-            bits = self.block_bits if self._scaled else 22
-            return DENSE, skip, bits, self._scaled >> 32, self._scaled & 0xFFFFFFFF
+            bits = self.block_bits if self._scaled else format.MAX_BLOCK_BITS
+            threshold, tie_threshold = self._scaled >> 32, self._scaled & format.MAX_WORD
+            return format.DenseBlocks(bits, threshold, tie_threshold, exclude_autapses=skip)
         high, low, _ = self._gaps
-        return GAPS, skip, self.block_bits, high, low
+        return format.GeometricGaps(self.block_bits, high, low, exclude_autapses=skip)
 
     @property
     def table(self):
@@ -136,7 +134,7 @@ class OneToOne(Rule):
     def scheme(self, shape):
         """The diagonal."""
         self.expected_synapses(shape)
-        return DIAGONAL, 0, 0, 0, 0
+        return format.Diagonal()
 
     def expected_synapses(self, shape):
         """One for each neuron."""
@@ -180,7 +178,8 @@ class FixedOutDegree(Rule):
             check_integer("k", self.k, 0, max(INT32_MAX, n_post << 30) // n_pre)
         else:
             check_integer("k", self.k, 0, n_post)
-        return SUBSET, 0, self.k, 0 if self.multapses else permuted_bits(n_post), n_post
+        bits = 0 if self.multapses else format.domain_bits(n_post)
+        return format.EqualRows(self.k, bits, n_post)
 
     def expected_synapses(self, shape):
         """``k`` per pre neuron."""
@@ -218,7 +217,7 @@ class FixedTotalNumber(Rule):
     def scheme(self, shape):
         """Counted; targets by number."""
         del shape
-        return COUNTED, 0, 1, 0, 0
+        return format.CountedRows(slots=1, domain_bits=0, n_post=0)
 
     def expected_synapses(self, shape):
         """``k``."""
@@ -257,7 +256,7 @@ class FixedInDegree(Rule):
         """Counted; targets permuted in a domain of as many bits as there are synapses."""
         self.total(shape)
         k = max(self.k, 1)  # a domain has a slot at least for every post neuron
-        return COUNTED, 0, k, permuted_bits(k * shape[1]), shape[1]
+        return format.CountedRows(k, format.domain_bits(k * shape[1]), shape[1])
 
     def expected_synapses(self, shape):
         """``k`` for every post neuron."""
@@ -305,7 +304,8 @@ class LfsrGaps(Rule):
     def scheme(self, shape=(0, 0)):
         """`clen`, the multiplier that divides by it in the kernels (kernels/walk.py), `hashed`."""
         del shape
-        return LFSR, 0, self.clen, min((1 << 32) // self.clen, (1 << 32) - 1), int(self.hashed)
+        reciprocal = min((1 << 32) // self.clen, format.MAX_WORD)
+        return format.UniformGaps(self.clen, reciprocal, int(self.hashed))
 
     def expected_synapses(self, shape):
         """`density` times the number of pairs."""
@@ -335,11 +335,11 @@ class LfsrGaps(Rule):
                 "seeds of the published scheme: at most 2**30 lines"
             )
         index = np.arange(count, dtype=np.uint32)
-        low, high = np.array([[seed & 0xFFFFFFFF], [seed >> 32]], np.uint32)
+        low, high = np.array([[seed & format.MAX_WORD], [seed >> 32]], np.uint32)
         streams = index
         wrong = np.ones(count, bool)
         for attempt in np.arange(2000, dtype=np.uint32):
-            salt = sampler.mix(sampler.mix(low + 0x243F6A88) ^ sampler.mix(high + attempt))
+            salt = sampler.mix(sampler.mix(low + sampler.PI_0) ^ sampler.mix(high + attempt))
             drawn = sampler.mix(sampler.mix(index + salt) + high)
             # A whole draw hardly ever fits for thousands of matrices: then only what overlaps is
             # drawn again.
@@ -370,11 +370,6 @@ def realised_probability(p: float) -> float:
         (0.5, 0.1)
     """
     return LfsrGaps(p).density
-
-
-def permuted_bits(size: int) -> int:
-    """Bits of the domain that 0 … size - 1 are permuted in."""
-    return max(PERMUTED_BITS, (size - 1).bit_length())
 
 
 def _overlapping(streams: np.ndarray, lines: int) -> np.ndarray:

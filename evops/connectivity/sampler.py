@@ -54,15 +54,27 @@ matrix must be independent::
 
 SAMPLER_VERSION = 2
 
+# Digits of pi in words of 32 bits (the second below 2**31): constants that nobody could choose for
+# their effect. They, and two more, tell the rounds of a permutation apart.
+PI_0, PI_1, PI_2, PI_3 = 0x243F6A88, 0x05A308D3, 0x13198A2E, 0x03707344
+ROUND_4, ROUND_5 = 0x24A0F3D1, 0x29B7C5E3
+# Odd multipliers of `mix` and `word`, and the step of the counter (golden ratio, negated).
+MULTIPLY_1, MULTIPLY_2, MULTIPLY_3, WEYL = 0x21F0AAAD, 0x735A2D97, 0x31848BAB, 0x61C88647
+
 # Roles: what is added to the first key word.
-TIE = 0x243F6A88
-WEIGHT = 0x13198A2E
-DELAY = 0x05A308D3
+TIE = PI_0
+WEIGHT = PI_2
+DELAY = PI_1
 # The "block" whose key is that of a line's variates; no line has so many blocks.
 LINE = 0x7FFFFFFF
 # Those of the keys that choose the pre neurons of counted synapses, and permute their targets.
 SOURCES = 0x7FFFFFFE
 SLOTS = 0x7FFFFFFD
+
+# A quantile table divides [0, 1] into 2**QUANTILE_BITS slots, and its first and last slot again.
+QUANTILE_BITS = 10
+QUANTILE_SLOTS = 1 << QUANTILE_BITS
+QUANTILE_KNOTS = QUANTILE_SLOTS + 1
 
 
 def line_state(line_seed):
@@ -76,7 +88,7 @@ def hashed_line_state(line_seed):
     `line_state` of seeds 2k - 1 and 2k is the same state after one step, and that of nearby seeds
     is linearly related (docs/published.md has the measurements).
     """
-    return mix(line_seed), mix(line_seed + 0x243F6A88), mix(line_seed + 0x05A308D3)
+    return mix(line_seed), mix(line_seed + PI_0), mix(line_seed + PI_1)
 
 
 def next_state(s1, s2, s3):
@@ -101,31 +113,31 @@ def gap(w, clen):
 def mix(x):
     """Hash of one word (xor-shift and multiply, full avalanche)."""
     x = x ^ (x >> 16)
-    x = x * 0x21F0AAAD
+    x = x * MULTIPLY_1
     x = x ^ (x >> 15)
-    x = x * 0x735A2D97
+    x = x * MULTIPLY_2
     return x ^ (x >> 15)
 
 
 def feistel(a, b, t0, t1):
     """A permutation of 64 bits (a, b), keyed by the 64 bits (t0, t1)."""
-    a = a ^ mix(b + t0 + 0x243F6A88)
-    b = b ^ mix(a + t1 + 0x05A308D3)
-    a = a ^ mix(b + t0 + 0x13198A2E)
-    b = b ^ mix(a + t1 + 0x03707344)
+    a = a ^ mix(b + t0 + PI_0)
+    b = b ^ mix(a + t1 + PI_1)
+    a = a ^ mix(b + t0 + PI_2)
+    b = b ^ mix(a + t1 + PI_3)
     return a, b
 
 
 def word(k0, k1, i):
     """Word i of the stream with key (k0, k1)."""
-    x = k0 + i * 0x61C88647
+    x = k0 + i * WEYL
     x = x ^ (x >> 16)
-    x = x * 0x21F0AAAD
+    x = x * MULTIPLY_1
     x = x ^ k1
     x = x ^ (x >> 15)
-    x = x * 0x735A2D97
+    x = x * MULTIPLY_2
     x = x ^ (x >> 15)
-    x = x * 0x31848BAB
+    x = x * MULTIPLY_3
     return x ^ (x >> 16)
 
 
@@ -158,11 +170,11 @@ def permuted(k0, k1, x, left, right):
     a = x >> right
     b = x & ((1 << right) - 1)
     a = a ^ (word(k0, k1, b) >> (32 - left))
-    b = b ^ (word(k0, k1 + 0x05A308D3, a) >> (32 - right))
-    a = a ^ (word(k0, k1 + 0x13198A2E, b) >> (32 - left))
-    b = b ^ (word(k0, k1 + 0x03707344, a) >> (32 - right))
-    a = a ^ (word(k0, k1 + 0x24A0F3D1, b) >> (32 - left))
-    b = b ^ (word(k0, k1 + 0x29B7C5E3, a) >> (32 - right))
+    b = b ^ (word(k0, k1 + PI_1, a) >> (32 - right))
+    a = a ^ (word(k0, k1 + PI_2, b) >> (32 - left))
+    b = b ^ (word(k0, k1 + PI_3, a) >> (32 - right))
+    a = a ^ (word(k0, k1 + ROUND_4, b) >> (32 - left))
+    b = b ^ (word(k0, k1 + ROUND_5, a) >> (32 - right))
     return (a << right) | b
 
 
@@ -175,17 +187,18 @@ def slot(w):
     """Where a quantile table is read for word w: entry, and how far towards the next (10 bits).
 
     A table has the quantiles at 0, 1/1024, …, 1, and then those that divide the first and the last
-    of these 1024 slots into 1024 parts each (1025 entries a part).
+    of these 1024 slots into 1024 parts each (1025 knots a part).
     """
-    main = w >> 22
-    part = (w >> 12) & 1023
+    main = w >> (32 - QUANTILE_BITS)
+    part = (w >> (32 - 2 * QUANTILE_BITS)) & (QUANTILE_SLOTS - 1)
     first = ((main - 1) >> 31) & 1
-    last = (main + 1) >> 10
+    last = (main + 1) >> QUANTILE_BITS
     tail = first | last
-    at = main * (1 - tail) + (1025 + last * 1025 + part) * tail
-    return at, part * (1 - tail) + ((w >> 2) & 1023) * tail
+    at = main * (1 - tail) + (QUANTILE_KNOTS + last * QUANTILE_KNOTS + part) * tail
+    finer = (w >> (32 - 3 * QUANTILE_BITS)) & (QUANTILE_SLOTS - 1)
+    return at, part * (1 - tail) + finer * tail
 
 
 def between(a, b, part):
     """The value at `part` / 1024 of the way from a to b >= a; signed numbers as uint32."""
-    return a + (((b - a) * part) >> 10)
+    return a + (((b - a) * part) >> QUANTILE_BITS)

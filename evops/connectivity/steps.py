@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from evops.connectivity import tables
+from evops.connectivity.format import MAX_DELAY_BITS
 from evops.connectivity.laws import Constant, Law, Normal, Uniform
 from evops.errors import INT32_MAX, check_real
-
-MAX_BITS = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +52,7 @@ def steps(law: Law) -> Steps:
         first, last = math.ceil(law.low), math.floor(law.high)
         if last < first:
             raise ValueError(f"delay must contain a whole step, got {law}")
-        last = min(last, first + (1 << MAX_BITS))  # refused below
+        last = min(last, first + (1 << MAX_DELAY_BITS))  # refused below
         share = {d: 1 / (last - first + 1) for d in range(first, last + 1)}
     else:
         share = _rounded(law)
@@ -63,9 +62,10 @@ def steps(law: Law) -> Steps:
         raise ValueError(f"delay must be at least 1 step, got {law}: {first} steps{hint}")
     if last >= INT32_MAX:
         raise ValueError(f"delay must be at most {INT32_MAX - 1} steps, got {law}: {last} steps")
-    if last - first >= 1 << MAX_BITS:
+    if last - first >= 1 << MAX_DELAY_BITS:
         raise ValueError(
-            f"delay must have at most {1 << MAX_BITS} different values, got {first} to {last} steps"
+            f"delay must have at most {1 << MAX_DELAY_BITS} different values, "
+            f"got {first} to {last} steps"
         )
     mass = {d: round(share[d] * 2**24) << 8 for d in range(first, last + 1)}
     mass = {d: m for d, m in mass.items() if m > 0}
@@ -105,7 +105,7 @@ def _rounded(law: Law) -> dict[int, float]:
             f"delay must be at most {INT32_MAX - 1} steps, got {law}: beyond any float"
         )
     first, last = math.floor(value(0.0) + 0.5), math.floor(value(1.0) + 0.5)
-    if last - first >= 1 << (MAX_BITS + 1):
+    if last - first >= 1 << (MAX_DELAY_BITS + 1):
         return {first: 0.5, last: 0.5}  # refused by the caller, which names the range
     edges = [0.0, *(below(d + 0.5) for d in range(first, last)), 1.0]
     return {first + k: edges[k + 1] - edges[k] for k in range(last - first + 1)}

@@ -4,8 +4,9 @@ import functools
 
 import numpy as np
 
+from evops.connectivity.format import LOW_DIGIT_BITS, MAX_DIGIT_BITS, MIN_DIGIT_BITS
+
 _ONE = 1 << 128
-LOW_BITS = 10  # bits of the low digit of a gap where p is below 2**-11
 
 
 def alias(mass: list[int], bits: int) -> np.ndarray:
@@ -41,11 +42,12 @@ def gaps(p: float) -> tuple[int, int, np.ndarray]:
     q = _ONE - (numerator * _ONE) // denominator
     low = None
     if p < 2.0**-11:
-        low = _digit(q, LOW_BITS)
-        for _ in range(LOW_BITS):
+        low = _digit(q, LOW_DIGIT_BITS)
+        for _ in range(LOW_DIGIT_BITS):
             q = (q * q) >> 128
     unit = (_ONE - q) >> 96
-    bits = next(k for k in range(6, 13) if k == 12 or unit << k >= 1 << 35)
+    bits = range(MIN_DIGIT_BITS, MAX_DIGIT_BITS)
+    bits = next((k for k in bits if unit << k >= 1 << 35), MAX_DIGIT_BITS)
     x, cumulative = _ONE, []
     for _ in range(1 << bits):
         cumulative.append((_ONE - x + (1 << 95)) >> 96)
@@ -53,7 +55,7 @@ def gaps(p: float) -> tuple[int, int, np.ndarray]:
     high = alias(np.diff([*cumulative, 1 << 32]).tolist(), bits)
     if low is None:
         return bits, 0, high
-    return bits, LOW_BITS, np.concatenate([high, low])
+    return bits, LOW_DIGIT_BITS, np.concatenate([high, low])
 
 
 def _digit(q: int, bits: int) -> np.ndarray:

@@ -11,18 +11,18 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from evops.connectivity.format import MatrixSpec, WeightLaw
 from evops.engine import ring
 from evops.engine.compat import typed_like
-from evops.engine.ring import Blocks
-from evops.engine.walk import CONSTANT, Source
+from evops.engine.ring import PopulationGrid
 
 # Entries of a block: 16 MB of float32.
 _ENTRIES = 1 << 22
 
 
-@functools.partial(jax.jit, static_argnames=("source", "shape", "dtype", "transposed", "backend"))
+@functools.partial(jax.jit, static_argnames=("spec", "shape", "dtype", "transposed", "backend"))
 def drawn(
-    parameters, key, tables, *, source: Source, shape, dtype, transposed: bool, backend: str
+    parameters, key, tables, *, spec: MatrixSpec, shape, dtype, transposed: bool, backend: str
 ) -> jax.Array:
     """The matrix (n_pre, n_post) of `dtype`, or its transpose.
 
@@ -33,18 +33,18 @@ def drawn(
         parameters: of the law, (1,) or (2,), of the type that is added up in.
         key: (2,) uint32.
         tables: of the rule, (1, m) or (m,) uint32, and of the law, int32.
-        source: scheme and law.
+        spec: how rows and weights are drawn.
         shape: (n_pre, n_post).
         dtype: of the result.
         transposed: whether the result is (n_post, n_pre).
         backend: "native" or "jnp".
     """
     n_pre, n_post = shape
-    # One weight for all is applied at the end, as products do (values.product), or at once where
+    # One weight for all is applied at the end, as products do (jnp_impl.product), or at once where
     # that gives the same bits, as no pair has two synapses, and XLA would not do it in place.
-    late = source.law == CONSTANT and not source.published
-    late = late and (backend == "native" or source.by_index)
-    weight = jnp.ones_like(parameters) if late else parameters
+    at_end = spec.law == WeightLaw.CONSTANT and not spec.published
+    at_end = at_end and (backend == "native" or spec.scheme.by_rank)
+    weight = jnp.ones_like(parameters) if at_end else parameters
     rule, quantiles = tables
     pre = jnp.arange(n_pre, dtype=jnp.int32)
 
@@ -58,14 +58,14 @@ def drawn(
             jnp.where(here, pre - first, 0)[:, None],
             jnp.zeros((), jnp.int32),
             (rule.reshape(-1), quantiles, jnp.zeros(0, jnp.uint32)),
-            blocks=Blocks(n_pre, (0,), (n_pre,), (0,), (n_post,), delay_column=(0,)),
-            sources=(source,),
+            grid=PopulationGrid(n_pre, (0,), (n_pre,), (0,), (n_post,), delay_column=(0,)),
+            specs=(spec,),
             backend=backend,
         )
-        return parameters[0] * sums if late else sums
+        return parameters[0] * sums if at_end else sums
 
     zero = typed_like(jnp.zeros((), dtype), key, parameters)
-    in_place = parameters.dtype == dtype and not transposed and (backend == "native" or not late)
+    in_place = parameters.dtype == dtype and not transposed and (backend == "native" or not at_end)
     return in_blocks(rows, shape, zero, in_place=in_place, transposed=transposed)
 
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from evops.connectivity.format import WeightLaw
 from evops.engine.compat import ffi
 
 
@@ -39,9 +40,9 @@ def _call(target: str, out, *operands, **attributes) -> Any:
 def product(x, weight, *rest, native, **statics):
     """`ops.product`."""
     target, attributes = _target(native, statics)
-    source, gather = statics["source"], statics["gather"]
+    spec, gather = statics["spec"], statics["gather"]
     shape = weight.shape[0], statics["n_out"]
-    counted = x.dtype == bool and source.law == 0 and weight.dtype == jnp.float32
+    counted = x.dtype == bool and spec.law == WeightLaw.CONSTANT and weight.dtype == jnp.float32
     if gather and x.dtype == bool and not counted:
         x = x.astype(weight.dtype)
     out = [jax.ShapeDtypeStruct(shape, weight.dtype)]
@@ -51,14 +52,14 @@ def product(x, weight, *rest, native, **statics):
 
 
 def push(ring, x, *rest, native, **statics):
-    """`ring.push`; how neurons and pairs are cut, and the sources, as arrays too."""
+    """`ring.push`; how neurons and pairs are cut, and the specs, as arrays too."""
     target, attributes = _target(native, statics)
-    blocks = statics["blocks"]
-    columns = blocks.delay_column or (0,) * len(blocks.post_size)
-    targets = blocks.post_offset, blocks.post_size, columns
-    pairs = blocks.sources().reshape(-1), blocks.starts().reshape(-1)
-    arrays = [jnp.asarray(a, jnp.int32) for a in (*blocks.lines(), *targets, *pairs)]
-    arrays.append(jnp.asarray(attributes["sources"], jnp.uint32))
+    grid = statics["grid"]
+    columns = grid.delay_column or (0,) * len(grid.post_size)
+    targets = grid.post_offset, grid.post_size, columns
+    pairs = grid.specs().reshape(-1), grid.indptr_offsets().reshape(-1)
+    arrays = [jnp.asarray(a, jnp.int32) for a in (*grid.rows(), *targets, *pairs)]
+    arrays.append(jnp.asarray(attributes["specs"], jnp.uint32))
     out = [jax.ShapeDtypeStruct(ring.shape, ring.dtype), *_lists((1, x.shape[0]), ring.dtype)]
     call = ffi.ffi_call(target, out, input_output_aliases={0: 0})
     return call(ring, x, *rest, *arrays, **attributes)[0]

@@ -1,14 +1,14 @@
 """Products with random matrices: the primitive and its rules, each a rebind of the primitive.
 
 ``product`` multiplies vectors by K random matrices at once. With ``C_k`` the 0/1 matrix that seed k
-draws (lines by positions) it computes, for row r(k) = (k // repeat) mod X of x,
+draws (pre by post neurons) it computes, for row r(k) = (k // per_input) mod X of x,
 
-    scatter:  y_k = w_k * (x_r @ C_k)        x along the lines, y along the positions
-    gather:   y_k = w_k * (C_k @ x_r)        x along the positions, y along the lines
+    scatter:  y_k = w_k * (x_r @ C_k)        x of pre neurons, y of post neurons
+    gather:   y_k = w_k * (C_k @ x_r)        x of post neurons, y of pre neurons
 
 It is bilinear in x and w, so jvp binds it with one tangent at a time, the transpose in x is the
 same product in the other direction, the transpose in w is a dot product with the cotangent, and a
-batch is more instances. Entries of x that are 0, and instances of weight 0, cost nothing (scatter).
+batch is more matrices. Entries of x that are 0, and matrices of weight 0, cost nothing (scatter).
 """
 
 import functools
@@ -19,10 +19,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evops.engine import gpu, values, walk
+from evops.connectivity.format import MatrixSpec, WeightLaw
+from evops.engine import gpu, jnp_impl, jnp_reader
 from evops.engine.compat import ShapedArray, ad, batching, ffi, is_zero, zero_tangent
 from evops.engine.primitive import register
-from evops.engine.walk import Source
 from evops.errors import INT32_MAX
 
 # Element types of the native kernels; others are computed in `accumulator(dtype)` and cast.
@@ -40,7 +40,7 @@ def accumulator(dtype) -> np.dtype:
 
 
 def product(
-    x, weight, seed, tables, *, source: Source, n_out, gather, repeat, backend
+    x, weight, seed, tables, *, spec: MatrixSpec, n_out, gather, per_input, backend
 ) -> jax.Array:
     """Bind `product`; the result is (K, n_out) of weight's dtype.
 
@@ -49,23 +49,28 @@ def product(
         weight: (K, 1), or (K, 2) where weights are ``weight[0] + weight[1] * z``.
         seed: (K, 2) uint32: key words of the projection, or seed and 0 in the published scheme.
         tables: what the rule looks up, (1, m) or (K, m) uint32, and the law, int32.
-        source: scheme and law.
+        spec: how rows and weights are drawn.
         n_out: entries of a result.
         gather: direction.
-        repeat: instances in a row that read the same x.
+        per_input: matrices in a row that read the same x.
         backend: "native" or "jnp".
     """
-    if gather and x.dtype == bool and source.published:
+    if gather and x.dtype == bool and spec.published:
         x = x.astype(weight.dtype)
-    statics = {"source": source, "n_out": n_out, "gather": gather, "repeat": repeat}
+    statics = {
+        "spec": spec,
+        "n_out": n_out,
+        "gather": gather,
+        "per_input": per_input,
+    }
     return product_p.bind(x, weight, seed, *tables, backend=backend, **statics)
 
 
-def _product_shape(x, weight, seed, table, quantiles, *, source, n_out, gather, repeat, backend):
-    assert x.ndim == 2 and weight.shape == (seed.shape[0], source.parameters)
+def _product_shape(x, weight, seed, table, quantiles, *, spec, n_out, gather, per_input, backend):
+    assert x.ndim == 2 and weight.shape == (seed.shape[0], spec.parameters)
     assert seed.shape[1:] == (2,) and table.ndim == 2 and quantiles.ndim == 1
     assert table.shape[0] in (1, weight.shape[0])
-    assert weight.shape[0] % (x.shape[0] * repeat) == 0
+    assert weight.shape[0] % (x.shape[0] * per_input) == 0
     name = "evops_gather" if gather else "evops_scatter"
     _check_batch(name, "results", (weight.shape[0], n_out))
     if backend == "jnp":  # its indices have 32 bits
@@ -83,18 +88,13 @@ def _check_batch(name: str, what: str, shape: tuple[int, int]) -> None:
         )
 
 
-def _scheme(source: Source):
-    return {"scheme": np.array(source.scheme, np.int64)}
-
-
-def _product_native(*, source, n_out, gather, repeat):
+def _product_native(*, spec, n_out, gather, per_input):
     del n_out
     attributes = {
-        "repeat": np.int64(repeat),
-        "law": np.int64(source.law),
-        "synapses_per_line": np.int64(source.synapses_per_line),
+        "per_input": np.int64(per_input),
+        "spec": np.array(spec.pack(), np.int64),
     }
-    return ("evops_gather" if gather else "evops_scatter"), {**attributes, **_scheme(source)}
+    return ("evops_gather" if gather else "evops_scatter"), attributes
 
 
 def _add(a, b):
@@ -114,49 +114,59 @@ def _product_jvp(primals, tangents, **statics):
     return out, zero_tangent(out) if tangent is None else tangent
 
 
-def _product_transpose(ct, x, weight, *rest, n_out, gather, repeat, **statics):
+def _product_transpose(ct, x, weight, *rest, n_out, gather, per_input, **statics):
     if isinstance(ct, ad.Zero):
         return (None,) * 5
     if ad.is_undefined_primal(x):
         rows, n_x = x.aval.shape
-        back = product_p.bind(ct, weight, *rest, n_out=n_x, gather=not gather, repeat=1, **statics)
-        return back.reshape(-1, rows, repeat, n_x).sum((0, 2)), None, None, None, None
-    instances, parameters = weight.aval.shape
+        back = product_p.bind(
+            ct, weight, *rest, n_out=n_x, gather=not gather, per_input=1, **statics
+        )
+        return back.reshape(-1, rows, per_input, n_x).sum((0, 2)), None, None, None, None
+    n_matrices, parameters = weight.aval.shape
     columns = []
     for unit in jnp.eye(parameters, dtype=ct.dtype):
-        one = jnp.broadcast_to(unit, (instances, parameters))
-        part = product_p.bind(x, one, *rest, n_out=n_out, gather=gather, repeat=repeat, **statics)
+        one = jnp.broadcast_to(unit, (n_matrices, parameters))
+        part = product_p.bind(
+            x,
+            one,
+            *rest,
+            n_out=n_out,
+            gather=gather,
+            per_input=per_input,
+            **statics,
+        )
         columns.append((ct * part).sum(1))
     return None, jnp.stack(columns, 1), None, None, None
 
 
-def _product_batch(operands, dims, *, repeat, **statics):
+def _product_batch(operands, dims, *, per_input, **statics):
     x, weight, seed, table, quantiles = operands
     assert dims[4] is None, "the tables of laws are not batched"
     size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
     weight, seed = (
         batching.bdim_at_front(o, d, size) for o, d in zip((weight, seed), dims[1:3], strict=True)
     )
-    instances = weight.shape[1]
+    n_matrices = weight.shape[1]
     weight, seed = weight.reshape(-1, weight.shape[2]), seed.reshape(-1, 2)
     if dims[3] is not None:
         table = jnp.moveaxis(table, dims[3], 0)
-        table = jnp.broadcast_to(table, (size, instances, table.shape[-1]))
+        table = jnp.broadcast_to(table, (size, n_matrices, table.shape[-1]))
         table = table.reshape(-1, table.shape[-1])
     elif table.shape[0] > 1:
         table = jnp.tile(table, (size, 1))
     if dims[0] is not None:
         x = jnp.moveaxis(x, dims[0], 0)
-        tile = instances // (x.shape[1] * repeat)
+        tile = n_matrices // (x.shape[1] * per_input)
         x = jnp.broadcast_to(x[:, None], (size, tile, *x.shape[1:])).reshape(-1, x.shape[-1])
-    out = product_p.bind(x, weight, seed, table, quantiles, repeat=repeat, **statics)
-    return out.reshape(size, instances, out.shape[-1]), 0
+    out = product_p.bind(x, weight, seed, table, quantiles, per_input=per_input, **statics)
+    return out.reshape(size, n_matrices, out.shape[-1]), 0
 
 
 product_p = register(
     "evops_product",
     shape=_product_shape,
-    value=values.product,
+    value=jnp_impl.product,
     jvp=_product_jvp,
     transpose=_product_transpose,
     batch=_product_batch,
@@ -166,20 +176,18 @@ product_p = register(
 
 
 def edges(
-    key, tables, indptr, *, source: Source, n_post, synapses, expected: float, backend
+    key, tables, indptr, *, spec: MatrixSpec, n_post, synapses, expected: float, backend
 ) -> list[np.ndarray]:
     """Post neuron, variate and drawn delay of every synapse.
 
-    Synapse s of line i stands at ``indptr[i] + s``; `indptr` (n_pre + 1,) int32 says how many
-    synapses each line has, `synapses` how many there are and `expected` how many there are of most
+    Synapse s of row i stands at ``indptr[i] + s``; `indptr` (n_pre + 1,) int32 says how many
+    synapses each row has, `synapses` how many there are and `expected` how many there are of most
     seeds. Gives int32, float32 and int32 arrays on the host, where they are cut to their number
     without a program for it; the last two are empty where the law has no variate and where no
     delays are drawn.
     """
     room = _room(synapses, expected)
-    found = _edges(
-        key, tables, indptr, source=source, n_post=n_post, synapses=room, backend=backend
-    )
+    found = _edges(key, tables, indptr, spec=spec, n_post=n_post, synapses=room, backend=backend)
     return [np.asarray(array)[:synapses] for array in found]
 
 
@@ -196,24 +204,19 @@ def _room(synapses: int, expected: float) -> int:
     return min(room, 2**31 - 1)
 
 
-@functools.partial(jax.jit, static_argnames=("source", "n_post", "synapses", "backend"))
-def _edges(key, tables, indptr, *, source: Source, n_post, synapses, backend):
+@functools.partial(jax.jit, static_argnames=("spec", "n_post", "synapses", "backend"))
+def _edges(key, tables, indptr, *, spec: MatrixSpec, n_post, synapses, backend):
     def in_jnp(key, *rest):
         *tables, indptr = rest
-        return values.edges(key, tables, indptr, source=source, n_post=n_post, synapses=synapses)
+        return jnp_impl.edges(key, tables, indptr, spec=spec, n_post=n_post, synapses=synapses)
 
-    varied = source.law != values.CONSTANT
+    varied = spec.law != WeightLaw.CONSTANT
     out = (
         jax.ShapeDtypeStruct((synapses,), jnp.int32),
         jax.ShapeDtypeStruct((synapses if varied else 0,), jnp.float32),
-        jax.ShapeDtypeStruct((synapses if source.delay_bits else 0,), jnp.int32),
+        jax.ShapeDtypeStruct((synapses if spec.delay_bits else 0,), jnp.int32),
     )
-    attributes = {
-        "n_post": np.int64(n_post),
-        "law": np.int64(source.law),
-        "delay_bits": np.int64(source.delay_bits),
-        **_scheme(source),
-    }
+    attributes = {"n_post": np.int64(n_post), "spec": np.array(spec.pack(), np.int64)}
     native = functools.partial(ffi.ffi_call("evops_edges", out), **attributes)
     return _on_cpu(native, in_jnp, backend)(key, *tables, indptr)
 
@@ -225,28 +228,28 @@ def _on_cpu(native, in_jnp, backend):
     return functools.partial(jax.lax.platform_dependent, cpu=native, default=in_jnp)
 
 
-def line_starts(key, *, total: int, n_pre: int, backend) -> jax.Array:
-    """Where each line of a counted rule begins among its `total` synapses, (n_pre + 1,) uint32."""
-    return line_starts_p.bind(key, total=total, n_pre=n_pre, backend=backend)
+def draw_indptr(key, *, total: int, n_pre: int, backend) -> jax.Array:
+    """Where each row of a counted matrix begins among its `total` synapses, (n_pre + 1,) uint32."""
+    return indptr_p.bind(key, total=total, n_pre=n_pre, backend=backend)
 
 
-def _line_starts_batch(operands, dims, **statics):
+def _indptr_batch(operands, dims, **statics):
     keys = jnp.moveaxis(operands[0], dims[0], 0)
-    return jax.lax.map(lambda key: line_starts_p.bind(key, **statics), keys), 0
+    return jax.lax.map(lambda key: indptr_p.bind(key, **statics), keys), 0
 
 
-def _line_starts_jvp(primals, tangents, **statics):
+def _indptr_jvp(primals, tangents, **statics):
     del tangents  # of integers
-    out = line_starts_p.bind(*primals, **statics)
+    out = indptr_p.bind(*primals, **statics)
     return out, zero_tangent(out)
 
 
-line_starts_p = register(
-    "evops_line_starts",
+indptr_p = register(
+    "evops_indptr",
     shape=lambda key, *, n_pre, **_: ShapedArray((n_pre + 1,), key.dtype),
-    value=walk.line_starts,
-    jvp=_line_starts_jvp,
+    value=jnp_reader.draw_indptr,
+    jvp=_indptr_jvp,
     transpose=lambda *_, **__: (None,),
-    batch=_line_starts_batch,
-    native=lambda *, total, n_pre: ("evops_line_starts", {"total": np.int64(total)}),
+    batch=_indptr_batch,
+    native=lambda *, total, n_pre: ("evops_indptr", {"total": np.int64(total)}),
 )

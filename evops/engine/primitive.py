@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from evops.engine import bridge
+from evops.engine import library
 from evops.engine.compat import (
     Primitive,
     ad,
@@ -66,7 +66,7 @@ def register(
     def lower_cpu(ctx, *operands, backend: str, **statics):
         if backend != "native" or native is None:
             return in_jnp(ctx, *operands, **statics)
-        bridge.choose("native")  # registers the targets in a process that only loads compiled code
+        library.choose("native")  # registers the targets in a process that only loads compiled code
         found = native(**statics)
         if found is None:
             return in_jnp(ctx, *operands, **statics)
@@ -79,7 +79,7 @@ def register(
     def lower_gpu(ctx, *operands, backend: str, **statics):
         if backend != "native" or gpu is None:
             return in_jnp(ctx, *operands, **statics)
-        bridge.choose("native")
+        library.choose("native")
         return on_gpu(ctx, *operands, **statics)
 
     @functools.lru_cache(maxsize=1024)

@@ -19,27 +19,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evops.engine import gpu, values
+from evops.engine import gpu, jnp_impl
 from evops.engine.compat import ShapedArray, ad, batching, is_zero, zero_tangent
 from evops.engine.primitive import register
 
 
 @dataclasses.dataclass(frozen=True)
-class Blocks:
-    """How pre and post neurons are cut into blocks, one random matrix per pair of blocks.
+class PopulationGrid:
+    """Pre and post neurons cut into populations, one random matrix for each pair of them.
 
-    Pairs come row by row, a row for each pre block.
+    Pairs come row by row, a row for each pre population.
 
     Attributes:
         n_pre: entries of the spikes.
-        pre_offset: first neuron of each pre block.
-        pre_size: neurons of each pre block.
-        post_offset: the same for post blocks.
-        post_size: the same for post blocks.
-        delay_column: empty where delays are one per pair; else, for each post block, its column of
-            a per-neuron delay array.
-        source_of_pair: which `Source` draws each pair, -1 for none; empty where there is one.
-        starts_at: where the starts of lines of each pair's matrix begin in the table, if they do.
+        pre_offset: first neuron of each pre population.
+        pre_size: neurons of each pre population.
+        post_offset: the same of post populations.
+        post_size: the same of post populations.
+        delay_column: empty where delays are one per pair; else, for each post population, its
+            column of a per-neuron delay array.
+        spec_of_pair: which `MatrixSpec` draws each pair, -1 for none; empty where there is one.
+        indptr_offset: where the row counts of each pair's matrix begin in the table, if they do.
     """
 
     n_pre: int
@@ -48,39 +48,39 @@ class Blocks:
     post_offset: tuple[int, ...]
     post_size: tuple[int, ...]
     delay_column: tuple[int, ...] = ()
-    source_of_pair: tuple[int, ...] = ()
-    starts_at: tuple[int, ...] = ()
+    spec_of_pair: tuple[int, ...] = ()
+    indptr_offset: tuple[int, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Pre and post blocks."""
+        """Pre and post populations."""
         return len(self.pre_size), len(self.post_size)
 
-    def sources(self) -> np.ndarray:
-        """`source_of_pair`, a row for each pre block."""
-        return self._grid(self.source_of_pair)
+    def specs(self) -> np.ndarray:
+        """`spec_of_pair`, a row for each pre population."""
+        return self._grid(self.spec_of_pair)
 
-    def starts(self) -> np.ndarray:
-        """`starts_at`, a row for each pre block."""
-        return self._grid(self.starts_at)
+    def indptr_offsets(self) -> np.ndarray:
+        """`indptr_offset`, a row for each pre population."""
+        return self._grid(self.indptr_offset)
 
     def _grid(self, values) -> np.ndarray:
         return np.array(values or np.zeros(self.shape), np.int32).reshape(self.shape)
 
-    def select(self, rows: np.ndarray, columns: np.ndarray) -> "Blocks":
-        """Some pre and post blocks, all of one source."""
+    def select(self, rows: np.ndarray, columns: np.ndarray) -> "PopulationGrid":
+        """Some pre and post populations, all of one spec."""
 
         def of(values, which):
             return tuple(values[k] for k in which) if values else ()
 
-        return Blocks(
+        return PopulationGrid(
             self.n_pre,
             of(self.pre_offset, rows),
             of(self.pre_size, rows),
             of(self.post_offset, columns),
             of(self.post_size, columns),
             of(self.delay_column, columns),
-            starts_at=tuple(self.starts()[np.ix_(rows, columns)].reshape(-1).tolist()),
+            indptr_offset=tuple(self.indptr_offsets()[np.ix_(rows, columns)].reshape(-1).tolist()),
         )
 
     def _per_neuron(self, values) -> np.ndarray:
@@ -89,15 +89,15 @@ class Blocks:
             out[offset : offset + size] = value
         return out
 
-    def lines(self) -> tuple[np.ndarray, np.ndarray]:
-        """Block of every pre neuron, and its index there; -1 for none."""
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Population of every pre neuron, and its index there; -1 for none."""
         return (
             self._per_neuron(range(len(self.pre_offset))),
             self._per_neuron([np.arange(size, dtype=np.int32) for size in self.pre_size]),
         )
 
 
-def push(ring, x, weight, seed, delay, step, tables, *, blocks: Blocks, sources, backend):
+def push(ring, x, weight, seed, delay, step, tables, *, grid: PopulationGrid, specs, backend):
     """Bind `push`; the result is the ring.
 
     Args:
@@ -105,38 +105,36 @@ def push(ring, x, weight, seed, delay, step, tables, *, blocks: Blocks, sources,
         x: (n_pre,), bool or of the ring's dtype.
         weight: (S, T, 1 or 2), of the ring's dtype.
         seed: (S, T, 2) uint32.
-        delay: int32 steps, (S, T), or (n_pre, C) with the columns of ``blocks.delay_column``.
+        delay: int32 steps, (S, T), or (n_pre, C) with the columns of ``grid.delay_column``.
         step: current slot, int32 scalar.
         tables: of the rules, uint32, of the laws, int32, and of the delays that are drawn for every
-            synapse and added to `delay`, uint32; those of all sources one after another.
-        blocks: how pre and post neurons are cut.
-        sources: the `Source` objects that `blocks` refers to. The published scheme, with each of
+            synapse and added to `delay`, uint32; those of all specs one after another.
+        grid: how pre and post neurons are cut.
+        specs: the `MatrixSpec` objects that `grid` refers to. The published scheme, with each of
             its laws, stands alone.
         backend: "native" or "jnp".
     """
     operands = ring, x, weight, seed, delay, step, *tables
-    return push_p.bind(*operands, blocks=blocks, sources=sources, backend=backend)
+    return push_p.bind(*operands, grid=grid, specs=specs, backend=backend)
 
 
-def _push_shape(
-    ring, x, weight, seed, delay, step, table, quantiles, delays, *, blocks, sources, **_
-):
-    pair = blocks.shape
-    parameters = max(source.parameters for source in sources)
-    assert ring.ndim == 2 and x.shape == (blocks.n_pre,) and step.shape == ()
+def _push_shape(ring, x, weight, seed, delay, step, table, quantiles, delays, *, grid, specs, **_):
+    pair = grid.shape
+    parameters = max(spec.parameters for spec in specs)
+    assert ring.ndim == 2 and x.shape == (grid.n_pre,) and step.shape == ()
     assert weight.shape == (*pair, parameters) and weight.dtype == ring.dtype
     assert seed.shape == (*pair, 2) and table.ndim == quantiles.ndim == delays.ndim == 1
-    assert delay.ndim == 2 and delay.shape[0] == (x.shape[0] if blocks.delay_column else pair[0])
+    assert delay.ndim == 2 and delay.shape[0] == (x.shape[0] if grid.delay_column else pair[0])
     return ShapedArray(ring.shape, ring.dtype)
 
 
-def _push_native(*, blocks, sources):
+def _push_native(*, grid, specs):
     names = (
-        "pre_offset pre_size post_offset post_size delay_column source_of_pair starts_at".split()
+        "pre_offset pre_size post_offset post_size delay_column spec_of_pair indptr_offset".split()
     )
-    attributes = {name: np.array(getattr(blocks, name), np.int64) for name in names}
-    words = [word for source in sources for word in source.words]
-    return "evops_push", {**attributes, "sources": np.array(words, np.int64)}
+    attributes = {name: np.array(getattr(grid, name), np.int64) for name in names}
+    words = [word for spec in specs for word in spec.pack()]
+    return "evops_push", {**attributes, "specs": np.array(words, np.int64)}
 
 
 def _push_jvp(primals, tangents, **statics):
@@ -190,7 +188,7 @@ def _batch_by(bind):
 push_p = register(
     "evops_push",
     shape=_push_shape,
-    value=values.push,
+    value=jnp_impl.push,
     jvp=_push_jvp,
     transpose=_push_transpose,
     batch=_batch_by(lambda *operands, **statics: push_p.bind(*operands, **statics)),
@@ -200,10 +198,10 @@ push_p = register(
 )
 
 
-def _push_back_shape(ct, known, *rest, of, blocks, sources, **_):
+def _push_back_shape(ct, known, *rest, of, grid, specs, **_):
     del known, rest
-    pairs = (*blocks.shape, max(source.parameters for source in sources))
-    return ShapedArray((blocks.n_pre,) if of == "x" else pairs, ct.dtype)
+    pairs = (*grid.shape, max(spec.parameters for spec in specs))
+    return ShapedArray((grid.n_pre,) if of == "x" else pairs, ct.dtype)
 
 
 def _push_back_jvp(primals, tangents, **statics):
@@ -230,7 +228,7 @@ def _push_back_transpose(back, ct, known, *rest, of, **statics):
 push_back_p = register(
     "evops_push_back",
     shape=_push_back_shape,
-    value=values.push_back,
+    value=jnp_impl.push_back,
     jvp=_push_back_jvp,
     transpose=_push_back_transpose,
     batch=_batch_by(lambda *operands, **statics: push_back_p.bind(*operands, **statics)),
@@ -279,7 +277,7 @@ def _pop_batch(operands, dims, *, backend):
 pop_p = register(
     "evops_pop",
     shape=_pop_shape,
-    value=values.pop,
+    value=jnp_impl.pop,
     jvp=_pop_jvp,
     transpose=_pop_transpose,
     batch=_pop_batch,

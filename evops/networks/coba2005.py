@@ -27,7 +27,7 @@ import numpy as np
 from jax import lax
 
 from evops.connectivity.rules import FixedProbability
-from evops.engine import bridge
+from evops.engine import library
 from evops.errors import check_integer, check_real
 from evops.projection import Projection
 
@@ -83,7 +83,7 @@ class Model:
             value = check_real(name, getattr(self, name))
             if value < 0:
                 raise ValueError(f"{name} must be at least 0, got {value}")
-        bridge.choose(self.backend)
+        library.choose(self.backend)
 
     @property
     def n_exc(self) -> int:

@@ -3,7 +3,7 @@
 import argparse
 from functools import partial
 
-from evops.engine import bridge
+from evops.engine import library
 from evops.networks import coba2005, coba2005_report, shared
 from evops.networks.coba2005 import DEFAULT_DURATION_MS, Model
 from evops.networks.output import Output
@@ -31,7 +31,7 @@ def add_coba2005(commands) -> None:
     add("--seed", type=int, default=1, help="initial potentials")
     add("--network-seed", type=int, default=None, help="synapses; --seed if not given")
     add("--dt", type=float, default=0.1, metavar="MS", help="time step")
-    add("--backend", choices=bridge.BACKENDS, default=None,
+    add("--backend", choices=library.BACKENDS, default=None,
         help="the fastest there is if not given")  # fmt: skip
     add("--out", metavar="DIR", default=None, help="write coba2005.json and coba2005.png there")
     add("--no-plot", action="store_true", help="no picture")
@@ -48,7 +48,7 @@ def coba2005_command(options) -> int:
     out.say(
         f"COBA network: {model.n_exc} + {model.n_inh} neurons, about "
         f"{model.size * model.synapses:,} synapses, {n_steps} steps of {model.dt:g} ms, "
-        f"backend {bridge.choose(options.backend)}"
+        f"backend {library.choose(options.backend)}"
     )
     parameters, state = coba2005.setup(model, options.seed, network_seed)
     simulator = Simulator.compile(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evops.engine import bridge
+from evops.engine import library
 from evops.networks import joglekar2018, joglekar2018_notebook, macaque, measure, report, shared
 from evops.networks.joglekar2018 import DEFAULT_DURATION_MS, REGIMES, SCHEMES, Model
 from evops.networks.output import Output
@@ -62,7 +62,10 @@ def add_joglekar2018(commands) -> None:
         help="synapses of the default model: exact probability, or the published uniform gaps",
     )
     add(
-        "--backend", choices=bridge.BACKENDS, default=None, help="the fastest there is if not given"
+        "--backend",
+        choices=library.BACKENDS,
+        default=None,
+        help="the fastest there is if not given",
     )
     add(
         "--data",
@@ -90,7 +93,7 @@ def joglekar2018_command(options) -> int:
     out.say(
         f"{what}, {options.regime}: {model.areas} areas of {model.n_exc} + {model.n_inh} neurons, "
         f"{_synapses(model):,} synapses, {n_steps} steps of {model.dt:g} ms, "
-        f"backend {bridge.choose(options.backend)}"
+        f"backend {library.choose(options.backend)}"
     )
     parameters, state = network.setup(model, *seeds[0])
     simulator = Simulator.compile(partial(network.step, model), parameters, state)
@@ -149,7 +152,7 @@ def _model(options) -> tuple[Model, int]:
         if not 1 <= getattr(options, name) <= 10_000:
             raise ValueError(f"{name} must be from 1 to 10000, got {getattr(options, name)}")
     shared.check_seeds(options)
-    bridge.choose(options.backend)
+    library.choose(options.backend)
     return model, n_steps
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import jax
 import numpy as np
 
-from evops.engine import bridge
+from evops.engine import library
 from evops.errors import check_real
 from evops.networks import microcircuit2014, shared
 from evops.networks import microcircuit2014_report as own_report
@@ -40,7 +40,7 @@ def add(commands) -> None:
     add("--settle", type=float, default=200.0, metavar="MS", help="simulated before it")
     add("--seed", type=int, default=1, help="background, pulse and initial potentials")
     add("--network-seed", type=int, default=None, help="synapses and delays; --seed if not given")
-    add("--backend", choices=bridge.BACKENDS, default=None, help="the fastest if not given")
+    add("--backend", choices=library.BACKENDS, default=None, help="the fastest if not given")
     add("--out", metavar="DIR", default=None, help=f"write {NAME}.json and {NAME}.png there")
     add("--no-plot", action="store_true", help="no picture")
     parser.set_defaults(run=run)
@@ -54,7 +54,7 @@ def run(options) -> int:
     seed = shared.check_seed("seed", options.seed)
     shared.check_seed("network-seed", network_seed)
     out = Output(NAME, options.out)
-    backend = bridge.choose(options.backend)
+    backend = library.choose(options.backend)
     out.say(
         f"{model.variant}, scale {model.scale:g}, {model.drive} drive: "
         f"{model.neurons.sum():,} neurons, {model.synapses.sum():,} synapses, {stop} steps of "

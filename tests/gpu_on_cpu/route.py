@@ -9,14 +9,14 @@ import jax
 from jax.interpreters import mlir
 
 from evops.compiler import native
-from evops.engine import bridge, custom, ops, ring, stored
+from evops.engine import library, custom, ops, ring, stored
 
 PRIMITIVES = (ops.product_p, ring.push_p, ring.pop_p, stored.stored_p)
 
 
 def route(built: Path) -> ctypes.CDLL:
     """Use what `build.py` wrote; returns the driver, which says what it was asked for."""
-    load(built, [target for target in bridge.GPU_TARGETS if target != "evops_gpu_custom"])
+    load(built, [target for target in library.GPU_TARGETS if target != "evops_gpu_custom"])
     for primitive in PRIMITIVES:
         to_gpu(primitive)
     return driver_of(built)
@@ -25,7 +25,7 @@ def route(built: Path) -> ctypes.CDLL:
 def load(built: Path, targets) -> ctypes.CDLL:
     """The GPU's handlers, for XLA's CPU client."""
     os.environ["EVOPS_CUDA_DRIVER"] = str(built / "driver.so")
-    bridge.choose("native")
+    library.choose("native")
     handlers = ctypes.CDLL(str(built / "handlers.so"), mode=os.RTLD_LOCAL | os.RTLD_NOW)
     for target in targets:
         jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(getattr(handlers, target)), "cpu")
@@ -42,7 +42,7 @@ def to_gpu(primitive) -> None:
 def users_kernels(built: Path):
     """Within, users' kernels for GPUs are compiled by user_kernel.py and run on the CPU."""
     handlers = load(built, ["evops_gpu_custom"])
-    library, rules = bridge.library(), mlir._platform_specific_lowerings["cpu"]
+    library, rules = library.loaded(), mlir._platform_specific_lowerings["cpu"]
     before = rules[custom.custom_p], native._EMIT, library.evops_gpu_register_custom
     kept = os.environ.get("EVOPS_CACHE_DIR")
     # a text names a library of this folder: other processes have others

@@ -32,11 +32,11 @@ class Recorder:
             stored.stored_p: stored._native,
         }
         self.before = [(p, "bind", p.bind) for p in natives]
-        self.before += [(ops, "edges", ops.edges), (ops, "line_starts", ops.line_starts)]
+        self.before += [(ops, "edges", ops.edges), (ops, "draw_indptr", ops.draw_indptr)]
         for primitive, native in natives.items():
             primitive.bind = self.primitive(primitive, primitive.bind, native)
         ops.edges = self.edges(ops.edges)
-        ops.line_starts = self.line_starts(ops.line_starts)
+        ops.draw_indptr = self.draw_indptr(ops.draw_indptr)
         return self
 
     def __exit__(self, *_):
@@ -84,10 +84,10 @@ class Recorder:
 
         return noted
 
-    def line_starts(self, line_starts):
+    def draw_indptr(self, draw_indptr):
         def noted(key, *, total, n_pre, backend):
-            out = line_starts(key, total=total, n_pre=n_pre, backend=backend)
-            self.note("evops_line_starts", [key], {"total": total}, [out])
+            out = draw_indptr(key, total=total, n_pre=n_pre, backend=backend)
+            self.note("evops_indptr", [key], {"total": total}, [out])
             return out
 
         return noted

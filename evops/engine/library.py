@@ -18,7 +18,7 @@ TARGETS = (
     "evops_push",
     "evops_pop",
     "evops_edges",
-    "evops_line_starts",
+    "evops_indptr",
     "evops_stored_scatter",
     "evops_stored_gather",
     "evops_custom",
@@ -82,7 +82,7 @@ def _library() -> tuple[ctypes.CDLL | None, str, BaseException | None]:
     return library, f"Taichi kernels for CUDA, and for CPU: {library.evops_level().decode()}", None
 
 
-def library() -> ctypes.CDLL:
+def loaded() -> ctypes.CDLL:
     """The loaded library; an error where there is none."""
     loaded, detail, cause = _library()
     if loaded is None:

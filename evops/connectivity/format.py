@@ -1,0 +1,249 @@
+"""The draw format: what a rule tells the readers about a matrix, by name.
+
+A *reader* draws the synapses of a row from words of the sampler; each backend has the same readers.
+A rule answers with a `Scheme`: the frozen record of one reader. A `MatrixSpec` adds how weights and
+delays are drawn and where their tables begin. ``pack()`` lays both out as words of 32 bits: XLA
+attributes, arguments of kernels. The build makes the C++ structs (format.h) from these classes, and
+the Taichi kernels unpack the words by the same names, so each field, range and size stands here
+alone; constants of the random numbers stand in `sampler`.
+
+Standard library only: the build loads this file by its path, before there is a package.
+"""
+
+import dataclasses
+import enum
+from typing import Any, ClassVar
+
+MAX_WORD = 2**32 - 1
+# Synapses of a row, of a counted matrix, and elements of an array.
+MAX_SYNAPSES = 2**31 - 1
+# Synapses of a row that a task of a reader draws, where the row has its synapses by number.
+SYNAPSES_PER_BLOCK = 1024
+# A domain that targets are permuted in: on fewer bits six rounds are uneven.
+MIN_DOMAIN_BITS, MAX_DOMAIN_BITS = 8, 31
+# Blocks of 2**bits targets; the least is also that of dense blocks that have synapses.
+MIN_BLOCK_BITS, MAX_BLOCK_BITS = 12, 22
+# Alias tables of gaps: of the high digit, and of the low one where there is one.
+MIN_DIGIT_BITS, MAX_DIGIT_BITS, LOW_DIGIT_BITS = 6, 12, 10
+# Bits of a dense threshold that a byte of a word is compared with.
+THRESHOLD_BITS = 8
+# The alias table of delays.
+MAX_DELAY_BITS = 12
+
+
+class Reader(enum.IntEnum):
+    """How the synapses of a row are read (the docstring of `sampler` defines each)."""
+
+    UNIFORM_GAPS = 0
+    GEOMETRIC_GAPS = 1
+    DENSE_BLOCKS = 2
+    EQUAL_ROWS = 3
+    DIAGONAL = 4
+    COUNTED_ROWS = 5
+
+
+class WeightLaw(enum.IntEnum):
+    """Where the variate z of a weight comes from; the last two are of `UniformGaps` alone."""
+
+    CONSTANT = 0  # nowhere: one weight for all
+    QUANTILES = 1  # a quantile table
+    LFSR_UNIFORM = 2  # one word of the row's own stream
+    LFSR_NORMAL = 3  # two words of it
+
+
+def _word(low: int, high: int, meaning: str, default: Any = dataclasses.MISSING) -> Any:
+    """A field: a whole number from `low` to `high`."""
+    metadata = {"low": low, "high": high, "meaning": meaning}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scheme:
+    """What one reader needs to know; a subclass for each.
+
+    Attributes:
+        exclude_autapses: whether pairs (i, i) are left out; readers with `excludes` can.
+    """
+
+    reader: ClassVar[Reader]
+    excludes: ClassVar[bool] = False
+    exclude_autapses: bool = dataclasses.field(default=False, kw_only=True)
+
+    @property
+    def by_rank(self) -> bool:
+        """Whether variates belong to the synapses of a row by number, not by post neuron."""
+        return False
+
+    @property
+    def table_size(self) -> int:
+        """Entries of the rule's table."""
+        return 0
+
+    def relation(self, n_post: int) -> tuple[bool, str]:
+        """Whether fields, each in its range, fit each other and the matrix, and what would."""
+        del n_post
+        return True, ""
+
+    def pack(self) -> tuple[int, ...]:
+        """Reader, `exclude_autapses`, and the fields in order."""
+        words = [int(getattr(self, field.name)) for field in fields(type(self))]
+        words += [0] * (FIELD_WORDS - len(words))
+        return int(self.reader), int(self.exclude_autapses), *words
+
+
+@dataclasses.dataclass(frozen=True)
+class UniformGaps(Scheme):
+    """Gaps uniform on {1 … clen}: the scheme of braintaichi."""
+
+    reader = Reader.UNIFORM_GAPS
+    clen: int = _word(1, MAX_SYNAPSES, "largest gap")
+    reciprocal: int = _word(1, MAX_WORD, "min(2**32 // clen, 2**32 - 1), which divides by clen")
+    hashed: int = _word(0, 1, "whether the state of a row is hashed from its seed")
+
+    def relation(self, n_post):
+        reciprocal = min((1 << 32) // self.clen, MAX_WORD)
+        return self.reciprocal == reciprocal, f"reciprocal = {reciprocal}"
+
+
+@dataclasses.dataclass(frozen=True)
+class GeometricGaps(Scheme):
+    """Geometric gaps from alias tables, in blocks of 2**block_bits targets."""
+
+    reader, excludes = Reader.GEOMETRIC_GAPS, True
+    block_bits: int = _word(MIN_BLOCK_BITS, MAX_BLOCK_BITS, "log2 of the targets of a block")
+    high_digit_bits: int = _word(MIN_DIGIT_BITS, MAX_DIGIT_BITS, "log2 of outcomes, high digit")
+    low_digit_bits: int = _word(0, LOW_DIGIT_BITS, "the same of the low digit; 0: one digit")
+
+    @property
+    def table_size(self):
+        low = 1 << self.low_digit_bits if self.low_digit_bits else 0
+        return (1 << self.high_digit_bits) + low
+
+    def relation(self, n_post):
+        allowed = f"low_digit_bits = 0 or {LOW_DIGIT_BITS}"
+        return self.low_digit_bits in (0, LOW_DIGIT_BITS), allowed
+
+
+@dataclasses.dataclass(frozen=True)
+class DenseBlocks(Scheme):
+    """Every target draws a byte, and a word where the byte equals the threshold."""
+
+    reader, excludes = Reader.DENSE_BLOCKS, True
+    block_bits: int = _word(0, MAX_BLOCK_BITS, "log2 of the targets of a block")
+    threshold: int = _word(0, 1 << THRESHOLD_BITS, "p * 2**8, rounded down")
+    tie_threshold: int = _word(0, MAX_WORD, "the rest of p * 2**8, times 2**32")
+
+    def relation(self, n_post):
+        empty = self.threshold == self.tie_threshold == 0
+        fits = self.block_bits == MIN_BLOCK_BITS or empty
+        return fits, f"block_bits = {MIN_BLOCK_BITS}, or both thresholds 0"
+
+
+@dataclasses.dataclass(frozen=True)
+class EqualRows(Scheme):
+    """Every row has k synapses by number: distinct targets, or with replacement."""
+
+    reader = Reader.EQUAL_ROWS
+    k: int = _word(0, MAX_SYNAPSES, "synapses of a row")
+    domain_bits: int = _word(
+        0, MAX_DOMAIN_BITS, "log2 of the domain that targets are permuted in; 0: with replacement"
+    )
+    n_post: int = _word(0, MAX_SYNAPSES, "post neurons")
+
+    @property
+    def by_rank(self):
+        return self.domain_bits == 0
+
+    def relation(self, n_post):
+        bits = domain_bits(n_post)
+        permuted = self.domain_bits == bits and self.k <= n_post
+        fits = self.n_post == n_post and (self.domain_bits == 0 or permuted)
+        return fits, f"n_post = {n_post}, domain_bits = 0, or {bits} for k up to n_post"
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagonal(Scheme):
+    """Neuron i to neuron i."""
+
+    reader = Reader.DIAGONAL
+
+
+@dataclasses.dataclass(frozen=True)
+class CountedRows(Scheme):
+    """As many synapses of a row as an array of their running counts says, by number.
+
+    Targets are uniform, or every post neuron has `slots` of all synapses.
+    """
+
+    reader = Reader.COUNTED_ROWS
+    slots: int = _word(1, MAX_SYNAPSES, "synapses of a post neuron; 1 where targets are uniform")
+    domain_bits: int = _word(
+        0, MAX_DOMAIN_BITS, "log2 of the domain that slots are permuted in; 0: targets are uniform"
+    )
+    n_post: int = _word(0, MAX_SYNAPSES, "post neurons; 0 where targets are uniform")
+
+    @property
+    def by_rank(self):
+        return True
+
+    def relation(self, n_post):
+        if self.domain_bits == 0:
+            return (self.slots, self.n_post) == (1, 0), "slots = 1, n_post = 0 with domain_bits = 0"
+        total = self.slots * n_post
+        fits = total <= MAX_SYNAPSES and self.domain_bits == domain_bits(total)
+        wanted = f"n_post = {n_post}, domain_bits = those of slots * n_post"
+        return fits and self.n_post == n_post, wanted
+
+
+def domain_bits(size: int) -> int:
+    """Bits of the domain that 0 … size - 1 are permuted in."""
+    return max(MIN_DOMAIN_BITS, (size - 1).bit_length())
+
+
+def fields(record: type) -> list[dataclasses.Field]:
+    """The fields of a record that take a word each, in order."""
+    return [field for field in dataclasses.fields(record) if field.metadata]
+
+
+SCHEMES: dict[Reader, type[Scheme]] = {
+    record.reader: record
+    for record in (UniformGaps, GeometricGaps, DenseBlocks, EqualRows, Diagonal, CountedRows)
+}
+# Words of the fields of a scheme, the same for all, and with those before them.
+FIELD_WORDS = 3
+SCHEME_WORDS = 2 + FIELD_WORDS
+
+
+@dataclasses.dataclass(frozen=True)
+class MatrixSpec:
+    """What of a random matrix is known when a program is compiled."""
+
+    scheme: Scheme
+    law: WeightLaw = _word(0, len(WeightLaw) - 1, "a WeightLaw", WeightLaw.CONSTANT)
+    synapses_per_row: int = _word(0, MAX_SYNAPSES, "expected, for the split over threads", 0)
+    delay_bits: int = _word(0, MAX_DELAY_BITS, "log2 of the delays' alias table; 0: not drawn", 0)
+    table_offset: int = _word(0, MAX_SYNAPSES, "where the rule's table begins among several", 0)
+    quantiles_offset: int = _word(0, MAX_SYNAPSES, "the same of the quantile table", 0)
+    delays_offset: int = _word(0, MAX_SYNAPSES, "the same of the delays' alias table", 0)
+
+    @property
+    def parameters(self) -> int:
+        """Weight parameters of a matrix: 1, or 2 for ``weight[0] + weight[1] * z``."""
+        return 1 if self.law == WeightLaw.CONSTANT else 2
+
+    @property
+    def published(self) -> bool:
+        """Whether rows are those of braintaichi."""
+        return self.scheme.reader == Reader.UNIFORM_GAPS
+
+    @property
+    def counted(self) -> bool:
+        """Whether a table says how many synapses each row has."""
+        return self.scheme.reader == Reader.COUNTED_ROWS
+
+    def pack(self) -> tuple[int, ...]:
+        """The words of the scheme, then those of the other fields."""
+        return *self.scheme.pack(), *(int(getattr(self, f.name)) for f in fields(MatrixSpec))
+
+
+SPEC_WORDS = SCHEME_WORDS + len(fields(MatrixSpec))

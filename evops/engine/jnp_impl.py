@@ -1,0 +1,268 @@
+"""The primitives computed in plain JAX, with the jnp reader."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from evops.connectivity.format import MatrixSpec, WeightLaw
+from evops.engine.jnp_reader import Rows, chunk_size, for_each_synapse, over_nonzero
+
+
+def _weight_of(weight, z, spec: MatrixSpec):
+    """Weight of a synapse with variate `z`; `weight` has its parameters along the last axis."""
+    if spec.law == WeightLaw.CONSTANT:
+        return weight[..., 0]
+    return weight[..., 0] + weight[..., 1] * z.astype(weight.dtype)
+
+
+def _scatter(out, spec: MatrixSpec, tables, rows: Rows, base, value):
+    """``out[base(delay) + post] += value(z)`` for every synapse; `out` is flat."""
+
+    def emit(out, post, exists, z, delay):
+        target = jnp.where(exists, base(delay) + post, out.shape[0])
+        return out.at[target].add(jnp.broadcast_to(value(z), target.shape), mode="drop")
+
+    return for_each_synapse(spec, tables, rows, emit, out)
+
+
+def _gather(x, spec: MatrixSpec, tables, rows: Rows, base, weight):
+    """Per row, the sum of ``x[base(delay) + post] * weight`` over synapses where x is not 0."""
+
+    def emit(total, post, exists, z, delay):
+        value = x.at[base(delay) + post].get(mode="fill", fill_value=0)
+        if x.dtype == bool:
+            hit, value = exists & value, jnp.ones((), total.dtype)
+        else:
+            hit = exists & (value != 0)
+        part = value if weight is None else value * _weight_of(weight[..., None, :], z, spec)
+        return total + jnp.where(hit, part, jnp.zeros((), total.dtype)).sum(-1, dtype=total.dtype)
+
+    dtype = x.dtype if weight is None else weight.dtype
+    if weight is None and x.dtype == bool:
+        dtype = jnp.int32
+    return for_each_synapse(spec, tables, rows, emit, jnp.zeros(rows.n_post.shape, dtype))
+
+
+def product(x, weight, seed, table, quantiles, *, spec: MatrixSpec, n_out, gather, per_input):
+    """The product primitive's value (see `evops.engine.ops`)."""
+    tables = table.reshape(-1), quantiles, None
+    inputs, n_x = x.shape
+    n_matrices = weight.shape[0]
+    # where the table of matrix k begins
+    stride = table.shape[1] if table.shape[0] > 1 else 0
+    # A constant weight is multiplied in once, at the end. The braintaichi scheme must round after
+    # every addition to stay bit-exact.
+    at_end = spec.law == WeightLaw.CONSTANT and not spec.published
+    # One that is not finite is multiplied in at each synapse of x that may cancel.
+    counted = at_end and x.dtype == bool
+    finite = jnp.isfinite(weight)
+    each = jnp.where(finite, 1, weight) if at_end else weight
+    end = jnp.where(finite, weight, 1) if at_end and not counted else weight
+    if gather:
+        shape = (n_matrices, n_out)
+        k = jnp.arange(n_matrices, dtype=jnp.int32)[:, None]
+        n = jnp.where((weight != 0).any(1, keepdims=True), jnp.uint32(n_x), jnp.uint32(0))
+        pre = jnp.arange(n_out, dtype=jnp.uint32)[None]
+        t0, t1, pre, n = (jnp.broadcast_to(o, shape) for o in (seed[:, :1], seed[:, 1:], pre, n))
+        rows = Rows(t0, t1, pre, n, longest=n_x, indptr_offset=k * stride)
+        base = jnp.broadcast_to(k // per_input % inputs * n_x, shape)[..., None]
+        factor = None if counted else each[:, None]
+        sums = _gather(x.reshape(-1), spec, tables, rows, lambda _: base, factor)
+        return _weighted(end, sums) if at_end else sums
+    tile = n_matrices // (inputs * per_input)
+    offset = jnp.arange(tile)[:, None] * inputs * per_input
+    offset = offset + jnp.arange(per_input)[None]
+    offset = offset.reshape(1, -1).astype(jnp.int32)
+    flat = x.reshape(-1)
+
+    def body(out, index, valid):
+        which, pre = index // n_x, index % n_x
+        k = which[:, None] * per_input + offset
+        active = valid[:, None] & (weight[k] != 0).any(-1)
+        n = jnp.where(active, jnp.uint32(n_out), jnp.uint32(0))
+        pre = jnp.broadcast_to(pre.astype(jnp.uint32)[:, None], k.shape)
+        t0, t1 = seed[k, 0], seed[k, 1]
+        rows = Rows(t0, t1, pre, n, longest=n_out, indptr_offset=k * stride)
+        factor = flat[index][:, None, None].astype(out.dtype)
+
+        def value(z):
+            return factor if counted else factor * _weight_of(each[k][..., None, :], z, spec)
+
+        return _scatter(out, spec, tables, rows, lambda _: (k * n_out)[..., None], value)
+
+    out = jnp.zeros(n_matrices * n_out, jnp.int32 if counted else weight.dtype)
+    out = over_nonzero(flat, chunk_size(tile * per_input, spec), body, out)
+    out = out.reshape(n_matrices, n_out)
+    return _weighted(end, out) if at_end else out
+
+
+def _weighted(weight, sums):
+    """`weight` times `sums`; nothing comes of an infinite weight where there is no synapse."""
+    product = weight * sums.astype(weight.dtype)
+    return jnp.where(jnp.isfinite(weight) | (sums != 0), product, 0)
+
+
+class _Part(NamedTuple):
+    """What one spec draws of a push: its populations, which they are, operands and tables."""
+
+    spec: MatrixSpec
+    grid: Any
+    place: tuple[np.ndarray, np.ndarray]
+    weight: jax.Array
+    seed: jax.Array
+    delay: jax.Array
+    tables: list[jax.Array]
+
+    def reads(self, ring_shape, step):
+        """Function of pre neurons: population, rows and bases, one for every post population."""
+        (slots, n_post), grid, weight = ring_shape, self.grid, self.weight
+        population, row, offsets = (jnp.asarray(a) for a in (*grid.rows(), grid.indptr_offsets()))
+        post_offset = jnp.asarray(grid.post_offset, jnp.int32)[None]
+        post_size = jnp.asarray(grid.post_size, jnp.uint32)[None]
+
+        def reads(index, valid):
+            s = population[index]
+            if grid.delay_column:
+                steps = self.delay[index][:, jnp.asarray(grid.delay_column)]
+            else:
+                steps = self.delay[s]
+            active = (valid & (s >= 0))[:, None] & (weight[s] != 0).any(-1)
+            wrong = (steps < 0) | (steps >= slots) | (step < 0)
+            if not jnp.issubdtype(weight.dtype, jnp.floating):
+                active = active & ~wrong
+            n = jnp.where(active, post_size, jnp.uint32(0))
+            pre = jnp.broadcast_to(row[index].astype(jnp.uint32)[:, None], n.shape)
+            t0, t1 = (self.seed[s, :, k] for k in (0, 1))
+            longest = max(grid.post_size)
+            rows = Rows(t0, t1, pre, n, longest=longest, indptr_offset=offsets[s])
+
+            def base(drawn):
+                at = (step + steps[..., None] + drawn) % slots * n_post
+                return at + post_offset[..., None]
+
+            return s, rows, base, wrong
+
+        return reads
+
+
+def _parts(grid, specs, weight, seed, delay, tables):
+    """The parts of a push."""
+    for k, spec in enumerate(specs):
+        mine = grid.specs() == k
+        if not mine.any():
+            continue
+        pre, post = (np.flatnonzero(mine.any(axis)) for axis in (1, 0))
+        begins = spec.table_offset, spec.quantiles_offset, spec.delays_offset
+        own = [table[begin:] for table, begin in zip(tables, begins, strict=True)]
+        if mine.all():
+            yield _Part(spec, grid, (pre, post), weight, seed, delay, own)
+            continue
+        some, key = (o[pre][:, post] for o in (weight, seed))
+        some = jnp.where(mine[np.ix_(pre, post)][..., None], some, 0)
+        steps = delay if grid.delay_column else delay[pre][:, post]
+        part = grid.select(pre, post)
+        yield _Part(spec, part, (pre, post), some, key, steps, own)
+
+
+def push(ring, x, weight, seed, delay, step, table, quantiles, delays, *, grid, specs):
+    """The push primitive's value (see `evops.engine.ring`)."""
+    out = ring.reshape(-1)
+    for part in _parts(grid, specs, weight, seed, delay, (table, quantiles, delays)):
+        reads = part.reads(ring.shape, step)
+
+        def body(out, index, valid, part=part, reads=reads):
+            s, rows, base, wrong = reads(index, valid)
+            factor = x[index][:, None, None].astype(weight.dtype)
+            if jnp.issubdtype(weight.dtype, jnp.floating):  # plain XLA cannot raise
+                factor = jnp.where(wrong[..., None], jnp.nan, factor)
+            each = part.weight[s][..., None, :]
+
+            def value(z):
+                return factor * _weight_of(each, z, part.spec)
+
+            return _scatter(out, part.spec, part.tables, rows, base, value)
+
+        out = over_nonzero(x, chunk_size(part.weight.shape[1], part.spec), body, out)
+    return out.reshape(ring.shape)
+
+
+def pop(ring, step):
+    """The pop primitive's values (see `evops.engine.ring`)."""
+    now = lax.dynamic_index_in_dim(ring, step, keepdims=False)
+    wrong = (step < 0) | (step >= ring.shape[0])  # plain XLA cannot raise
+    now = jnp.where(wrong, jnp.nan if jnp.issubdtype(now.dtype, jnp.floating) else 0, now)
+    return lax.dynamic_update_index_in_dim(ring, jnp.zeros_like(now), step, 0), now
+
+
+def push_back(ct, known, seed, delay, step, table, quantiles, delays, *, of, grid, specs):
+    """The push_back primitive's value (see `evops.engine.ring`)."""
+    x: Any = None if of == "x" else known
+    pairs = (*seed.shape[:2], max(spec.parameters for spec in specs))
+    weight = known if x is None else jnp.ones(pairs, ct.dtype)
+    total = jnp.zeros(grid.n_pre if x is None else pairs, ct.dtype)
+    for part in _parts(grid, specs, weight, seed, delay, (table, quantiles, delays)):
+        reads = part.reads(ct.shape, step)
+        sums_of = functools.partial(_gather, ct.reshape(-1), part.spec, part.tables)
+
+        def add_x(total, index, valid, part=part, reads=reads, sums_of=sums_of):
+            s, rows, base, wrong = reads(index, valid)
+            sums = jnp.where(wrong, jnp.nan, sums_of(rows, base, part.weight[s]))
+            drop = jnp.where(valid, index, grid.n_pre)
+            return total.at[drop].add(sums.sum(1), mode="drop")
+
+        def add_weight(total, index, valid, part=part, reads=reads, sums_of=sums_of):
+            s, rows, base, wrong = reads(index, valid)
+            units = jnp.eye(part.spec.parameters, dtype=ct.dtype)[:, None, None]
+            columns = jnp.stack([sums_of(rows, base, unit) for unit in units], -1)
+            columns = jnp.where(wrong[..., None], jnp.nan, columns)
+            columns = columns * jnp.asarray(x)[index][:, None, None].astype(ct.dtype)
+            return total.at[s, :, : part.spec.parameters].add(columns, mode="drop")
+
+        size = chunk_size(part.weight.shape[1], part.spec)
+        if x is None:
+            total = over_nonzero(jnp.ones(grid.n_pre, bool), size, add_x, total)
+        else:
+            own = over_nonzero(x, size, add_weight, jnp.zeros(part.weight.shape, ct.dtype))
+            total = total.at[np.ix_(*part.place)].add(own)
+    return total
+
+
+def edges(key, tables, indptr, *, spec: MatrixSpec, n_post, synapses):
+    """Post neuron, variate and drawn delay of every synapse (see `evops.engine.ops`)."""
+    n_pre = indptr.shape[0] - 1
+    tables = tables[0].reshape(-1), *tables[1:]
+    size = chunk_size(1, spec)
+    varied = spec.law != WeightLaw.CONSTANT
+
+    def chunk(first, carry):
+        pre = first * size + jnp.arange(size, dtype=jnp.int32)
+        n = jnp.where(pre < n_pre, jnp.uint32(n_post), jnp.uint32(0))
+        t0, t1 = (jnp.broadcast_to(key[k], n.shape) for k in (0, 1))
+        rows = Rows(t0, t1, jnp.minimum(pre, n_pre - 1).astype(jnp.uint32), n, longest=n_post)
+
+        def emit(carry, post, exists, z, delay):
+            at, *arrays = carry
+            rank = at[:, None] + jnp.cumsum(exists, -1, dtype=jnp.int32) - 1
+            place = jnp.where(exists, rank, synapses)
+            put = [
+                old.at[place].set(jnp.broadcast_to(new, place.shape), mode="drop")
+                if old.size
+                else old
+                for old, new in zip(arrays, (post, z, delay), strict=True)
+            ]
+            return at + exists.sum(-1, dtype=jnp.int32), *put
+
+        start = indptr[jnp.minimum(pre, n_pre)]
+        return for_each_synapse(spec, tables, rows, emit, (start, *carry))[1:]
+
+    empty = (
+        jnp.zeros(synapses, jnp.int32),
+        jnp.zeros(synapses if varied else 0, jnp.float32),
+        jnp.zeros(synapses if spec.delay_bits else 0, jnp.int32),
+    )
+    chunks = jnp.int32(-(-n_pre // size))
+    return lax.fori_loop(jnp.int32(0), chunks, chunk, empty)

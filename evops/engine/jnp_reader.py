@@ -1,0 +1,291 @@
+"""The jnp reader: the synapses of many rows at once, in plain JAX.
+
+Complete (every operator, any platform) and the oracle of the native kernels. It visits the same
+synapses in the same order within a row; only silent neurons are skipped, in chunks.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from evops.connectivity import sampler
+from evops.connectivity.format import (
+    MAX_WORD,
+    CountedRows,
+    DenseBlocks,
+    Diagonal,
+    EqualRows,
+    GeometricGaps,
+    MatrixSpec,
+    UniformGaps,
+    WeightLaw,
+)
+
+# How many rows are read side by side, and how many targets of a dense block at once: enough for
+# XLA's loops to be long, few enough for what they hold to stay in the cache.
+ROWS, TARGETS = 1024, 64
+# Words that the laws of the braintaichi scheme take from a row's own stream for each weight.
+_DRAWS = {WeightLaw.LFSR_UNIFORM: 1, WeightLaw.LFSR_NORMAL: 2}
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Rows to read, all uint32 arrays of one shape.
+
+    Attributes:
+        t0: first key word of each row's matrix; in the braintaichi scheme its seed.
+        t1: second key word.
+        pre: index of the row.
+        n_post: post neurons that the row reaches, 0 for none.
+        longest: bound of `n_post`.
+        indptr_offset: where the row counts of each matrix begin in the table, where it has such.
+    """
+
+    t0: jax.Array
+    t1: jax.Array
+    pre: jax.Array
+    n_post: jax.Array
+    longest: int
+    indptr_offset: Any = 0
+
+
+def for_each_synapse(spec: MatrixSpec, tables, rows: Rows, emit: Callable, carry: Any) -> Any:
+    """`carry` after ``carry = emit(carry, post, exists, z, delay)`` for all synapses of all rows.
+
+    `post` (int32), `exists`, `z` and `delay` (int32) have the shape of the rows and one more axis;
+    `z` is 0 where the law has no variate, `delay` where none is drawn. `tables` are those of the
+    rule (uint32), of the law and of the delays, each of one axis.
+    """
+    table, quantiles, delays = tables
+
+    def found(carry, post, exists, z=None, rank=None):
+        counter = rank if spec.scheme.by_rank else post
+        if spec.law == WeightLaw.QUANTILES:
+            at, part = sampler.slot(_word(rows, sampler.WEIGHT, counter))
+            a, b = (quantiles[at + k].astype(jnp.uint32) for k in (jnp.uint32(0), jnp.uint32(1)))
+            z = sampler.between(a, b, part).astype(jnp.int32).astype(jnp.float32)
+        elif z is None:
+            z = jnp.zeros((), jnp.float32)
+        delay = jnp.zeros((), jnp.int32)
+        if spec.delay_bits:
+            w, shift = _word(rows, sampler.DELAY, counter), 32 - spec.delay_bits
+            delay = sampler.look_up(delays[w >> shift], w, shift).astype(jnp.int32)
+        if spec.scheme.exclude_autapses:
+            exists = exists & (post != rows.pre[..., None])
+        exists = exists & (post < rows.n_post[..., None])
+        return emit(carry, post.astype(jnp.int32), exists, z, delay)
+
+    return _READERS[type(spec.scheme)](spec, table, rows, found, carry)
+
+
+def _word(rows: Rows, role: int, counter):
+    """Words behind the variates of each row."""
+    k0, k1 = (k[..., None] for k in sampler.variate_key(rows.pre, rows.t0, rows.t1))
+    return sampler.word(k0 + role, k1, counter)
+
+
+def _uniform_gaps(spec, table, rows, found, carry):
+    """The braintaichi scheme; its laws draw from the same stream, before the gap."""
+    del table
+    scheme: UniformGaps = spec.scheme
+    start = sampler.hashed_line_state if scheme.hashed else sampler.line_state
+    draws = _DRAWS.get(spec.law, 0)
+
+    def advance(state, post):
+        state = sampler.next_state(*state)
+        post = post + sampler.gap(sampler.word88(*state), scheme.clen)
+        return state, jnp.minimum(post, rows.n_post)
+
+    def step(loop):
+        state, post, carry = loop
+        units = []
+        for _ in range(draws):
+            state = sampler.next_state(*state)
+            units.append(sampler.word88(*state).astype(jnp.float32) * jnp.float32(2.0**-32))
+        z = units[0] if draws else None
+        if draws == 2:
+            radius = jnp.sqrt(-2 * jnp.log(jnp.maximum(units[0], jnp.float32(1e-10))))
+            z = radius * jnp.sin(jnp.float32(2 * math.pi) * units[1])
+        z = None if z is None else z[..., None]
+        carry = found(carry, post[..., None], jnp.ones((), bool), z)
+        return *advance(state, post), carry
+
+    before_first = jnp.full(rows.n_post.shape, MAX_WORD, jnp.uint32)  # the first gap leads from -1
+    loop = (*advance(start(rows.t0 + rows.pre), before_first), carry)
+    return lax.while_loop(lambda loop: jnp.any(loop[1] < rows.n_post), step, loop)[2]
+
+
+def _by_block(bits: int, rows: Rows, block: Callable, carry):
+    """`carry` after ``carry = block(carry, begin, k0, k1)`` for all blocks of 2**bits targets."""
+
+    def body(b, carry):
+        k0, k1 = sampler.feistel(rows.pre, b, rows.t0, rows.t1)
+        return block(carry, b << bits, k0, k1)
+
+    blocks = jnp.uint32(((rows.longest - 1) >> bits) + 1)
+    return lax.fori_loop(jnp.uint32(0), blocks, body, carry)
+
+
+def _geometric_gaps(spec, table, rows, found, carry):
+    scheme: GeometricGaps = spec.scheme
+    bits, high, low = scheme.block_bits, scheme.high_digit_bits, scheme.low_digit_bits
+    shift, restart = 32 - high, (1 << high) - 1
+
+    def block(carry, begin, k0, k1):
+        n = rows.n_post
+        size = jnp.minimum(n - jnp.minimum(begin, n), jnp.uint32(1 << bits))
+
+        def step(loop):
+            i, c, carry = loop
+            w = sampler.word(k0, k1, i)
+            gap = sampler.look_up(table[w >> shift], w, shift)
+            hit = gap != restart  # the last outcome says that the gap goes on
+            i = i + 1
+            if low:
+                w = sampler.word(k0, k1, i)
+                part = sampler.look_up(table[(w >> (32 - low)) + (1 << high)], w, 32 - low)
+                gap = (gap << low) + jnp.where(hit, part, 0)
+                i = i + 1
+            c = c + gap
+            carry = found(carry, (begin + c)[..., None], (hit & (c < size))[..., None])
+            return i, jnp.minimum(c + hit.astype(jnp.uint32), 1 << bits), carry
+
+        start = (jnp.uint32(0), jnp.zeros(size.shape, jnp.uint32), carry)
+        return lax.while_loop(lambda loop: jnp.any(loop[1] < size), step, start)[2]
+
+    return _by_block(bits, rows, block, carry)
+
+
+def _dense_blocks(spec, table, rows, found, carry):
+    del table
+    scheme: DenseBlocks = spec.scheme
+    bits, whole, rest = scheme.block_bits, scheme.threshold, scheme.tie_threshold
+    if whole == rest == 0:
+        return carry
+
+    def block(carry, begin, k0, k1):
+        def chunk(first, carry):
+            j = first * TARGETS + jnp.arange(TARGETS, dtype=jnp.uint32)
+            j = jnp.expand_dims(j, tuple(range(k0.ndim)))
+            a, b = k0[..., None], k1[..., None]
+            tie = sampler.word(a + sampler.TIE, b, j)
+            exists = sampler.dense_hit(sampler.word(a, b, j >> 2), j, tie, whole, jnp.uint32(rest))
+            return found(carry, jnp.broadcast_to(begin + j, exists.shape), exists)
+
+        return lax.fori_loop(jnp.uint32(0), jnp.uint32((1 << bits) // TARGETS), chunk, carry)
+
+    return _by_block(bits, rows, block, carry)
+
+
+def _permuted(k0, k1, x, bits: int, size):
+    """`sampler.permuted` of x, again until it is below `size`."""
+    right = bits >> 1
+
+    def again(at):
+        return jnp.where(at < size, at, sampler.permuted(k0, k1, at, bits - right, right))
+
+    first = sampler.permuted(k0, k1, x, bits - right, right)
+    return lax.while_loop(lambda at: jnp.any(at >= size), again, first)
+
+
+def _equal_rows(spec, table, rows, found, carry):
+    del table
+    scheme: EqualRows = spec.scheme
+    bits, n = scheme.domain_bits, scheme.n_post
+    k0, k1 = sampler.feistel(rows.pre, jnp.uint32(0), rows.t0, rows.t1)
+
+    def body(i, carry):
+        if bits == 0:
+            post = sampler.below(sampler.word(k0, k1, i), jnp.uint32(n))
+        else:
+            post = _permuted(k0, k1, jnp.broadcast_to(i, k0.shape), bits, n)
+        return found(carry, post[..., None], jnp.ones((), bool), rank=i)
+
+    return lax.fori_loop(jnp.uint32(0), jnp.uint32(scheme.k), body, carry)
+
+
+def _counted_rows(spec, table, rows, found, carry):
+    scheme: CountedRows = spec.scheme
+    k, bits, n = scheme.slots, scheme.domain_bits, scheme.n_post
+    at = jnp.asarray(rows.indptr_offset, jnp.uint32) + rows.pre
+    start, end = (table[at + jnp.uint32(j)] for j in (0, 1))
+    count = jnp.where((rows.n_post > 0) & (end > start), end - start, 0)
+    zero = jnp.zeros((), jnp.uint32)
+    if bits == 0:
+        k0, k1 = sampler.feistel(rows.pre, zero, rows.t0, rows.t1)
+    else:
+        k0, k1 = sampler.feistel(zero, zero + sampler.SLOTS, rows.t0, rows.t1)
+
+    def body(i, carry):
+        if bits == 0:
+            post = sampler.below(sampler.word(k0, k1, i), rows.n_post)
+        else:
+            place = jnp.minimum(start + i, jnp.uint32(k * n - 1))
+            post = _permuted(k0, k1, place, bits, jnp.uint32(k * n)) % n
+        return found(carry, post[..., None], (i < count)[..., None], rank=i)
+
+    return lax.fori_loop(jnp.uint32(0), jnp.max(count, initial=zero), body, carry)
+
+
+def draw_indptr(key, total: int, n_pre: int):
+    """Where each row of a counted matrix begins among its synapses, `(n_pre + 1,)` uint32."""
+    zero = key[0] * 0
+    k0, k1 = sampler.feistel(zero, zero + sampler.SOURCES, key[0], key[1])
+    size = 1 << 14
+    every = jnp.arange(size, dtype=jnp.uint32)
+
+    def chunk(c, counts):
+        s = c * size + every
+        pre = sampler.below(sampler.word(k0, k1, s), jnp.uint32(n_pre))
+        return counts.at[jnp.where(s < total, pre, n_pre)].add(1, mode="drop")
+
+    chunks = jnp.uint32(-(-total // size))
+    counts = lax.fori_loop(jnp.uint32(0), chunks, chunk, jnp.zeros(n_pre, jnp.uint32))
+    return jnp.concatenate([zero[None], jnp.cumsum(counts, dtype=jnp.uint32)])
+
+
+def _diagonal(spec, table, rows, found, carry):
+    del spec, table
+    return found(carry, rows.pre[..., None], jnp.ones((), bool))
+
+
+_READERS: dict[type, Callable] = {
+    UniformGaps: _uniform_gaps,
+    GeometricGaps: _geometric_gaps,
+    DenseBlocks: _dense_blocks,
+    EqualRows: _equal_rows,
+    Diagonal: _diagonal,
+    CountedRows: _counted_rows,
+}
+
+
+def over_nonzero(x, size: int, body: Callable, carry: Any) -> Any:
+    """`carry` after ``body(carry, index, valid)`` over the non-zero entries, `size` at a time."""
+    fired = x if x.dtype == bool else x != 0
+    if x.shape[0] <= size:  # all neurons fit into one chunk: no list of those that fired is needed
+        every = jnp.arange(x.shape[0], dtype=jnp.int32)
+        once = jnp.any(fired).astype(jnp.int32)
+        return lax.fori_loop(jnp.int32(0), once, lambda _, carry: body(carry, every, fired), carry)
+    rank = jnp.cumsum(fired.astype(jnp.int32))
+    count = rank[-1]
+    place = jnp.arange(size, dtype=jnp.int32)
+
+    def chunk(i, carry):
+        start = i * size
+        index = jnp.searchsorted(rank, start + place + 1).astype(jnp.int32)
+        return body(carry, jnp.minimum(index, x.shape[0] - 1), start + place < count)
+
+    # Chunks are counted one by one: XLA (jaxlib 0.10) drops a loop whose constant bound is less
+    # than its step.
+    return lax.fori_loop(jnp.int32(0), -(-count // size), chunk, carry)
+
+
+def chunk_size(rows_per_entry: int, spec: MatrixSpec) -> int:
+    """How many entries of x to read the rows of at a time."""
+    rows = ROWS // TARGETS if isinstance(spec.scheme, DenseBlocks) else ROWS
+    return max(1, rows // max(rows_per_entry, 1))
