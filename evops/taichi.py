@@ -15,15 +15,16 @@ are stuck at 0.
 The functions of `evops.connectivity.sampler` (`feistel`, `word`, `look_up`, `below`, `permuted`,
 …) are here under their names: counter-based words without these faults, and the definition of which
 synapses a `Projection` has. `next_gap` walks the targets of a block where the probability is below
-1/8; with ``key = W.key``, ``scheme = np.uint32(W.rule.scheme(W.shape))`` and ``table =
+1/8; with ``key = W.key``, ``scheme = np.uint32(W.rule.scheme(W.shape).pack())`` and ``table =
 W.rule.table`` among a kernel's arrays, these are the targets of neuron `pre` in block `block`::
 
+    gaps = geometric_gaps(scheme)
     k0, k1 = feistel(pre, block, key[0], key[1])
-    begin = block << scheme[2]
-    size = ti.min(ti.u32(1) << scheme[2], n_post - begin)
+    begin = block << gaps.block_bits
+    size = ti.min(ti.u32(1) << gaps.block_bits, n_post - begin)
     i, c, found = ti.u32(0), ti.u32(0), False
     while c < size:
-        i, c, found = next_gap(k0, k1, i, c, scheme, table)
+        i, c, found = next_gap(k0, k1, i, c, gaps, table)
         if found:
             if c < size:
                 ...  # a synapse from pre to begin + c
@@ -36,6 +37,7 @@ References:
 
 # pyright: reportInvalidTypeForm=false
 import importlib.util
+import sys
 from math import pi
 from pathlib import Path
 
@@ -46,14 +48,23 @@ except ModuleNotFoundError as error:
         "evops.taichi needs taichi: pip install 'jax-evops[taichi]'", name="taichi"
     ) from error
 
-# A copy of the module of its own, in which the functions call each other as Taichi functions. It is
-# read by its place, so that the build of the package can use this file before it is installed.
-_spec = importlib.util.spec_from_file_location(
-    "evops_taichi_sampler", Path(__file__).resolve().parent / "connectivity/sampler.py"
-)
-assert _spec is not None and _spec.loader is not None
-_sampler = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_sampler)
+
+
+def _copy(name: str):
+    """A module of `evops.connectivity`, read again by its place.
+
+    So the build of the package can use this file before there is a package, and the functions of
+    the sampler's copy can call each other as Taichi functions.
+    """
+    path = Path(__file__).resolve().parent / f"connectivity/{name}.py"
+    spec = importlib.util.spec_from_file_location(f"evops_taichi_{name}", path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_sampler, _format = _copy("sampler"), _copy("format")
 for _name, _function in list(vars(_sampler).items()):
     if callable(_function) and getattr(_function, "__module__", "") == _sampler.__name__:
         setattr(_sampler, _name, ti.func(_function))
@@ -79,14 +90,35 @@ LINE, SOURCES, SLOTS = _sampler.LINE, _sampler.SOURCES, _sampler.SLOTS
 _TWO_PI = 2 * pi
 
 
+def record(of: type):
+    """A Taichi struct with the fields of a record of `evops.connectivity.format`."""
+    return ti.types.struct(**{field.name: ti.u32 for field in _format.fields(of)})
+
+
+def unpacker(of: type):
+    """Taichi function: the record that words hold, packed by its `Scheme.pack`."""
+    struct = record(of)
+    first = _format.SCHEME_WORDS - _format.FIELD_WORDS
+
+    @ti.func
+    def unpack(words: ti.template()):
+        return struct(words[first], words[first + 1], words[first + 2])
+
+    return unpack
+
+
+geometric_gaps = unpacker(_format.GeometricGaps)
+
+
 @ti.func
-def next_gap(k0, k1, i, c, scheme: ti.template(), table: ti.template()):
+def next_gap(k0, k1, i, c, gaps, table: ti.template()):
     """The next step along a block of targets whose key is (k0, k1).
 
     From word i and target c it goes to word i and target c, where there is a synapse if the third
-    value is true; the step after it then starts at c + 1, else at c.
+    value is true; the step after it then starts at c + 1, else at c. `gaps` is what
+    `geometric_gaps` makes of a scheme's words.
     """
-    high, low = scheme[3], scheme[4]
+    high, low = gaps.high_digit_bits, gaps.low_digit_bits
     shift = ti.u32(32) - high
     w = word(k0, k1, i)
     i += ti.u32(1)

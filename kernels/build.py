@@ -7,32 +7,40 @@ them for the bridge and
 """
 
 import hashlib
-import importlib.util
 import sys
 from importlib import metadata
 from pathlib import Path
 
-_EMIT = Path(__file__).resolve().parent.parent / "evops/compiler/emit.py"
-_spec = importlib.util.spec_from_file_location("evops_emit", _EMIT)
-emit = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(emit)
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))  # also where PYTHONSAFEPATH is set
+
+import format_header  # noqa: E402
+from _evops import PACKAGE, module  # noqa: E402
+
+emit = module("compiler/emit.py")
 
 # level name -> LLVM's CPU name
 LEVELS = {"x86_64": "x86-64", "x86_64_v3": "x86-64-v3", "x86_64_v4": "x86-64-v4"}
-# kernels that the bridge has by hand for the levels above the first (kernels/bridge/hand)
-BY_HAND = ("scatter", "draw_gaps", "draw_dense", "draw_counted", "variate")
+# kernels that the bridge has by hand for the levels above the first (kernels/ffi/simd)
+BY_HAND = (
+    "scatter",
+    "draw_geometric_gaps",
+    "draw_dense_blocks",
+    "draw_counted_rows",
+    "variate",
+)
 
 
 def kernels():
     """Every kernel to build, by name."""
-    from draw import READERS, delay, draw, sources, variate
+    from draw import READERS, count_rows, delay, draw, variate
     from gather import gather
+    from sampler_ti import ELEMENT
     from scatter import scatter
-    from walk import ELEMENT
 
     every = {f"{make.__name__}_{e}": make(e) for make in (scatter, gather) for e in ELEMENT}
     every |= {f"draw_{r}": draw(r) for r in READERS}
-    return every | {f"{make.__name__}": make() for make in (variate, delay, sources)}
+    return every | {f"{make.__name__}": make() for make in (variate, delay, count_rows)}
 
 
 def write_names(names, out: Path):
@@ -43,13 +51,13 @@ def write_names(names, out: Path):
 
 def inputs_digest() -> str:
     """Digest of everything that the compiled kernels depend on."""
-    here, package = Path(__file__).resolve().parent, _EMIT.parents[1]
-    files = sorted([*here.glob("*.py"), *here.glob("standin/*")])
+    files = sorted([*HERE.glob("*.py"), *HERE.glob("cuda_stub/*")])
     files += [
-        _EMIT,
-        _EMIT.with_name("cuda.py"),
-        package / "taichi.py",
-        package / "connectivity/sampler.py",
+        PACKAGE / "compiler/emit.py",
+        PACKAGE / "compiler/cuda.py",
+        PACKAGE / "taichi.py",
+        PACKAGE / "connectivity/sampler.py",
+        PACKAGE / "connectivity/format.py",
     ]
     digest = hashlib.sha256()
     for part in [*(f.read_bytes() for f in files), *map(_version, ("taichi", "llvmlite"))]:
@@ -71,6 +79,7 @@ def is_done(stamp: Path) -> bool:
 
 def main(out: Path):
     out.mkdir(parents=True, exist_ok=True)
+    format_header.write(out)
     if is_done(out / "cpu.stamp"):
         return
     try:
@@ -92,7 +101,6 @@ def main(out: Path):
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent))
     try:
         main(Path(sys.argv[1]).resolve())
     except emit.Refused as error:

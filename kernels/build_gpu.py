@@ -1,7 +1,7 @@
 """Compile the GPU kernels to PTX: ``python kernels/build_gpu.py OUT COMPILER``.
 
 Taichi compiles for CUDA on any machine once it finds a driver; the COMPILER (gcc or its like) makes
-a stand-in (standin/cuda.c) for it, ``OUT/standin/libcuda.so``, which the package has too, for
+a stand-in (cuda_stub/cuda.c) for it, ``OUT/cuda_stub/libcuda.so``, which the package has too, for
 users' kernels. ``OUT/gpu_kernels.cc`` holds the PTX (evops/compiler/cuda.py) for the bridge.
 """
 
@@ -11,29 +11,66 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(HERE))  # also where PYTHONSAFEPATH is set
 
+import launch  # noqa: E402
 from build import emit, inputs_digest, is_done  # noqa: E402
+from format_header import camel, constants, format  # noqa: E402
 
-ARRAY_BYTES, SCALAR_BYTES = 16, 4
+ARRAY_BYTES, WORD_BYTES = 16, 4
 
 
 def taichi_ir(folder: Path):
-    """(name, LLVM IR, bytes of the arguments) of each kernel, after a check of its layout."""
+    """(family, kernel, name, LLVM IR, bytes of the arguments) of each, after a check of its layout."""
     import gpu
 
-    return emit.taichi_ir({n: make() for n, make in gpu.kernels().items()}, folder, block_bytes)
+    families = {name: family for name, (family, _) in gpu.kernels().items()}
+    kernels = {name: make() for name, (_, make) in gpu.kernels().items()}
+    for name, ir, size in emit.taichi_ir(kernels, folder, block_bytes):
+        yield families[name], kernels[name], name, ir, size
+
+
+def arguments(kernel) -> list[tuple[str, int]]:
+    """Name and size of each argument: arrays have 0 words, records and numbers those that they are."""
+    from taichi.lang.matrix import VectorType
+    from taichi.types.ndarray_type import NdarrayType
+
+    found = []
+    for argument in kernel._primal.arguments:
+        kind = argument.annotation
+        words = kind.n if isinstance(kind, VectorType) else 1
+        found.append((argument.name, 0 if isinstance(kind, NdarrayType) else words))
+    if sorted(found, key=lambda argument: argument[1] > 0) != found:
+        raise emit.Refused(f"{kernel.__name__}: arrays come before numbers")
+    return found
 
 
 def block_bytes(kernel):
-    """Bytes that the bridge packs: {int32 shape[1]; pad; pointer} for each array, then numbers."""
-    from taichi.types.ndarray_type import NdarrayType
-
-    arrays = [isinstance(a.annotation, NdarrayType) for a in kernel._primal.arguments]
-    if sorted(arrays, reverse=True) != arrays:
-        raise emit.Refused(f"{kernel.__name__}: arrays come before numbers")
-    size = ARRAY_BYTES * sum(arrays) + SCALAR_BYTES * (len(arrays) - sum(arrays))
+    """Bytes of the arguments: {int32 shape[1]; pad; pointer} for each array, then 32-bit words."""
+    size = sum(WORD_BYTES * words or ARRAY_BYTES for _, words in arguments(kernel))
     return (size + 7) // 8 * 8
+
+
+def arguments_struct(family: str, members: list[tuple[str, int]]) -> str:
+    """The block of arguments of a family's kernels, as Taichi lays it out, for the handlers."""
+    types = {0: "Array", 1: "uint32_t", format.SCHEME_WORDS: "Scheme"}
+    body = "".join(f"  {types[words]} {name}{'{}' if words else ''};\n" for name, words in members)
+    size = sum(WORD_BYTES * words or ARRAY_BYTES for _, words in members)
+    return (
+        f"struct {camel(family)} {{\n  static constexpr const char* kFamily = \"{family}\";\n"
+        f"{body}}};\nstatic_assert(sizeof({camel(family)}) == {(size + 7) // 8 * 8});\n"
+    )
+
+
+def write_launches(families: dict[str, list[tuple[str, int]]], path: Path):
+    """C++ header: sizes of launches, and the arguments of each family of kernels by name."""
+    structs = "\n".join(arguments_struct(*family) for family in families.items())
+    path.write_text(
+        "// Launches, written by kernels/build_gpu.py from kernels/launch.py and the signatures of "
+        "the kernels.\n#pragma once\n"
+        '#include "kernels.h"  // of kernels/ffi\n\nnamespace evops::gpu {\n\n'
+        f"{constants(launch, 'int64_t')}\n{structs}\n}}  // namespace evops::gpu\n"
+    )
 
 
 def with_entry(ir: str, name: str, size: int, *, by_value: bool) -> str:
@@ -50,7 +87,7 @@ def write_table(texts: dict[str, tuple[int, str]], path: Path):
         f'    {{"{name}", {size}, R"ptx({text})ptx"}},\n' for name, (size, text) in texts.items()
     )
     path.write_text(
-        '#include "gpu/kernels.h"\n\nnamespace evops::gpu {\n'
+        '#include "gpu/commands.h"\n\nnamespace evops::gpu {\n'
         f"const KernelText kKernelTexts[] = {{\n{''.join(entries)}}};\n"
         f"const size_t kKernelTextCount = {len(texts)};\n}}  // namespace evops::gpu\n"
     )
@@ -60,22 +97,25 @@ def main(out: Path):
     emit.start("cuda")
     folder = out / "gpu"
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {}
-    for name, ir, size in taichi_ir(folder):
+    texts, families = {}, {}
+    for family, kernel, name, ir, size in taichi_ir(folder):
+        if families.setdefault(family, arguments(kernel)) != arguments(kernel):
+            raise emit.Refused(f"{name}: arguments differ from those of other kernels of {family}")
         text = emit.cuda.ptx(with_entry(ir, name, size, by_value=True))
         if missing := emit.cuda.externals(text):
             raise emit.Refused(f"{name}: PTX refers to {missing}")
         (folder / f"{name}.ptx").write_text(text)
         texts[name] = size, text
     write_table(texts, out / "gpu_kernels.cc")
+    write_launches(families, out / "launches.h")
     (out / "gpu.stamp").write_text(inputs_digest())
 
 
 def with_stand_in(command, out: Path, compiler: str):
     """Run a command whose Taichi finds the stand-in driver."""
-    folder = out / "standin"
+    folder = out / "cuda_stub"
     folder.mkdir(parents=True, exist_ok=True)
-    library, source = folder / "libcuda.so", HERE / "standin/cuda.c"
+    library, source = folder / "libcuda.so", HERE / "cuda_stub/cuda.c"
     subprocess.run(
         [compiler, "-shared", "-fPIC", "-O1", "-o", library, "-x", "c", source], check=True
     )

@@ -1,7 +1,17 @@
 """Sum, for each line, the input at every position that the line visits."""
 
 import taichi as ti
-from walk import ELEMENT, LANES, array, first_state, next_state, remainder, word88, zeros
+from sampler_ti import (
+    ELEMENT,
+    LANES,
+    array,
+    first_state,
+    next_state,
+    remainder,
+    uniform_gaps,
+    word88,
+    zeros,
+)
 
 
 def gather(element: str):
@@ -22,7 +32,7 @@ def gather(element: str):
     ):
         lines = out.shape[0]
         n = ti.u32(x.shape[0])
-        d, m, hashed = scheme[0], scheme[1], scheme[2]
+        gaps = uniform_gaps(scheme)
         factor = weight[0]
         start = seed[0]
         ti.loop_config(serialize=True)
@@ -33,7 +43,7 @@ def gather(element: str):
             at = zeros(ti.u32)
             total = zeros(dtype)
             for l in ti.static(range(LANES)):
-                a, b, c = first_state(start + ti.u32(group * LANES + l), hashed)
+                a, b, c = first_state(start + ti.u32(group * LANES + l), gaps.hashed)
                 s1[l], s2[l], s3[l] = a, b, c
                 at[l] = ti.u32(0) - ti.u32(1)
             running = True
@@ -42,7 +52,7 @@ def gather(element: str):
                 w = word88(s1, s2, s3)
                 running = False
                 for l in ti.static(range(LANES)):
-                    at[l] = ti.min(at[l] + remainder(w[l], d, m) + ti.u32(1), n)
+                    at[l] = ti.min(at[l] + remainder(w[l], gaps) + ti.u32(1), n)
                     if at[l] < n:
                         running = True
                         value = x[ti.i32(at[l])]

@@ -3,11 +3,14 @@
 import taichi as ti
 from gpu_arrays import compact, pop, stored_gather, stored_scatter, weigh
 from gpu_product import KINDS, product_gather, product_scatter, push
-from walk import ELEMENT
+from sampler_ti import ELEMENT
 
 
 def kernels():
-    """What makes each kernel, by name: ``<what>_<kind>_<types of inputs or sums, of weights>``."""
+    """How each kernel is made, by name: ``<family>_<kind>_<types of inputs or sums, of weights>``.
+
+    A pair: the family, whose kernels all take arguments of the same names, and a function.
+    """
     types = {**ELEMENT, "u8": ti.u8}
     own = [(e, e) for e in ELEMENT]
     counted = [("i32", "f32"), *own]  # spikes are counted where the weight has 32 bits
@@ -20,7 +23,10 @@ def kernels():
     def add(make, *arguments, kind=None):
         names = [make.__name__, *([kind] if kind else []), *arguments]
         of_kind = [KINDS[kind]] if kind else []
-        every["_".join(names)] = lambda: make(*(types[a] for a in arguments), *of_kind)
+        every["_".join(names)] = (
+            make.__name__,
+            lambda: make(*(types[a] for a in arguments), *of_kind),
+        )
 
     for x, e in [("u8", e) for e in ELEMENT] + own:
         add(compact, x, e)

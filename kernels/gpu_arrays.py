@@ -1,15 +1,15 @@
 """The GPU kernels that draw nothing: lists of spikes, weights of sums, slots, stored matrices.
 
 The form of all GPU kernels: one loop of WORKERS threads. A launch may have fewer, each of which
-then does the work of several (bridge/gpu/kernels.h). Arrays are one-dimensional; sizes come as
+then does the work of several (ffi/gpu/kernels.h). Arrays are one-dimensional; sizes come as
 32-bit numbers behind them.
 """
 
 import taichi as ti
-from gpu_walk import WIDTH, lane_total
-from walk import array
+from gpu_reader import lane_total
+from launch import WARP, WORKERS
+from sampler_ti import array
 
-WORKERS = 1 << 18
 U32 = ti.u32
 
 
@@ -26,7 +26,7 @@ def compact(x_element, element):
         active: array(U32),
         value: array(element),
         count: array(ti.i32),
-        rows: U32,
+        inputs: U32,
         n: U32,
         words: U32,
     ):
@@ -36,7 +36,7 @@ def compact(x_element, element):
                 y[ti.i32(i)] = U32(0)
                 i += U32(WORKERS)
             i = U32(t)
-            while i < rows * n:
+            while i < inputs * n:
                 x_i = x[ti.i32(i)]
                 if not (x_i == 0):  # NaN counts
                     row = i // n
@@ -109,18 +109,18 @@ def stored_scatter(element):
         indices: array(ti.i32),
         indptr: array(ti.i32),
         y: array(element),
-        rows: U32,
+        inputs: U32,
         n_x: U32,
         n_out: U32,
         entries: U32,
         one: U32,
     ):
         for t in range(WORKERS):
-            lane = U32(t) % U32(WIDTH)
+            lane = U32(t) % U32(WARP)
             shift = U32(0)
-            for row in range(ti.i32(rows)):
+            for row in range(ti.i32(inputs)):
                 tasks = U32(count[row])
-                j = (U32(t) // U32(WIDTH) - shift) & U32(WORKERS // WIDTH - 1)
+                j = (U32(t) // U32(WARP) - shift) & U32(WORKERS // WARP - 1)
                 while j < tasks:
                     spike = ti.i32(U32(row) * n_x + j)
                     i = ti.i32(active[spike])
@@ -131,8 +131,8 @@ def stored_scatter(element):
                         if column < n_out:
                             w = data[ti.select(one != 0, 0, ti.i32(k))]
                             y[ti.i32(U32(row) * n_out + column)] += w * value[spike]
-                        k += U32(WIDTH)
-                    j += U32(WORKERS // WIDTH)
+                        k += U32(WARP)
+                    j += U32(WORKERS // WARP)
                 shift += tasks
 
     return kernel
@@ -149,16 +149,16 @@ def stored_gather(element):
         indices: array(ti.i32),
         indptr: array(ti.i32),
         y: array(element),
-        rows: U32,
+        inputs: U32,
         n_x: U32,
         n_out: U32,
         entries: U32,
         one: U32,
     ):
         for t in range(WORKERS):
-            lane = U32(t) % U32(WIDTH)
-            j = U32(t) // U32(WIDTH)
-            while j < rows * n_out:
+            lane = U32(t) % U32(WARP)
+            j = U32(t) // U32(WARP)
+            while j < inputs * n_out:
                 i = ti.i32(j % n_out)
                 base = j // n_out * n_x
                 k = U32(indptr[i]) + lane
@@ -169,10 +169,10 @@ def stored_gather(element):
                     if column < n_x:
                         w = data[ti.select(one != 0, 0, ti.i32(k))]
                         sum += w * x[ti.i32(base + column)]
-                    k += U32(WIDTH)
+                    k += U32(WARP)
                 sum = total(sum)
                 if lane == 0:
                     y[ti.i32(j)] = sum
-                j += U32(WORKERS // WIDTH)
+                j += U32(WORKERS // WARP)
 
     return kernel

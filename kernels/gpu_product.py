@@ -1,26 +1,30 @@
-"""The GPU kernels that draw synapses: walks (gpu_walk.py) shared out among warps or threads.
+"""The GPU kernels that draw synapses: readers (gpu_reader.py) shared out among warps or threads.
 
-A task is some blocks of the line of one spike, or the whole of one line where lines are summed up.
+A task is some blocks of the row of one spike, or the whole of one row where rows are summed up.
 """
 
 import dataclasses
 
 import taichi as ti
-from gpu_arrays import U32, WORKERS, weighted
-from gpu_walk import WIDTH, A, gather_put, lane_total, scatter_put, walk_of
-from walk import array
+from gpu_arrays import U32, weighted
+from gpu_reader import A, Row, gather_emit, lane_total, reader_of, scatter_emit, sink_of
+from launch import TILE_BYTES, TILE_THREADS, WARP, WORKERS
+from sampler_ti import array, format
 
-BLOCK = 512  # threads that share the sums of a slab of targets, and the bytes of those
-SLAB_BYTES = 1 << 15
-SOURCE_WORDS = 11  # evops.engine.jnp_reader.Source.words
+SCHEME = ti.types.vector(format.SCHEME_WORDS, U32)
+# Where the words of a spec lie, by the names of its fields.
+SPEC = {
+    field.name: format.SCHEME_WORDS + k for k, field in enumerate(format.fields(format.MatrixSpec))
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """What is walked and what a synapse weighs: data of the kernels below.
+    """Which rows are read and what a synapse weighs: data of the kernels below.
 
     varied: weights are a + b z, else one for all. draws: None for the exact sampler; for the
-    published scheme the words that z takes from a line's stream (0: z comes from a quantile table).
+    braintaichi scheme the words that z takes from a row's stream (0: z comes from a quantile
+    table).
     """
 
     varied: bool
@@ -37,7 +41,7 @@ class Kind:
     @property
     def lanes(self) -> int:
         """Threads that share a task."""
-        return 1 if self.chain else WIDTH
+        return 1 if self.chain else WARP
 
     @property
     def weighted(self) -> bool:
@@ -57,7 +61,7 @@ KINDS = {
 
 @ti.func
 def silent(weight: A, w, varied: ti.template()):
-    """Whether all weights of an instance or pair are 0."""
+    """Whether all weights of a matrix are 0."""
     every = weight[w] == 0
     if ti.static(varied):
         every = every & (weight[w + 1] == 0)
@@ -67,15 +71,16 @@ def silent(weight: A, w, varied: ti.template()):
 def product_scatter(element, weight_element, kind: Kind):
     """Kernel: ``y[k] += x[row of k] @ C_k``, with the weights where `kind` says so.
 
-    An item of work, for BLOCK threads, is a share of the spikes and a slab of the targets of one
-    instance: `slab_parts` of the `parts` into which a line is cut. Where there are `shared_from`
-    spikes or more, the sums of a slab are added up in shared memory (and the handler sees to it
-    that they fit), else at once in `y`. Sums of the published scheme cannot be added up in parts:
+    An item of work, for TILE_THREADS threads, is a share of the spikes and a tile of the targets of
+    one matrix: `tile_parts` of the `parts` into which a row is cut. Where there are `shared_from`
+    spikes or more, the sums of a tile are added up in shared memory (and the handler sees to it
+    that they fit), else at once in `y`. Sums of the braintaichi scheme cannot be added up in parts:
     they round as one.
     """
-    walk = walk_of(kind, scatter_put(element, kind), one_block=True)
-    at_once = BLOCK // kind.lanes
-    slab_size = SLAB_BYTES // (8 if element == ti.f64 else 4)
+    read = reader_of(kind, scatter_emit(element, kind), one_block=True)
+    Sink = sink_of(element)
+    at_once = TILE_THREADS // kind.lanes
+    tile_size = TILE_BYTES // (8 if element == ti.f64 else 4)
 
     @ti.kernel
     def kernel(
@@ -87,42 +92,38 @@ def product_scatter(element, weight_element, kind: Kind):
         table: array(U32),
         quantiles: array(ti.i32),
         y: array(element),
-        rows: U32,
+        inputs: U32,
         n_x: U32,
         n_out: U32,
-        instances: U32,
-        repeat: U32,
+        matrices: U32,
+        per_input: U32,
         table_size: U32,
         parts: U32,
-        slab_parts: U32,
-        slabs: U32,
-        shares: U32,
+        tile_parts: U32,
+        tiles: U32,
+        spike_splits: U32,
         shared_from: U32,
-        reader: U32,
-        skip: U32,
-        s2: U32,
-        s3: U32,
-        s4: U32,
+        scheme: SCHEME,
     ):
-        ti.loop_config(block_dim=BLOCK)
+        ti.loop_config(block_dim=TILE_THREADS)
         for t in range(WORKERS):
-            sums = ti.simt.block.SharedArray((slab_size,), element)
-            thread = U32(t) % U32(BLOCK)
+            sums = ti.simt.block.SharedArray((tile_size,), element)
+            thread = U32(t) % U32(TILE_THREADS)
             lane = thread % U32(kind.lanes)
             shift = U32(0)
-            item = U32(t) // U32(BLOCK)
-            while item < instances * slabs * shares:
-                share = item % shares
-                slab = item // shares % slabs
-                k = ti.i32(item // shares // slabs)
+            item = U32(t) // U32(TILE_THREADS)
+            while item < matrices * tiles * spike_splits:
+                split = item % spike_splits
+                tile = item // spike_splits % tiles
+                k = ti.i32(item // spike_splits // tiles)
                 w = ti.static(kind.parameters) * k
-                row = (U32(k) // repeat) % rows
-                spikes = U32(count[ti.i32(row)])
-                first = slab * slab_parts
-                here = ti.min(slab_parts, parts - first)
+                x_row = (U32(k) // per_input) % inputs
+                spikes = U32(count[ti.i32(x_row)])
+                first = tile * tile_parts
+                here = ti.min(tile_parts, parts - first)
                 if not silent(weight, w, kind.varied):
-                    begin = slab * U32(slab_size)
-                    size = ti.min(n_out - begin, U32(slab_size))
+                    begin = tile * U32(tile_size)
+                    size = ti.min(n_out - begin, U32(tile_size))
                     shared = False
                     if ti.static(not kind.chain):
                         shared = spikes >= shared_from
@@ -130,35 +131,43 @@ def product_scatter(element, weight_element, kind: Kind):
                             i = thread
                             while i < size:
                                 sums[ti.i32(i)] = ti.cast(0, element)
-                                i += U32(BLOCK)
+                                i += U32(TILE_THREADS)
                             ti.simt.block.sync()
-                    # the threads that were left without a task of the last item are first here
-                    j = ((thread // U32(kind.lanes) - shift) & U32(at_once - 1)) * shares + share
+                    # threads that had no task of the last item start first here: load balance
+                    j = ((thread // U32(kind.lanes) - shift) & U32(at_once - 1)) * spike_splits
+                    j += split
                     while j < spikes * here:
-                        spike = ti.i32(row * n_x + j // here)
+                        spike = ti.i32(x_row * n_x + j // here)
                         a = value[spike]
                         b = ti.cast(0, element)
                         if ti.static(kind.varied):
                             b = weight[w + 1] * a
                         if ti.static(kind.weighted):
                             a = weight[w] * a
+                        row = Row(
+                            active[spike], seed[2 * k], seed[2 * k + 1], n_out, first + j % here,
+                            parts,
+                        )  # fmt: skip
+                        zero = U32(0)
+                        table_offset = U32(k) * table_size
                         if ti.static(not kind.chain):
                             if shared:
-                                walk(
-                                    0, lane, active[spike], seed[2 * k], seed[2 * k + 1], n_out,
-                                    first + j % here, parts, reader, skip, s2, s3, s4, table,
-                                    U32(k) * table_size, sums, quantiles, table, U32(0), U32(0),
-                                    U32(0) - begin, a, b, U32(0), U32(0), U32(0), U32(0),
+                                sink = Sink(
+                                    a, b, zero - begin, zero, zero, zero, zero, zero, zero
+                                )
+                                read(
+                                    0, lane, row, scheme, table, table_offset, sums, quantiles,
+                                    table, sink,
                                 )  # fmt: skip
                         if not shared:
-                            walk(
-                                0, lane, active[spike], seed[2 * k], seed[2 * k + 1], n_out,
-                                first + j % here, parts, reader, skip, s2, s3, s4, table,
-                                U32(k) * table_size, y, quantiles, table, U32(0), U32(0),
-                                U32(k) * n_out, a, b, U32(0), U32(0), U32(0), U32(0),
+                            base = U32(k) * n_out
+                            sink = Sink(a, b, base, zero, zero, zero, zero, zero, zero)
+                            read(
+                                0, lane, row, scheme, table, table_offset, y, quantiles, table,
+                                sink,
                             )  # fmt: skip
-                        j += U32(at_once) * shares
-                    shift += (spikes * here + shares - 1 - share) // shares
+                        j += U32(at_once) * spike_splits
+                    shift += (spikes * here + spike_splits - 1 - split) // spike_splits
                     if ti.static(not kind.chain):
                         if shared:
                             ti.simt.block.sync()
@@ -167,16 +176,17 @@ def product_scatter(element, weight_element, kind: Kind):
                                 sum = sums[ti.i32(i)]
                                 if sum != 0:
                                     y[ti.i32(U32(k) * n_out + begin + i)] += sum
-                                i += U32(BLOCK)
-                item += U32(WORKERS // BLOCK)
+                                i += U32(TILE_THREADS)
+                item += U32(WORKERS // TILE_THREADS)
 
     return kernel
 
 
 def product_gather(x_element, weight_element, kind: Kind):
-    """Kernel: ``y[k] = C_k @ x[row of k]`` times the weights; a warp (or thread) sums up a line."""
+    """Kernel: ``y[k] = C_k @ x[row of k]`` times the weights; a warp (or thread) sums up a row."""
     element = ti.i32 if x_element == ti.u8 else x_element
-    walk = walk_of(kind, gather_put(element, kind))
+    read = reader_of(kind, gather_emit(element, kind))
+    Sink = sink_of(element)
     total = lane_total(element)
     tasks_at_once = WORKERS // kind.lanes
 
@@ -188,24 +198,20 @@ def product_gather(x_element, weight_element, kind: Kind):
         table: array(U32),
         quantiles: array(ti.i32),
         y: array(weight_element),
-        rows: U32,
+        inputs: U32,
         n_x: U32,
         n_out: U32,
-        instances: U32,
-        repeat: U32,
+        matrices: U32,
+        per_input: U32,
         table_size: U32,
-        reader: U32,
-        skip: U32,
-        s2: U32,
-        s3: U32,
-        s4: U32,
+        scheme: SCHEME,
     ):
         for t in range(WORKERS):
             lane = U32(t) % U32(kind.lanes)
             j = U32(t) // U32(kind.lanes)
-            while j < instances * n_out:
+            while j < matrices * n_out:
                 k = ti.i32(j // n_out)
-                row = (U32(k) // repeat) % rows
+                x_row = (U32(k) // per_input) % inputs
                 w = ti.static(kind.parameters) * k
                 a = ti.cast(0, element)
                 b = ti.cast(0, element)
@@ -215,10 +221,12 @@ def product_gather(x_element, weight_element, kind: Kind):
                     b = weight[w + 1]
                 sum = ti.cast(0, element)
                 if not silent(weight, w, kind.varied):
-                    sum = walk(
-                        sum, lane, j % n_out, seed[2 * k], seed[2 * k + 1], n_x, U32(0), U32(1),
-                        reader, skip, s2, s3, s4, table, U32(k) * table_size, x, quantiles, table,
-                        U32(0), U32(0), row * n_x, a, b, U32(0), U32(0), U32(0), U32(0),
+                    zero = U32(0)
+                    row = Row(j % n_out, seed[2 * k], seed[2 * k + 1], n_x, zero, U32(1))
+                    sink = Sink(a, b, x_row * n_x, zero, zero, zero, zero, zero, zero)
+                    sum = read(
+                        sum, lane, row, scheme, table, U32(k) * table_size, x, quantiles, table,
+                        sink,
                     )  # fmt: skip
                 if ti.static(not kind.chain):
                     sum = total(sum)
@@ -234,7 +242,8 @@ def product_gather(x_element, weight_element, kind: Kind):
 
 def push(element, kind: Kind):
     """Kernel: spikes into a ring of delayed sums, ``engine.ring.push``."""
-    walk = walk_of(kind, scatter_put(element, kind))
+    read = reader_of(kind, scatter_emit(element, kind))
+    Sink = sink_of(element)
     tasks_at_once = WORKERS // kind.lanes
 
     @ti.kernel
@@ -249,14 +258,14 @@ def push(element, kind: Kind):
         table: array(U32),
         quantiles: array(ti.i32),
         delays: array(U32),
-        block_of: array(ti.i32),
-        line_of: array(ti.i32),
+        population_of: array(ti.i32),
+        row_of: array(ti.i32),
         post_offset: array(ti.i32),
         post_size: array(ti.i32),
         delay_column: array(ti.i32),
-        source_of_pair: array(ti.i32),
-        starts_at: array(ti.i32),
-        sources: array(U32),
+        spec_of_pair: array(ti.i32),
+        indptr_offset: array(ti.i32),
+        specs: array(U32),
         ring: array(element),
         slots: U32,
         n_post: U32,
@@ -273,45 +282,56 @@ def push(element, kind: Kind):
             while spike < count[0]:
                 target = ti.i32(task // parts)
                 neuron = ti.i32(active[spike])
-                block = block_of[neuron]
-                pair = block * ti.i32(targets) + target
-                source = -1
-                if block >= 0:
-                    source = source_of_pair[pair] * SOURCE_WORDS
-                if source >= 0:
+                population = population_of[neuron]
+                pair = population * ti.i32(targets) + target
+                spec = -1
+                if population >= 0:
+                    spec = spec_of_pair[pair] * ti.static(format.SPEC_WORDS)
+                if spec >= 0:
                     w = ti.static(kind.parameters) * pair
                     a = weight[w] * value[spike]
                     b = ti.cast(0, element)
                     if ti.static(kind.varied):
-                        if sources[source + 5] != 0:  # a law
+                        if specs[spec + ti.static(SPEC["law"])] != 0:  # not one weight for all
                             b = weight[w + 1] * value[spike]
                     column = target
-                    line = block
+                    line = population
                     width = targets
                     if columns != 0:  # delays for each neuron
                         column = delay_column[target]
                         line = neuron
                         width = columns
                     steps = delay[line * ti.i32(width) + column]
-                    # what arrives outside the ring is lost: delays are checked where they are set
+                    # a spike that would arrive outside the ring is lost: delays are checked where
+                    # they are set
                     if (
                         (not silent(weight, w, kind.varied))
                         & (steps >= 0)
                         & (steps < ti.i32(slots))
                         & (post_size[target] > 0)
                     ):
-                        late = (U32(step[0]) + U32(steps)) % slots
+                        base_slot = (U32(step[0]) + U32(steps)) % slots
                         base = U32(post_offset[target])
-                        delay_bits = sources[source + 7]
+                        delay_bits = specs[spec + ti.static(SPEC["delay_bits"])]
                         if delay_bits == 0:
-                            base += late * n_post
-                        walk(
-                            0, lane, U32(line_of[neuron]), seed[2 * pair], seed[2 * pair + 1],
-                            U32(post_size[target]), task % parts, parts, sources[source],
-                            sources[source + 1], sources[source + 2], sources[source + 3],
-                            sources[source + 4], table, sources[source + 8] + U32(starts_at[pair]),
-                            ring, quantiles, delays, sources[source + 9], sources[source + 10],
-                            base, a, b, late, slots, n_post, delay_bits,
+                            base += base_slot * n_post
+                        table_offset = specs[spec + ti.static(SPEC["table_offset"])]
+                        row = Row(
+                            U32(row_of[neuron]), seed[2 * pair], seed[2 * pair + 1],
+                            U32(post_size[target]), task % parts, parts,
+                        )  # fmt: skip
+                        sink = Sink(
+                            a, b, base, base_slot, slots, n_post, delay_bits,
+                            specs[spec + ti.static(SPEC["quantiles_offset"])],
+                            specs[spec + ti.static(SPEC["delays_offset"])],
+                        )  # fmt: skip
+                        # as one, since the readers' branches would each load what they need
+                        scheme = ti.Vector(
+                            [specs[spec + k] for k in range(format.SCHEME_WORDS)], U32
+                        )
+                        read(
+                            0, lane, row, scheme, table,
+                            table_offset + U32(indptr_offset[pair]), ring, quantiles, delays, sink,
                         )  # fmt: skip
                 spike += ti.i32(U32(tasks_at_once) // of_a_spike)
                 task += U32(tasks_at_once) % of_a_spike

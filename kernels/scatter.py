@@ -1,7 +1,17 @@
 """Add the value of each line to every position that the line visits."""
 
 import taichi as ti
-from walk import ELEMENT, LANES, array, first_state, next_state, remainder, word88, zeros
+from sampler_ti import (
+    ELEMENT,
+    LANES,
+    array,
+    first_state,
+    next_state,
+    remainder,
+    uniform_gaps,
+    word88,
+    zeros,
+)
 
 
 def scatter(element: str):
@@ -9,8 +19,8 @@ def scatter(element: str):
 
     A line is (seed, index, base, stop, value): its random stream is seed + index, its position 0
     lies at ``out[base]`` and it ends before ``out[stop]``. Lines of different streams and different
-    targets may share a list. ``scheme`` holds clen, the multiplier that divides by it, and
-    whether line seeds are hashed.
+    targets may share a list. ``scheme`` holds the words
+    of `UniformGaps`.
     """
     dtype = ELEMENT[element]
 
@@ -25,7 +35,7 @@ def scatter(element: str):
         out: array(dtype),
     ):
         count = value.shape[0]
-        d, m, hashed = scheme[0], scheme[1], scheme[2]
+        gaps = uniform_gaps(scheme)
         ti.loop_config(serialize=True)
         for group in range((count + LANES - 1) // LANES):
             s1 = zeros(ti.u32)
@@ -36,7 +46,7 @@ def scatter(element: str):
             v = zeros(dtype)
             for l in ti.static(range(LANES)):
                 j = ti.min(group * LANES + l, count - 1)
-                a, b, c = first_state(seed[j] + index[j], hashed)
+                a, b, c = first_state(seed[j] + index[j], gaps.hashed)
                 s1[l], s2[l], s3[l] = a, b, c
                 at[l] = base[j] - ti.u32(1)
                 if group * LANES + l < count:
@@ -45,7 +55,7 @@ def scatter(element: str):
             every = True
             for l in ti.static(range(LANES)):
                 s1[l], s2[l], s3[l] = next_state(s1[l], s2[l], s3[l])
-                at[l] += remainder(word88(s1[l], s2[l], s3[l]), d, m) + ti.u32(1)
+                at[l] += remainder(word88(s1[l], s2[l], s3[l]), gaps) + ti.u32(1)
                 every = every & (at[l] < end[l])
             while every:
                 for l in ti.static(range(LANES)):
@@ -53,7 +63,7 @@ def scatter(element: str):
                 every = True
                 for l in ti.static(range(LANES)):
                     s1[l], s2[l], s3[l] = next_state(s1[l], s2[l], s3[l])
-                    at[l] += remainder(word88(s1[l], s2[l], s3[l]), d, m) + ti.u32(1)
+                    at[l] += remainder(word88(s1[l], s2[l], s3[l]), gaps) + ti.u32(1)
                     every = every & (at[l] < end[l])
             some = False
             for l in ti.static(range(LANES)):
@@ -68,7 +78,7 @@ def scatter(element: str):
                     # a line that has ended stays at its end
                     at[l] = (
                         ti.min(at[l], end[l])
-                        + remainder(word88(s1[l], s2[l], s3[l]), d, m)
+                        + remainder(word88(s1[l], s2[l], s3[l]), gaps)
                         + ti.u32(1)
                     )
                     some = some | (at[l] < end[l])

@@ -72,7 +72,7 @@ cuda, division, writes = beside("cuda"), beside("division"), beside("writes")
 
 
 def start(arch: str = "x64") -> None:
-    """Start Taichi, silently; for arch "cuda" it must find a driver (kernels/standin)."""
+    """Start Taichi, silently; for arch "cuda" it must find a driver (kernels/cuda_stub)."""
     os.environ["TI_SKIP_VERSION_CHECK"] = "ON"
     with contextlib.redirect_stdout(sys.stderr):
         import taichi as ti

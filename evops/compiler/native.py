@@ -187,7 +187,7 @@ def _emitted(request: Request, cpu: str, folder: Path) -> bytes:
 
 def _stand_in() -> Path:
     """Where the driver lies that Taichi finds when it compiles for a GPU, on any machine."""
-    folder = installed.FOLDER / "standin"
+    folder = installed.FOLDER / "cuda_stub"
     if not (folder / "libcuda.so").exists():
         raise BackendError(
             f"users' GPU kernels are compiled with {folder / 'libcuda.so'}, which does not exist: "

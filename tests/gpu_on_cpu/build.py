@@ -97,13 +97,13 @@ def main(out: Path, include: str):
     # the driver knows a kernel by its name, where a card's compiles the text
     texts = {name: (size, f".entry evops_gpu_{name}(") for name, size, _ in made}
     build_gpu.write_table(texts, out / "gpu_kernels.cc")
-    link(out, include, [path for *_, path in made], (KERNELS / "bridge/gpu").glob("*.cc"), "-O1")
+    link(out, include, [path for *_, path in made], (KERNELS / "ffi/gpu").glob("*.cc"), "-O1")
 
 
 def custom(out: Path, include: str):
     """Without the package's own kernels."""
     build_gpu.write_table({}, out / "gpu_kernels.cc")
-    bridge = KERNELS / "bridge/gpu"
+    bridge = KERNELS / "ffi/gpu"
     link(out, include, [], [bridge / "custom.cc", bridge / "driver.cc"], "-O0")
 
 
@@ -112,7 +112,7 @@ def link(out: Path, include: str, objects, handlers, level: str):
 
     write_names(kernels(), out)
     flags = ["g++", "-std=c++17", level, "-fPIC", "-shared", "-U_FORTIFY_SOURCE"]
-    include_flags = [f"-I{out}", f"-I{KERNELS / 'bridge'}", "-isystem", include]
+    include_flags = [f"-I{out}", f"-I{KERNELS / 'ffi'}", "-isystem", include]
     handlers = [*handlers, out / "gpu_kernels.cc"]
     commands = [
         [*flags, HERE / "driver.cc", *objects, "-ldl", "-o", out / "driver.so"],

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where PYTHONSAF
 
 import xla
 
-BRIDGE = xla.HERE.parents[1] / "kernels" / "bridge"
+FFI = xla.HERE.parents[1] / "kernels" / "ffi"
 HANDLERS = ("custom", "edges", "library", "product", "push", "scratch", "stored")
 BY_HAND = ("draw", "scatter", "sum", "variate")
 SANITIZERS = ("thread", "address", "undefined")
@@ -107,8 +107,8 @@ def planted(folder: Path, library: Path, include: Path, sanitizer: str) -> None:
     """A planted fault is reported."""
     name, old, new, report = PLANTS[sanitizer]
     sources = folder / f"planted_{sanitizer}"
-    shutil.copytree(BRIDGE, sources, dirs_exist_ok=True)
-    text = (BRIDGE / name).read_text()
+    shutil.copytree(FFI, sources, dirs_exist_ok=True)
+    text = (FFI / name).read_text()
     assert text.count(old) == 1, (name, old)
     (sources / name).write_text(text.replace(old, new))
     out = folder / f"build_planted_{sanitizer}"
@@ -120,7 +120,7 @@ def planted(folder: Path, library: Path, include: Path, sanitizer: str) -> None:
 def clean(folder: Path, library: Path, include: Path, sanitizer: str, hand: bool, levels=0) -> None:
     """The sources as they are give no report."""
     out = folder / f"build_{sanitizer}"
-    made = build(out, library, include, sanitizer, BRIDGE, HANDLERS, hand)
+    made = build(out, library, include, sanitizer, FFI, HANDLERS, hand)
     done = check(out, made, include, sanitizer, folder / "calls.pkl", levels=levels)
     assert done.returncode == 0, done.stderr[-12000:]
 

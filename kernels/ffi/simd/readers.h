@@ -50,12 +50,16 @@ class AliasTable {
   Lanes low_;
 };
 
+inline uint32_t BlockBits(const Scheme& scheme) {
+  return scheme.reader == Reader::kDenseBlocks ? scheme.dense_blocks.block_bits : scheme.geometric_gaps.block_bits;
+}
+
 // kLanes tasks; lists are padded to whole groups with lines of no targets (draws.h).
 struct Group {
   Group() = default;
   Group(const Tasks& tasks, int64_t first) {
-    const bool counted = tasks.reader == Tasks::kCounted;
-    const __m128i bits = _mm_cvtsi32_si128(counted ? 0 : static_cast<int>(tasks.scheme[2]));
+    const bool counted = tasks.scheme.reader == Reader::kCountedRows;
+    const __m128i bits = _mm_cvtsi32_si128(counted ? 0 : static_cast<int>(BlockBits(tasks.scheme)));
     t0 = Load(tasks.t0 + first);
     t1 = Load(tasks.t1 + first);
     pre = Load(tasks.pre + first);
@@ -65,7 +69,7 @@ struct Group {
     base = Add(origin, begin);
     shift = counted ? Zero() : origin;
     size = Lesser(Left(Set(1), bits), Subtract(Load(tasks.n + first), begin));
-    leave_out = tasks.scheme[1] ? Subtract(pre, begin) : Set(~uint32_t{0});
+    leave_out = tasks.scheme.exclude_autapses ? Subtract(pre, begin) : Set(~uint32_t{0});
   }
   Key key;
   Lanes t0, t1, pre, origin, base, size, leave_out;  // leave_out: the autapse, counted from the block's begin
@@ -81,10 +85,11 @@ struct Gaps {
   };
 
   explicit Gaps(const Tasks& tasks)
-      : high(tasks.table, tasks.scheme[3]),
-        low(tasks.table + (int64_t{1} << tasks.scheme[3]), kTwoDigits ? tasks.scheme[4] : 10),
-        restart(Set((uint32_t{1} << tasks.scheme[3]) - 1)),
-        low_bits(_mm_cvtsi32_si128(static_cast<int>(tasks.scheme[4]))) {}
+      : Gaps(tasks.table, tasks.scheme.geometric_gaps) {}
+  Gaps(const uint32_t* table, const GeometricGaps& gaps)
+      : high(table, gaps.high_digit_bits), low(table + (int64_t{1} << gaps.high_digit_bits), kLowDigitBits),
+        restart(Set((uint32_t{1} << gaps.high_digit_bits) - 1)),
+        low_bits(_mm_cvtsi32_si128(static_cast<int>(gaps.low_digit_bits))) {}
 
   static constexpr uint32_t kWords = kTwoDigits ? 2 : 1;
 
@@ -166,9 +171,9 @@ void ReadGapsOfOne(const Tasks& tasks, const Group& g, int64_t lane, Sink& sink)
 // leaves none idle. A full block has 256 synapses or more (rules.py), unless its size is the largest.
 template <class Gaps, bool kAutapses, class Sink>
 void ReadGaps(const Tasks& tasks, const Group& g, Sink& sink) {
-  constexpr uint32_t kLargest = 22, kFew = 5;
-  const uint32_t bits = tasks.scheme[2];
-  const Mask large = Less(Set(bits < kLargest ? (uint32_t{1} << bits >> kFew) - 1 : ~uint32_t{0} >> 1), g.size);
+  constexpr uint32_t kFew = 5;
+  const uint32_t bits = tasks.scheme.geometric_gaps.block_bits;
+  const Mask large = Less(Set(bits < kMaxBlockBits ? (uint32_t{1} << bits >> kFew) - 1 : ~uint32_t{0} >> 1), g.size);
   uint32_t alone = Bits(large);
   if (__builtin_popcount(alone) * 3 > 2 * kLanes) alone = 0;
   for (uint32_t rest = alone; rest != 0; rest &= rest - 1)
@@ -182,7 +187,7 @@ void ReadGaps(const Tasks& tasks, const Group& g, Sink& sink) {
 template <class Sink>
 void ReadDense(const Tasks& tasks, const Group& g, int64_t lanes, Sink& sink) {
   constexpr uint32_t kBytes = 4 * kLanes;
-  const uint32_t whole = tasks.scheme[3], rest = tasks.scheme[4];
+  const uint32_t whole = tasks.scheme.dense_blocks.threshold, rest = tasks.scheme.dense_blocks.tie_threshold;
   alignas(64) uint32_t k0[kLanes], k1[kLanes], base[kLanes], size[kLanes], leave_out[kLanes], tie[kLanes];
   Store(k0, g.key.k0);
   Store(k1, g.key.k1);
@@ -219,7 +224,7 @@ void ReadDense(const Tasks& tasks, const Group& g, int64_t lanes, Sink& sink) {
 
 // sampler.permuted
 inline Lanes Permuted(Lanes k0, Lanes k1, Lanes x, uint32_t bits) {
-  constexpr uint32_t kRounds[] = {0, 0x05A308D3, 0x13198A2E, 0x03707344, 0x24A0F3D1, 0x29B7C5E3};
+  constexpr uint32_t kRounds[] = {0, kPi1, kPi2, kPi3, kRound4, kRound5};
   const uint32_t right = bits >> 1, left = bits - right;
   const __m128i by_right = _mm_cvtsi32_si128(static_cast<int>(right));
   const __m128i keep[2] = {_mm_cvtsi32_si128(static_cast<int>(32 - left)), _mm_cvtsi32_si128(static_cast<int>(32 - right))};
@@ -234,7 +239,7 @@ inline Lanes Permuted(Lanes k0, Lanes k1, Lanes x, uint32_t bits) {
 // The synapses of counted lines. Targets are numbers below n, or slots of a permutation modulo n.
 template <class Sink>
 void ReadCounted(const Tasks& tasks, const Group& g, int64_t first, int64_t lanes, Sink& sink) {
-  const uint32_t k = tasks.scheme[2], bits = tasks.scheme[3];
+  const uint32_t k = tasks.scheme.counted_rows.slots, bits = tasks.scheme.counted_rows.domain_bits;
   alignas(64) uint32_t k0[kLanes], k1[kLanes], posts[kLanes];
   Key key = g.key;
   if (bits) key = Feistel(Zero(), Set(kSlots), g.t0, g.t1);
@@ -245,8 +250,8 @@ void ReadCounted(const Tasks& tasks, const Group& g, int64_t first, int64_t lane
     if (n == 0) continue;
     sink.Focus(l);
     const uint32_t start = tasks.table[2 * (first + l)], count = tasks.table[2 * (first + l) + 1];
-    const uint32_t begin = tasks.block[first + l] * kCountedBlock;
-    const uint32_t stop = begin + std::min<uint32_t>(kCountedBlock, count - begin);
+    const uint32_t begin = tasks.block[first + l] * uint32_t{kSynapsesPerBlock};
+    const uint32_t stop = begin + std::min<uint32_t>(kSynapsesPerBlock, count - begin);
     const Lanes key0 = Set(k0[l]), key1 = Set(k1[l]), origin = Set(tasks.origin[first + l]);
     for (uint32_t i = begin; i < stop && !sink.Full(kLanes); i += kLanes) {
       const Lanes index = Add(Set(i), Count());
@@ -294,10 +299,11 @@ void ReadAllGaps(const Tasks& tasks, Sink& sink) {
 
 template <class Sink>
 void ReadGaps(const Tasks& tasks, Sink& sink) {
-  const bool autapses = tasks.scheme[1] == 0;
-  if (tasks.scheme[4]) {
+  const bool autapses = tasks.scheme.exclude_autapses == 0;
+  const GeometricGaps& gaps = tasks.scheme.geometric_gaps;
+  if (gaps.low_digit_bits) {
     autapses ? ReadAllGaps<0, true, true>(tasks, sink) : ReadAllGaps<0, true, false>(tasks, sink);
-  } else if (tasks.scheme[3] == kMostHeld) {
+  } else if (gaps.high_digit_bits == kMostHeld) {
     autapses ? ReadAllGaps<kMostHeld, false, true>(tasks, sink) : ReadAllGaps<kMostHeld, false, false>(tasks, sink);
   } else {
     autapses ? ReadAllGaps<0, false, true>(tasks, sink) : ReadAllGaps<0, false, false>(tasks, sink);
@@ -318,10 +324,11 @@ void ReadCounted(const Tasks& tasks, Sink& sink) {
 
 template <class Sink>
 void Read(const Tasks& tasks, Sink& sink) {
-  switch (tasks.reader) {
-    case Tasks::kGaps: return ReadGaps(tasks, sink);
-    case Tasks::kDense: return ReadDense(tasks, sink);
-    case Tasks::kCounted: return ReadCounted(tasks, sink);
+  switch (tasks.scheme.reader) {
+    case Reader::kGeometricGaps: return ReadGaps(tasks, sink);
+    case Reader::kDenseBlocks: return ReadDense(tasks, sink);
+    case Reader::kCountedRows: return ReadCounted(tasks, sink);
+    default: return;  // others have no reader by hand
   }
 }
 

@@ -10,9 +10,10 @@ struct Arguments {
   const Array* arrays;
   template <class T>
   T* Data(int k) const { return static_cast<T*>(arrays[k].data); }
-  Tasks tasks(Tasks::Reader reader) const {
-    return {Data<uint32_t>(0), Data<uint32_t>(1), Data<uint32_t>(2), Data<uint32_t>(3), Data<uint32_t>(4),
-            Data<uint32_t>(5), arrays[5].size,    Data<uint32_t>(6), Data<uint32_t>(7), reader};
+  Tasks tasks() const {
+    return {Data<uint32_t>(0), Data<uint32_t>(1), Data<uint32_t>(2), Data<uint32_t>(3),
+            Data<uint32_t>(4), Data<uint32_t>(5), arrays[5].size,    *Data<const Scheme>(6),
+            Data<uint32_t>(7)};
   }
 };
 
@@ -46,19 +47,18 @@ class List {
   Lanes focus_;
 };
 
-template <Tasks::Reader reader>
 void Draw(RuntimeContext* context) {
   const Arguments c(context);
   List list(c);
-  Read(c.tasks(reader), list);
+  Read(c.tasks(), list);
 }
 
 }  // namespace
 
 extern "C" {
-void EVOPS_SYMBOL(draw_gaps)(RuntimeContext* context) { Draw<Tasks::kGaps>(context); }
-void EVOPS_SYMBOL(draw_dense)(RuntimeContext* context) { Draw<Tasks::kDense>(context); }
-void EVOPS_SYMBOL(draw_counted)(RuntimeContext* context) { Draw<Tasks::kCounted>(context); }
+void EVOPS_SYMBOL(draw_geometric_gaps)(RuntimeContext* context) { Draw(context); }
+void EVOPS_SYMBOL(draw_dense_blocks)(RuntimeContext* context) { Draw(context); }
+void EVOPS_SYMBOL(draw_counted_rows)(RuntimeContext* context) { Draw(context); }
 }
 
 }  // namespace evops

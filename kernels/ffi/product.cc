@@ -1,5 +1,5 @@
-// Products of a vector with K matrices at once: evops_scatter (x along the lines) and evops_gather
-// (x along the positions). Instance k uses row (k / repeat) mod X of x, weight[k] and seed[k].
+// Products of vectors with K matrices at once: evops_scatter (x of pre neurons) and evops_gather (x of post
+// neurons). Matrix k uses row (k / per_input) mod X of x, weight[k] and seed[k].
 //
 // Weights are (K, 1), one for all synapses, or (K, 2), a synapse's being weight[0] + weight[1] z.
 #include "handler.h"
@@ -13,11 +13,11 @@ namespace {
 template <class X, class T>
 void PublishedScatter(const X* x, const T* weight, const uint32_t* seed, T* y, const Shape& s,
                       const Scheme& scheme) {
-  Lines<T> lines(scheme, y, s.instances * s.n_out);
-  for (int64_t first = 0; first < s.instances; first += s.repeat) {
-    const X* row = x + (first / s.repeat) % s.rows * s.n_x;
+  Lines<T> lines(scheme, y, s.matrices * s.n_out);
+  for (int64_t first = 0; first < s.matrices; first += s.per_input) {
+    const X* row = x + (first / s.per_input) % s.rows * s.n_x;
     ForEachNonzero(row, s.n_x, [&](int64_t i) {
-      for (int64_t k = first; k < first + s.repeat; ++k)
+      for (int64_t k = first; k < first + s.per_input; ++k)
         if (weight[k] != T(0))
           lines.Add(seed + 2 * k, i, k * s.n_out, s.n_out, {static_cast<T>(row[i]), weight[k], T(0)});
     });
@@ -29,11 +29,11 @@ template <class T>
 void PublishedGather(const T* x, const T* weight, const uint32_t* seed, T* y, const Shape& s,
                      const Scheme& scheme) {
   if (s.n_x == 0) return;
-  for (int64_t k = 0; k < s.instances; ++k) {
+  for (int64_t k = 0; k < s.matrices; ++k) {
     if (weight[k] == T(0)) continue;
-    const T* row = x + (k / s.repeat) % s.rows * s.n_x;
+    const T* row = x + (k / s.per_input) % s.rows * s.n_x;
     Call(Element<T>::Gather(), Array(row, s.n_x), Array(weight + k, 1), Array(seed + 2 * k, 1),
-         Array(scheme.words + 2, 3), Array(y + k * s.n_out, s.n_out));
+         Array(scheme.words(), kSchemeWords), Array(y + k * s.n_out, s.n_out));
   }
 }
 
@@ -69,15 +69,15 @@ class Drawn {
   void Scatter() {
     std::vector<int64_t> active;
     active.reserve(std::min<int64_t>(s_.n_x, 256));
-    for (int64_t k = 0; k < s_.instances; ++k) {
+    for (int64_t k = 0; k < s_.matrices; ++k) {
       const X* row = Row(k);
-      if (k % s_.repeat == 0) {
+      if (k % s_.per_input == 0) {
         active.clear();
         ForEachNonzero(row, s_.n_x, [&](int64_t i) { active.push_back(i); });
       }
       if (Silent(k) || active.empty()) continue;
       const int64_t count = active.size();
-      const int64_t parts = Parts(pool_, count * s_.synapses_per_line);
+      const int64_t parts = Parts(pool_, count * s_.synapses_per_row);
       Sum* sums = reinterpret_cast<Sum*>(y_ + k * s_.n_out);
       ParallelSums(
           pool_, parts, sums, s_.n_out,
@@ -92,9 +92,9 @@ class Drawn {
   }
 
   void Gather() {
-    for (int64_t k = 0; k < s_.instances; ++k) {
+    for (int64_t k = 0; k < s_.matrices; ++k) {
       if (Silent(k) || s_.n_x == 0) continue;
-      const int64_t parts = Parts(pool_, s_.n_out * s_.synapses_per_line);
+      const int64_t parts = Parts(pool_, s_.n_out * s_.synapses_per_row);
       Parallel(pool_, parts, [&](int64_t part) {
         GatherLines(k, s_.n_out * part / parts, s_.n_out * (part + 1) / parts);
       });
@@ -102,7 +102,7 @@ class Drawn {
   }
 
  private:
-  const X* Row(int64_t k) const { return x_ + (k / s_.repeat) % s_.rows * s_.n_x; }
+  const X* Row(int64_t k) const { return x_ + (k / s_.per_input) % s_.rows * s_.n_x; }
   T A(int64_t k) const { return weight_[k * s_.parameters]; }
   T B(int64_t k) const { return kOne ? T(0) : weight_[k * s_.parameters + 1]; }
   bool Silent(int64_t k) const { return A(k) == T(0) && B(k) == T(0); }
@@ -170,7 +170,7 @@ class Drawn {
 
 template <class X, class T>
 void Run(const Operands& o, const Shape& s, const Scheme& scheme, Law law, bool gather, ffi::ThreadPool& pool) {
-  if (scheme.published() && law == Law::kConstant) {
+  if (IsPublished(scheme) && law == Law::kConstant) {
     const X* x = static_cast<const X*>(o.x.untyped_data());
     const T* weight = static_cast<const T*>(o.weight.untyped_data());
     const uint32_t* seed = static_cast<const uint32_t*>(o.seed.untyped_data());
@@ -186,19 +186,19 @@ void Run(const Operands& o, const Shape& s, const Scheme& scheme, Law law, bool 
   }
 }
 
-ffi::Error Product(const char* op, bool gather, ffi::ThreadPool& pool, const Operands& o, int64_t repeat,
-                   int64_t law, int64_t synapses_per_line, Integers scheme_words) {
+ffi::Error Product(const char* op, bool gather, ffi::ThreadPool& pool, const Operands& o, int64_t per_input,
+                   Integers spec) {
   Plan p;
-  const std::string bad = p.Read(gather, o, repeat, law, synapses_per_line, scheme_words);
+  const std::string bad = p.Read(gather, o, per_input, spec);
   if (!bad.empty()) return Invalid(op, bad);
   const Shape& s = p.shape;
   return ForElement(op, o.y.element_type(), [&](auto zero) {
     using T = decltype(zero);
-    std::memset(o.y.untyped_data(), 0, s.instances * s.n_out * sizeof(T));  // XLA does not
+    std::memset(o.y.untyped_data(), 0, s.matrices * s.n_out * sizeof(T));  // XLA does not
     if (p.spikes) {
-      Run<uint8_t, T>(o, s, p.scheme, p.law, gather, pool);
+      Run<uint8_t, T>(o, s, p.spec.scheme, p.law(), gather, pool);
     } else {
-      Run<T, T>(o, s, p.scheme, p.law, gather, pool);
+      Run<T, T>(o, s, p.spec.scheme, p.law(), gather, pool);
     }
     return ffi::Error::Success();
   });
@@ -206,26 +206,13 @@ ffi::Error Product(const char* op, bool gather, ffi::ThreadPool& pool, const Ope
 
 template <bool kGather>
 ffi::Error Handle(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
-                  ffi::AnyBuffer table, ffi::AnyBuffer quantiles, ffi::Result<ffi::AnyBuffer> y,
-                  int64_t repeat, int64_t law, int64_t synapses_per_line, Integers scheme) {
-  return Product(kGather ? "evops_gather" : "evops_scatter", kGather, pool,
-                 {x, weight, seed, table, quantiles, *y}, repeat, law, synapses_per_line, scheme);
+                  ffi::AnyBuffer table, ffi::AnyBuffer quantiles, ffi::Result<ffi::AnyBuffer> y, int64_t per_input,
+                  Integers spec) {
+  return Product(kGather ? "evops_gather" : "evops_scatter", kGather, pool, {x, weight, seed, table, quantiles, *y},
+                 per_input, spec);
 }
 
-auto Binding() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .Arg<ffi::AnyBuffer>()
-      .Arg<ffi::AnyBuffer>()
-      .Arg<ffi::AnyBuffer>()
-      .Arg<ffi::AnyBuffer>()
-      .Arg<ffi::AnyBuffer>()
-      .Ret<ffi::AnyBuffer>()
-      .Attr<int64_t>("repeat")
-      .Attr<int64_t>("law")
-      .Attr<int64_t>("synapses_per_line")
-      .Attr<Integers>("scheme");
-}
+auto Binding() { return BindOnCpu<5, 1>().Attr<int64_t>("per_input").Attr<Integers>("spec"); }
 
 }  // namespace
 }  // namespace evops

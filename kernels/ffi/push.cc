@@ -44,8 +44,8 @@ class Pushing {
     Parallel(
         pool, units,
         [&](int64_t unit) {
-          for (const PushSource& source : p_.sources)
-            Push(source, targets * unit / units, targets * (unit + 1) / units, &bad[unit]);
+          for (const MatrixSpec& spec : p_.specs)
+            Push(spec, targets * unit / units, targets * (unit + 1) / units, &bad[unit]);
         },
         std::min(Parts(pool, work), units));
     for (const BadDelay& b : bad)
@@ -70,31 +70,31 @@ class Pushing {
     }
     begin_.push_back(static_cast<int64_t>(active_.size()));
     double most = 0, work = 0;
-    for (const PushSource& source : p_.sources) most = std::max(most, WorkOfLine(source));
+    for (const MatrixSpec& spec : p_.specs) most = std::max(most, WorkOfLine(spec));
     const int64_t targets = p_.post.count();
     if (most * static_cast<double>(active_.size()) * targets < 2 * kWorkOfAThread) return 0;  // for one thread at most
     for (int64_t s = 0; s < p_.pre.count(); ++s) {
       const int64_t count = begin_[s + 1] - begin_[s];
       for (int64_t pair = s * targets; count > 0 && pair < (s + 1) * targets; ++pair)
-        if (const int64_t k = p_.SourceOf(pair); k >= 0 && !Silent(pair)) work += count * WorkOfLine(p_.sources[k]);
+        if (const int64_t k = p_.SpecOf(pair); k >= 0 && !Silent(pair)) work += count * WorkOfLine(p_.specs[k]);
     }
     return work;
   }
-  static double WorkOfLine(const PushSource& source) {
-    return static_cast<double>(source.synapses_per_line) * (source.delay_bits ? kWorkInRing : 1);
+  static double WorkOfLine(const MatrixSpec& spec) {
+    return static_cast<double>(spec.synapses_per_row) * (spec.delay_bits ? kWorkInRing : 1);
   }
 
-  // Lists the pairs of each source, row by row.
+  // Lists the pairs of each spec, row by row.
   void GroupPairs() {
-    if (p_.source_of_pair.size() == 0) return;
-    first_.assign(p_.sources.size() + 1, 0);
-    for (int64_t k : p_.source_of_pair)
+    if (p_.spec_of_pair.size() == 0) return;
+    first_.assign(p_.specs.size() + 1, 0);
+    for (int64_t k : p_.spec_of_pair)
       if (k >= 0) ++first_[k + 1];
     for (size_t k = 1; k < first_.size(); ++k) first_[k] += first_[k - 1];
     pairs_.resize(first_.back());
     std::vector<int64_t> at(first_.begin(), first_.end() - 1);
-    for (int64_t pair = 0; pair < static_cast<int64_t>(p_.source_of_pair.size()); ++pair)
-      if (const int64_t k = p_.source_of_pair[pair]; k >= 0) pairs_[at[k]++] = pair;
+    for (int64_t pair = 0; pair < static_cast<int64_t>(p_.spec_of_pair.size()); ++pair)
+      if (const int64_t k = p_.spec_of_pair[pair]; k >= 0) pairs_[at[k]++] = pair;
   }
 
   // Whether no two blocks of targets share a neuron.
@@ -111,49 +111,49 @@ class Pushing {
   T B(int64_t pair) const { return p_.parameters == 2 ? weight_[pair * 2 + 1] : T(0); }
   bool Silent(int64_t pair) const { return A(pair) == T(0) && B(pair) == T(0); }
 
-  void Push(const PushSource& source, int64_t first, int64_t last, BadDelay* bad) {
+  void Push(const MatrixSpec& spec, int64_t first, int64_t last, BadDelay* bad) {
     Delays drawn;
-    if (source.delay_bits)
-      drawn = {delays_ + source.delays_at, static_cast<uint32_t>(source.delay_bits),
+    if (spec.delay_bits)
+      drawn = {delays_ + spec.delays_offset, static_cast<uint32_t>(spec.delay_bits),
                static_cast<uint32_t>(p_.slots), static_cast<uint32_t>(p_.n_post)};
-    const bool constant = source.law() == Law::kConstant;
-    if (source.scheme.published() && constant && !drawn.table) {
-      Lines<T> lines(source.scheme, ring_, p_.slots * p_.n_post);
-      return Push(source, first, last, bad, lines);
+    const bool constant = LawOf(spec) == Law::kConstant;
+    if (IsPublished(spec.scheme) && constant && !drawn.table) {
+      Lines<T> lines(spec.scheme, ring_, p_.slots * p_.n_post);
+      return Push(spec, first, last, bad, lines);
     }
-    Draws draws(source.scheme, source.law(), {table_ + source.table_at, table_size_ - source.table_at},
-                      {quantiles_ + source.quantiles_at, 3 * 1025}, drawn);
+    Draws draws(spec.scheme, LawOf(spec), {table_ + spec.table_offset, table_size_ - spec.table_offset},
+                      {quantiles_ + spec.quantiles_offset, QuantilesOf(LawOf(spec))}, drawn);
     if (constant) {
       DrawnLines<T, Addend::kValue> lines(draws, ring_);
-      return Push(source, first, last, bad, lines);
+      return Push(spec, first, last, bad, lines);
     }
     DrawnLines<T, Addend::kVariate> lines(draws, ring_);
-    Push(source, first, last, bad, lines);
+    Push(spec, first, last, bad, lines);
   }
 
   template <class Sink>
-  void Push(const PushSource& source, int64_t first, int64_t last, BadDelay* bad, Sink& lines) {
+  void Push(const MatrixSpec& spec, int64_t first, int64_t last, BadDelay* bad, Sink& lines) {
     const int64_t targets = p_.post.count();
-    if (p_.source_of_pair.size() == 0) {
+    if (p_.spec_of_pair.size() == 0) {
       for (int64_t s = 0; s < p_.pre.count(); ++s)
-        Push(source, s, last - first, [&](int64_t j) { return s * targets + first + j; }, bad, lines);
+        Push(spec, s, last - first, [&](int64_t j) { return s * targets + first + j; }, bad, lines);
       return lines.Flush();
     }
-    const int64_t k = &source - p_.sources.data();
+    const int64_t k = &spec - p_.specs.data();
     std::vector<int64_t> own;
     for (int64_t at = first_[k]; at < first_[k + 1];) {
       const int64_t s = pairs_[at] / targets;
       own.clear();
       for (; at < first_[k + 1] && pairs_[at] < (s + 1) * targets; ++at)
         if (const int64_t t = pairs_[at] - s * targets; t >= first && t < last) own.push_back(pairs_[at]);
-      Push(source, s, static_cast<int64_t>(own.size()), [&](int64_t j) { return own[j]; }, bad, lines);
+      Push(spec, s, static_cast<int64_t>(own.size()), [&](int64_t j) { return own[j]; }, bad, lines);
     }
     lines.Flush();
   }
 
   // The spikes of a block of pre neurons, to some pairs of its row.
   template <class PairOf, class Sink>
-  void Push(const PushSource& source, int64_t s, int64_t count, PairOf pair_of, BadDelay* bad, Sink& lines) {
+  void Push(const MatrixSpec& spec, int64_t s, int64_t count, PairOf pair_of, BadDelay* bad, Sink& lines) {
     const int64_t targets = p_.post.count();
     for (int64_t at = begin_[s]; count > 0 && at < begin_[s + 1]; ++at) {
       const int64_t i = active_[at], neuron = p_.pre.offset[s] + i;
@@ -168,9 +168,9 @@ class Pushing {
           *bad = {d, neuron};
           continue;
         }
-        const int64_t slot = (step_ + d) % p_.slots, base = source.delay_bits ? 0 : slot * p_.n_post;
+        const int64_t slot = (step_ + d) % p_.slots, base = spec.delay_bits ? 0 : slot * p_.n_post;
         lines.Add(seed_ + 2 * pair, i, base + p_.post.offset[t], p_.post.size[t], {value, a, b},
-                  static_cast<uint32_t>(slot), table_ + source.table_at + p_.StartsAt(pair));
+                  static_cast<uint32_t>(slot), table_ + spec.table_offset + p_.IndptrOffset(pair));
       }
     }
   }
@@ -187,16 +187,16 @@ class Pushing {
   int64_t step_;
   T* ring_;
   std::vector<int64_t> active_, begin_;  // neurons that fire, and where those of each block begin
-  std::vector<int64_t> pairs_, first_;   // pairs by their source, and where those of each begin
+  std::vector<int64_t> pairs_, first_;   // pairs by their spec, and where those of each begin
 };
 
 ffi::Error Push(ffi::ThreadPool pool, ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight,
                 ffi::AnyBuffer seed, ffi::AnyBuffer delay, ffi::AnyBuffer step, ffi::AnyBuffer table,
                 ffi::AnyBuffer quantiles, ffi::AnyBuffer delays, ffi::Result<ffi::AnyBuffer> out, Integers pre_offset,
                 Integers pre_size, Integers post_offset, Integers post_size, Integers delay_column,
-                Integers source_of_pair, Integers starts_at, Integers sources) {
+                Integers spec_of_pair, Integers indptr_offset, Integers specs) {
   constexpr const char* kOp = "evops_push";
-  PushPlan p({pre_offset, pre_size}, {post_offset, post_size}, delay_column, source_of_pair, starts_at, sources);
+  PushPlan p({pre_offset, pre_size}, {post_offset, post_size}, delay_column, spec_of_pair, indptr_offset, specs);
   const PushOperands o{ring, x, weight, seed, delay, step, table, quantiles, delays, *out};
   const std::string bad = p.Read(o);
   if (!bad.empty()) return Invalid(kOp, bad);
@@ -233,30 +233,14 @@ ffi::Error Pop(ffi::AnyBuffer ring, ffi::AnyBuffer step, ffi::Result<ffi::AnyBuf
 }  // namespace
 }  // namespace evops
 
-EVOPS_HANDLER(evops_pop, evops::Pop,
-              evops::ffi::Ffi::Bind()
-                  .Arg<evops::ffi::AnyBuffer>()
-                  .Arg<evops::ffi::AnyBuffer>()
-                  .Ret<evops::ffi::AnyBuffer>()
-                  .Ret<evops::ffi::AnyBuffer>());
+EVOPS_HANDLER(evops_pop, evops::Pop, (evops::WithBuffers<2, 2>(evops::ffi::Ffi::Bind())));
 EVOPS_HANDLER(evops_push, evops::Push,
-              evops::ffi::Ffi::Bind()
-                  .Ctx<evops::ffi::ThreadPool>()
-                  .Arg<evops::ffi::AnyBuffer>()
-                  .Arg<evops::ffi::AnyBuffer>()
-                  .Arg<evops::ffi::AnyBuffer>()
-                  .Arg<evops::ffi::AnyBuffer>()
-                  .Arg<evops::ffi::AnyBuffer>()
-                  .Arg<evops::ffi::AnyBuffer>()
-                  .Arg<evops::ffi::AnyBuffer>()
-                  .Arg<evops::ffi::AnyBuffer>()
-                  .Arg<evops::ffi::AnyBuffer>()
-                  .Ret<evops::ffi::AnyBuffer>()
-                  .Attr<evops::Integers>("pre_offset")
-                  .Attr<evops::Integers>("pre_size")
-                  .Attr<evops::Integers>("post_offset")
-                  .Attr<evops::Integers>("post_size")
-                  .Attr<evops::Integers>("delay_column")
-                  .Attr<evops::Integers>("source_of_pair")
-                  .Attr<evops::Integers>("starts_at")
-                  .Attr<evops::Integers>("sources"));
+              (evops::BindOnCpu<9, 1>()
+                   .Attr<evops::Integers>("pre_offset")
+                   .Attr<evops::Integers>("pre_size")
+                   .Attr<evops::Integers>("post_offset")
+                   .Attr<evops::Integers>("post_size")
+                   .Attr<evops::Integers>("delay_column")
+                   .Attr<evops::Integers>("spec_of_pair")
+                   .Attr<evops::Integers>("indptr_offset")
+                   .Attr<evops::Integers>("specs")));

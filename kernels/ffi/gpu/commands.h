@@ -8,6 +8,7 @@
 #include "../check.h"
 #include "../handler.h"
 #include "driver.h"
+#include "launches.h"  // made by kernels/build_gpu.py: sizes of launches, arguments of kernels
 
 namespace evops::gpu {
 
@@ -22,10 +23,6 @@ struct KernelText {
 };
 extern const KernelText kKernelTexts[];
 extern const size_t kKernelTextCount;
-
-constexpr int64_t kWorkers = 1 << 18;  // as in kernels/gpu.py
-constexpr int64_t kThreads = 128;      // of a block, as Taichi compiles it
-constexpr int64_t kWarp = 32;
 
 // An entry of a PTX text, which lives as long as the process, and what messages call it.
 struct Entry {
@@ -43,22 +40,20 @@ class Commands {
   Commands(std::string_view op, Stage stage, Stream stream)
       : op_(op), stage_(stage), stream_(stream), error_(Driver::Get().error) {}
 
-  // Launches a kernel of kernels/gpu.py with about `threads` threads: arrays first, then 32-bit numbers.
-  template <class... A>
-  void Launch(const std::string& kernel, int64_t threads, const A&... arguments) {
-    LaunchBlocks(kernel, (std::min(threads, kWorkers) + kThreads - 1) / kThreads, kThreads, arguments...);
+  // Launches the kernel of a family (kernels/gpu.py) and of `types` with about `threads` threads.
+  template <class Arguments>
+  void Launch(const std::string& types, int64_t threads, const Arguments& arguments) {
+    LaunchBlocks(types, (std::min(threads, kWorkers) + kThreads - 1) / kThreads, kThreads, arguments);
   }
 
   // Launches blocks of as many threads as the kernel was compiled for.
-  template <class... A>
-  void LaunchBlocks(const std::string& kernel, int64_t blocks, int64_t threads, const A&... arguments) {
+  template <class Arguments>
+  void LaunchBlocks(const std::string& types, int64_t blocks, int64_t threads, Arguments arguments) {
     if (!error_.empty()) return;
-    const Function function = Load(kernel, PackedBytes<A...>());
+    const std::string kernel = Arguments::kFamily + types;
+    const Function function = Load(kernel, sizeof arguments);
     if (!error_.empty() || stage_ == Stage::kLoad || blocks <= 0) return;
-    alignas(8) char block[PackedBytes<A...>()] = {};
-    size_t at = 0;
-    (Pack(block, &at, arguments), ...);
-    Launch(kernel, function, blocks, threads, block);
+    Launch(kernel, function, blocks, threads, &arguments);
   }
 
   // Of the device that the stream belongs to.
@@ -96,19 +91,6 @@ class Commands {
  private:
   static DevicePointer Address(const ffi::AnyBuffer& b) { return reinterpret_cast<DevicePointer>(b.untyped_data()); }
 
-  template <class T>
-  static constexpr size_t BytesOf() { return std::is_same_v<T, Array> ? sizeof(Array) : sizeof(uint32_t); }
-  template <class... A>
-  static constexpr size_t PackedBytes() { return ((BytesOf<A>() + ... + 0) + 7) / 8 * 8; }
-  static void Pack(char* block, size_t* at, const Array& array) {
-    std::memcpy(block + *at, &array, sizeof array);
-    *at += sizeof array;
-  }
-  static void Pack(char* block, size_t* at, uint32_t number) {
-    std::memcpy(block + *at, &number, sizeof number);
-    *at += sizeof number;
-  }
-
   void Launch(const std::string& name, Function function, int64_t blocks, int64_t threads, void* block) {
     void* parameters[] = {block};
     Check("launch of " + name,
@@ -131,32 +113,33 @@ inline Array All(const ffi::AnyBuffer& b) { return Array(b.untyped_data(), b.ele
 inline Array Words(const ffi::AnyBuffer& b) { return Array(b.untyped_data(), b.size_bytes() / 4); }
 inline int64_t WordsOf(const ffi::AnyBuffer& b) { return static_cast<int64_t>(b.size_bytes() / 4); }
 
-// How the kernels' names call element types, and what is walked.
+// How the kernels' names call element types, and which rows are read.
 inline std::string Suffix(ffi::DataType type) {
   switch (type) {
-    case ffi::DataType::PRED: return "u8";
-    case ffi::DataType::S32: return "i32";
-    case ffi::DataType::F32: return "f32";
-    default: return "f64";
+    case ffi::DataType::PRED: return "_u8";
+    case ffi::DataType::S32: return "_i32";
+    case ffi::DataType::F32: return "_f32";
+    default: return "_f64";
   }
 }
 inline std::string KindOf(bool published, Law law) {
   switch (law) {
-    case Law::kQuantiles: return published ? "lfsr_quantiles" : "quantiles";
-    case Law::kLfsrUniform: return "lfsr_uniform";
-    case Law::kLfsrNormal: return "lfsr_normal";
-    default: return published ? "lfsr" : "constant";
+    case Law::kQuantiles: return published ? "_lfsr_quantiles" : "_quantiles";
+    case Law::kLfsrUniform: return "_lfsr_uniform";
+    case Law::kLfsrNormal: return "_lfsr_normal";
+    default: return published ? "_lfsr" : "_constant";
   }
 }
 
-// Tasks into which a line of n post neurons is cut.
-inline int64_t PartsOf(const Scheme& scheme, int64_t n, int64_t synapses_per_line) {
-  const auto blocks = [](int64_t synapses) { return std::max<int64_t>((synapses + kCountedBlock - 1) / kCountedBlock, 1); };
-  switch (scheme.words[0]) {
-    case Scheme::kGaps:
-    case Scheme::kDense: return n > 0 ? ((n - 1) >> scheme.words[2]) + 1 : 1;
-    case Scheme::kSubset: return blocks(scheme.words[2]);
-    case Scheme::kCounted: return blocks(synapses_per_line);
+// Tasks into which a row of n post neurons is cut.
+inline int64_t PartsOf(const MatrixSpec& spec, int64_t n) {
+  const auto of_synapses = [](int64_t k) { return std::max<int64_t>((k + kSynapsesPerBlock - 1) / kSynapsesPerBlock, 1); };
+  const auto of_targets = [n](uint32_t block_bits) { return n > 0 ? ((n - 1) >> block_bits) + 1 : 1; };
+  switch (spec.scheme.reader) {
+    case Reader::kGeometricGaps: return of_targets(spec.scheme.geometric_gaps.block_bits);
+    case Reader::kDenseBlocks: return of_targets(spec.scheme.dense_blocks.block_bits);
+    case Reader::kEqualRows: return of_synapses(spec.scheme.equal_rows.k);
+    case Reader::kCountedRows: return of_synapses(spec.synapses_per_row);
     default: return 1;
   }
 }
@@ -169,7 +152,7 @@ inline std::string TooLarge(double tasks, std::initializer_list<ffi::AnyBuffer> 
     if (static_cast<int64_t>(b.element_count()) > kMaxElements) return Describe(b) + ", at most 2147483647 elements";
   if (words > kMaxElements) return "the result has " + std::to_string(words) + " words of 32 bits, at most 2147483647";
   if (tasks < kMostTasks) return "";
-  return "lines are cut into " + std::to_string(static_cast<int64_t>(tasks)) +
+  return "rows are cut into " + std::to_string(static_cast<int64_t>(tasks)) +
          " parts, at most 4294705152: split the projection";
 }
 
@@ -186,12 +169,12 @@ struct Spikes {
   // Fills the lists, and clears `words` 32-bit words of `y`.
   void Find(Commands& commands, const ffi::AnyBuffer& x, ffi::DataType element, const ffi::AnyBuffer& y,
             int64_t words) const {
-    const uint32_t rows = static_cast<uint32_t>(x.dimensions().size() == 2 ? x.dimensions()[0] : 1);
-    const uint32_t n = static_cast<uint32_t>(x.dimensions().back());
+    Compact arguments{All(x), Words(y), All(active), Values(element), All(count)};
+    arguments.inputs = static_cast<uint32_t>(x.dimensions().size() == 2 ? x.dimensions()[0] : 1);
+    arguments.n = static_cast<uint32_t>(x.dimensions().back());
+    arguments.words = static_cast<uint32_t>(words);
     commands.Zero(count);
-    commands.Launch("compact_" + Suffix(x.element_type()) + "_" + Suffix(element),
-                    std::max<int64_t>(x.element_count(), words), All(x), Words(y), All(active),
-                    Values(element), All(count), rows, n, static_cast<uint32_t>(words));
+    commands.Launch(Suffix(x.element_type()) + Suffix(element), std::max<int64_t>(x.element_count(), words), arguments);
   }
   Array Values(ffi::DataType element) const {
     return Array(value.untyped_data(), value.element_count() / (element == ffi::DataType::F64 ? 2 : 1));
@@ -217,17 +200,6 @@ struct CtxDecoding<evops::gpu::XlaStream> {
 }  // namespace xla::ffi
 
 namespace evops::gpu {
-
-template <int kArguments, int kResults, class Binding>
-auto WithBuffers(Binding&& binding) {
-  if constexpr (kArguments > 0) {
-    return WithBuffers<kArguments - 1, kResults>(std::move(binding).template Arg<ffi::AnyBuffer>());
-  } else if constexpr (kResults > 1) {
-    return WithBuffers<0, kResults - 1>(std::move(binding).template Ret<ffi::AnyBuffer>());
-  } else {  // bindings cannot be copied
-    return std::move(binding).template Ret<ffi::AnyBuffer>();
-  }
-}
 
 // A handler's stream; and its arguments and results.
 template <Stage kStage>

@@ -1,7 +1,7 @@
 // evops_gpu_custom: a user's own kernel on a GPU, whose PTX is made known here under a key.
 #include "../custom.h"
 
-#include "kernels.h"
+#include "commands.h"
 
 namespace evops::gpu {
 namespace {

@@ -7,7 +7,7 @@
 #include <map>
 #include <mutex>
 
-#include "kernels.h"
+#include "commands.h"
 
 namespace evops::gpu {
 namespace {

@@ -12,20 +12,15 @@
 
 namespace evops {
 
-// What `Rule.scheme` gives: reader, whether autapses are left out, three integers of the reader.
-struct Scheme {
-  enum Reader : uint32_t { kLfsr, kGaps, kDense, kSubset, kDiagonal, kCounted, kReaders };
-  uint32_t words[5];
-
-  bool published() const { return words[0] == kLfsr; }
-  bool sparse() const { return words[0] == kGaps || words[0] == kDiagonal; }
-  bool counted() const { return words[0] == kCounted; }
-  // Whether variates belong to the synapses of a line by number, not by post neuron.
-  bool by_index() const { return counted() || (words[0] == kSubset && words[3] == 0); }
-};
-
-// How the weight of a synapse is drawn: not at all, from a quantile table, or in the published stream.
-enum class Law : int64_t { kConstant, kQuantiles, kLfsrUniform, kLfsrNormal, kLaws };
+inline Law LawOf(const MatrixSpec& spec) { return static_cast<Law>(spec.law); }
+inline bool IsPublished(const Scheme& s) { return s.reader == Reader::kUniformGaps; }
+inline bool IsCounted(const Scheme& s) { return s.reader == Reader::kCountedRows; }
+// Whether a block has a few synapses only.
+inline bool IsSparse(const Scheme& s) { return s.reader == Reader::kGeometricGaps || s.reader == Reader::kDiagonal; }
+// Whether variates belong to the synapses of a row by number, not by post neuron.
+inline bool IsByRank(const Scheme& s) {
+  return IsCounted(s) || (s.reader == Reader::kEqualRows && s.equal_rows.domain_bits == 0);
+}
 
 struct Line {
   uint32_t t0, t1, pre;
@@ -96,7 +91,7 @@ class Draws {
 
   Draws(const Scheme& scheme, Law law, Table table, Table quantiles, Delays delays = {})
       : scheme_(scheme), law_(law), table_(table), quantiles_(quantiles), delays_(delays),
-        draw_(Reader(scheme, law)) {}
+        draw_(KernelOf(scheme, law)) {}
 
   // Adds to `out` at every synapse of lines [0, count): 1, or what the Value value(i) says for line i. With
   // delays (not for ones), `out` is their ring.
@@ -104,8 +99,7 @@ class Draws {
   void AddUp(int64_t count, LineOf line, ValueOf value, T* out) {
     const auto sum = Element<T>::Sum();
     const bool by_hand = sum && (law_ == Law::kConstant || std::is_floating_point_v<T>) &&
-                         (scheme_.words[0] == Scheme::kGaps || scheme_.words[0] == Scheme::kDense ||
-                          scheme_.words[0] == Scheme::kCounted);
+                         HasSum(scheme_.reader);
     Value<T> values[kMaxTasks];
     T a[kMaxTasks], b[kMaxTasks];
     // Looks up what the tasks of a list add; whether it splits.
@@ -141,8 +135,7 @@ class Draws {
     if (!by_hand) return Run(count, line, [&](const Synapses& list) { add(list, look_up()); });
     ForEachList(count, line, kMaxTasks, [&](int64_t line_size) {
       if (!look_up()) return Draw(Capacity(line_size, tasks_), [&](const Synapses& list) { add(list, false); });
-      sum({t0_, t1_, pre_, block_, origin_, n_, tasks_, scheme_.words,
-           static_cast<const uint32_t*>(TableOfTasks().data), ReaderByHand()},
+      sum({t0_, t1_, pre_, block_, origin_, n_, tasks_, scheme_, static_cast<const uint32_t*>(TableOfTasks().data)},
           {out, a, b, static_cast<const int32_t*>(quantiles_.data), addend, delays_});
     });
   }
@@ -151,36 +144,37 @@ class Draws {
   // of a line come in the order of the sampler; those of different lines may be mixed.
   template <class LineOf, class Consume>
   void Run(int64_t count, LineOf line, Consume consume) {
-    const int64_t at_once = scheme_.published() ? 1 : scheme_.sparse() ? kMaxTasks : kMaxTasks / 8;
+    const int64_t at_once = IsPublished(scheme_) ? 1 : IsSparse(scheme_) ? kMaxTasks : kMaxTasks / 8;
     ForEachList(count, line, at_once, [&](int64_t line_size) { Draw(Capacity(line_size, at_once), consume); });
   }
 
  private:
-  static constexpr int64_t kMostSynapses = (int64_t{1} << 31) - 1;  // of a line: what its table says may be wrong
   static constexpr int64_t kGroup = 16, kLinesAtOnce = 512, kBlockSynapses = 4096, kSlack = 64;
 
   // Lists of the published scheme are as long as a line, others as their blocks and what a kernel may
   // write past the end of a list before it looks.
   size_t Capacity(int64_t line_size, int64_t tasks) const {
-    return (scheme_.published() ? line_size : tasks * kBlockSynapses) + kSlack;
+    return (IsPublished(scheme_) ? line_size : tasks * kBlockSynapses) + kSlack;
   }
 
-  static Kernel Reader(const Scheme& scheme, Law law) {
+  static Kernel KernelOf(const Scheme& scheme, Law law) {
     const Kernels& k = ActiveKernels();
-    if (law == Law::kLfsrUniform) return k.draw_lfsr_uniform;
-    if (law == Law::kLfsrNormal) return k.draw_lfsr_normal;
-    switch (scheme.words[0]) {
-      case Scheme::kGaps: return k.draw_gaps;
-      case Scheme::kDense: return k.draw_dense;
-      case Scheme::kSubset: return k.draw_subset;
-      case Scheme::kDiagonal: return k.draw_diagonal;
-      case Scheme::kCounted: return k.draw_counted;
-      default: return k.draw_lfsr;
+    if (law == Law::kLfsrUniform) return k.draw_uniform_gaps_uniform;
+    if (law == Law::kLfsrNormal) return k.draw_uniform_gaps_normal;
+    switch (scheme.reader) {
+      case Reader::kGeometricGaps: return k.draw_geometric_gaps;
+      case Reader::kDenseBlocks: return k.draw_dense_blocks;
+      case Reader::kEqualRows: return k.draw_equal_rows;
+      case Reader::kDiagonal: return k.draw_diagonal;
+      case Reader::kCountedRows: return k.draw_counted_rows;
+      case Reader::kUniformGaps: return k.draw_uniform_gaps;
     }
+    return nullptr;  // schemes have been checked
   }
 
-  Tasks::Reader ReaderByHand() const {
-    return scheme_.words[0] == Scheme::kDense ? Tasks::kDense : scheme_.counted() ? Tasks::kCounted : Tasks::kGaps;
+  // Whether the kernels by hand draw and add up in one pass.
+  static bool HasSum(Reader reader) {
+    return reader == Reader::kGeometricGaps || reader == Reader::kDenseBlocks || reader == Reader::kCountedRows;
   }
 
   // Where a counted line and the next one start among the synapses of their matrix.
@@ -189,24 +183,25 @@ class Draws {
   }
   // Synapses of a line whose number is known before they are drawn.
   int64_t CountOf(const Line& l) const {
-    if (!scheme_.counted()) return scheme_.words[2];
+    if (!IsCounted(scheme_)) return scheme_.equal_rows.k;
     const uint32_t* starts = StartsOf(l);
-    return starts[1] > starts[0] ? std::min<int64_t>(starts[1] - starts[0], kMostSynapses) : 0;
+    return starts[1] > starts[0] ? std::min<int64_t>(starts[1] - starts[0], kMaxSynapses) : 0;
   }
 
   // What readers look up: the table of the scheme, or first synapse and number of synapses of each counted task.
-  Table TableOfTasks() const { return scheme_.counted() ? Table{counted_, 2 * tasks_} : table_; }
+  Table TableOfTasks() const { return IsCounted(scheme_) ? Table{counted_, 2 * tasks_} : table_; }
 
   int64_t BlocksOf(const Line& line) const {
     if (line.n <= 0) return 0;
-    const uint32_t* words = scheme_.words;
-    switch (words[0]) {
-      case Scheme::kDense:
-        if (words[3] == 0 && words[4] == 0) return 0;
-        [[fallthrough]];
-      case Scheme::kGaps: return ((line.n - 1) >> words[2]) + 1;
-      case Scheme::kSubset:
-      case Scheme::kCounted: return (CountOf(line) + kCountedBlock - 1) / kCountedBlock;
+    switch (scheme_.reader) {
+      case Reader::kDenseBlocks: {
+        const DenseBlocks& dense = scheme_.dense_blocks;
+        if (dense.threshold == 0 && dense.tie_threshold == 0) return 0;
+        return ((line.n - 1) >> dense.block_bits) + 1;
+      }
+      case Reader::kGeometricGaps: return ((line.n - 1) >> scheme_.geometric_gaps.block_bits) + 1;
+      case Reader::kEqualRows:
+      case Reader::kCountedRows: return (CountOf(line) + kSynapsesPerBlock - 1) / kSynapsesPerBlock;
       default: return 1;
     }
   }
@@ -219,7 +214,7 @@ class Draws {
     origin_[tasks_] = static_cast<uint32_t>(l.origin);
     n_[tasks_] = static_cast<uint32_t>(l.n);
     late_[tasks_] = l.late;
-    if (scheme_.counted()) {
+    if (IsCounted(scheme_)) {
       counted_[2 * tasks_] = *StartsOf(l);
       counted_[2 * tasks_ + 1] = static_cast<uint32_t>(CountOf(l));
     }
@@ -265,13 +260,13 @@ class Draws {
     const Lists& lists = lists_;
     int32_t produced = 0;
     Call(draw_, Array(t0_, tasks_), Array(t1_, tasks_), Array(pre_, tasks_), Array(block_, tasks_),
-         Array(origin_, tasks_), Array(n_, tasks_), Array(scheme_.words, 5),
+         Array(origin_, tasks_), Array(n_, tasks_), Array(scheme_.words(), kSchemeWords),
          Array(TableOfTasks().data, TableOfTasks().size), Array(lists.target.get(), capacity),
          Array(lists.owner.get(), capacity), Array(lists.z.get(), lists.z ? lists.capacity : 0), Array(&produced, 1));
     if (law_ == Law::kQuantiles || delayed) {
       uint32_t shift[kMaxTasks];
       Shift(shift);
-      const uint32_t by_place = scheme_.by_index();
+      const uint32_t by_place = IsByRank(scheme_);
       const auto draw = [&](Kernel kernel, auto... rest) {
         Call(kernel, Array(t0_, tasks_), Array(t1_, tasks_), Array(pre_, tasks_), Array(shift, tasks_),
              Array(&by_place, 1), Array(lists.target.get(), produced), Array(lists.owner.get(), produced), rest...);
@@ -294,11 +289,11 @@ class Draws {
       shift[j] = 0;
       if (j >= tasks_) continue;
       shift[j] = origin_[j];
-      if (!scheme_.by_index()) continue;
-      const int64_t begin = block_[j] * kCountedBlock;
+      if (!IsByRank(scheme_)) continue;
+      const int64_t begin = block_[j] * kSynapsesPerBlock;
       shift[j] = place - static_cast<uint32_t>(begin);
-      const int64_t count = scheme_.counted() ? counted_[2 * j + 1] : scheme_.words[2];
-      place += static_cast<uint32_t>(std::min(kCountedBlock, count - begin));
+      const int64_t count = IsCounted(scheme_) ? counted_[2 * j + 1] : scheme_.equal_rows.k;
+      place += static_cast<uint32_t>(std::min(kSynapsesPerBlock, count - begin));
     }
   }
 

@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "format.h"
+
 #define EVOPS_INLINE __attribute__((always_inline)) inline  // in the loops, wherever they are called from
 
 namespace evops {
@@ -226,8 +228,8 @@ constexpr uint32_t kAllLanes = (uint32_t{1} << kLanes) - 1;
 
 // The sampler's functions (evops.connectivity.sampler).
 inline Lanes Mix(Lanes x) {
-  x = Multiply(Xor(x, Right<16>(x)), Set(0x21F0AAAD));
-  x = Multiply(Xor(x, Right<15>(x)), Set(0x735A2D97));
+  x = Multiply(Xor(x, Right<16>(x)), Set(kMultiply1));
+  x = Multiply(Xor(x, Right<15>(x)), Set(kMultiply2));
   return Xor(x, Right<15>(x));
 }
 
@@ -236,22 +238,19 @@ struct Key {
 };
 
 inline Key Feistel(Lanes a, Lanes b, Lanes t0, Lanes t1) {
-  a = Xor(a, Mix(Add(Add(b, t0), Set(0x243F6A88))));
-  b = Xor(b, Mix(Add(Add(a, t1), Set(0x05A308D3))));
-  a = Xor(a, Mix(Add(Add(b, t0), Set(0x13198A2E))));
-  b = Xor(b, Mix(Add(Add(a, t1), Set(0x03707344))));
+  a = Xor(a, Mix(Add(Add(b, t0), Set(kPi0))));
+  b = Xor(b, Mix(Add(Add(a, t1), Set(kPi1))));
+  a = Xor(a, Mix(Add(Add(b, t0), Set(kPi2))));
+  b = Xor(b, Mix(Add(Add(a, t1), Set(kPi3))));
   return {a, b};
 }
 
-constexpr uint32_t kWeyl = 0x61C88647, kTie = 0x243F6A88, kWeight = 0x13198A2E, kDelay = 0x05A308D3,
-                   kLine = 0x7FFFFFFF, kSlots = 0x7FFFFFFD;
-
 // The word at the counter's value `x` = k0 + i kWeyl.
 inline Lanes Word(Lanes x, Lanes k1) {
-  x = Multiply(Xor(x, Right<16>(x)), Set(0x21F0AAAD));
+  x = Multiply(Xor(x, Right<16>(x)), Set(kMultiply1));
   x = Xor(x, k1);
-  x = Multiply(Xor(x, Right<15>(x)), Set(0x735A2D97));
-  x = Multiply(Xor(x, Right<15>(x)), Set(0x31848BAB));
+  x = Multiply(Xor(x, Right<15>(x)), Set(kMultiply2));
+  x = Multiply(Xor(x, Right<15>(x)), Set(kMultiply3));
   return Xor(x, Right<16>(x));
 }
 

@@ -211,15 +211,7 @@ ffi::Error StoredGather(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer d
   return Stored("evops_stored_gather", true, pool, x, data, indices, indptr, *y);
 }
 
-auto StoredBinding() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .Arg<ffi::AnyBuffer>()
-      .Arg<ffi::AnyBuffer>()
-      .Arg<ffi::AnyBuffer>()
-      .Arg<ffi::AnyBuffer>()
-      .Ret<ffi::AnyBuffer>();
-}
+auto StoredBinding() { return BindOnCpu<4, 1>(); }
 
 }  // namespace
 }  // namespace evops

@@ -1,7 +1,7 @@
 // Products with a stored matrix on a GPU: evops_gpu_stored_scatter and evops_gpu_stored_gather. Entries that point
 // outside their range are left out there, where the CPU reports them.
 #include "../stored.h"
-#include "kernels.h"
+#include "commands.h"
 
 namespace evops::gpu {
 namespace {
@@ -14,6 +14,17 @@ std::string Check(bool gather, const ffi::AnyBuffer& x, const ffi::AnyBuffer& da
   const std::string bad = CheckStored(gather, x, data, indices, indptr, y);
   if (!bad.empty()) return bad;
   return TooLarge(0, {x, y}, WordsOf(y));
+}
+
+// What the kernels of both directions are told about the operands.
+template <class Arguments>
+void SetShape(const ffi::AnyBuffer& x, const ffi::AnyBuffer& data, const ffi::AnyBuffer& indices, const ffi::AnyBuffer& y,
+              Arguments* arguments) {
+  arguments->inputs = static_cast<uint32_t>(x.dimensions()[0]);
+  arguments->n_x = static_cast<uint32_t>(x.dimensions()[1]);
+  arguments->n_out = static_cast<uint32_t>(y.dimensions()[1]);
+  arguments->entries = static_cast<uint32_t>(indices.element_count());
+  arguments->one = data.element_count() == 1;
 }
 
 template <Stage kStage>
@@ -29,12 +40,10 @@ ffi::Error Scatter(Stream stream, ffi::AnyBuffer x, ffi::AnyBuffer data, ffi::An
   Commands commands(kOp, kStage, stream);
   if (y->element_count() == 0) return commands.Result();
   spikes.Find(commands, x, type, *y, WordsOf(*y));
-  const auto n = [](int64_t number) { return static_cast<uint32_t>(number); };
-  if (indices.element_count() > 0)
-    commands.Launch("stored_scatter_" + Suffix(type), std::min<int64_t>(x.element_count(), kWorkers) * kWarp,
-                    All(*active), spikes.Values(type), All(*count), All(data), All(indices), All(indptr), All(*y),
-                    n(x.dimensions()[0]), n(x.dimensions()[1]), n(y->dimensions()[1]), n(indices.element_count()),
-                    n(data.element_count() == 1));
+  if (indices.element_count() == 0) return commands.Result();
+  StoredScatter arguments{All(*active), spikes.Values(type), All(*count), All(data), All(indices), All(indptr), All(*y)};
+  SetShape(x, data, indices, *y, &arguments);
+  commands.Launch(Suffix(type), std::min<int64_t>(x.element_count(), kWorkers) * kWarp, arguments);
   return commands.Result();
 }
 
@@ -45,10 +54,9 @@ ffi::Error Gather(Stream stream, ffi::AnyBuffer x, ffi::AnyBuffer data, ffi::Any
   const std::string bad = Check(true, x, data, indices, indptr, *y);
   if (!bad.empty()) return Invalid(kOp, bad);
   Commands commands(kOp, kStage, stream);
-  const auto n = [](int64_t number) { return static_cast<uint32_t>(number); };
-  commands.Launch("stored_gather_" + Suffix(y->element_type()), std::min<int64_t>(y->element_count(), kWorkers) * kWarp,
-                  All(x), All(data), All(indices), All(indptr), All(*y), n(x.dimensions()[0]), n(x.dimensions()[1]),
-                  n(y->dimensions()[1]), n(indices.element_count()), n(data.element_count() == 1));
+  StoredGather arguments{All(x), All(data), All(indices), All(indptr), All(*y)};
+  SetShape(x, data, indices, *y, &arguments);
+  commands.Launch(Suffix(y->element_type()), std::min<int64_t>(y->element_count(), kWorkers) * kWarp, arguments);
   return commands.Result();
 }
 

@@ -22,12 +22,14 @@ struct VariateKey {
 
 // The variate of a word, as a whole number of the table's unit.
 inline Lanes Variate(Lanes word, const int32_t* quantiles) {
-  const Lanes last_slot = Set(1023), main = Right<22>(word), part = And(Right<12>(word), last_slot);
+  constexpr int kBits = kQuantileBits;
+  const Lanes last_slot = Set(kQuantileSlots - 1), main = Right<32 - kBits>(word);
+  const Lanes part = And(Right<32 - 2 * kBits>(word), last_slot);
   const Mask last = Equal(main, last_slot), tail = Either(last, Equal(main, Zero()));
-  const Lanes in_tail = Add(part, Select(last, Set(2050), Set(1025)));
-  const Lanes share = Select(tail, And(Right<2>(word), last_slot), part);
+  const Lanes in_tail = Add(part, Select(last, Set(2 * kQuantileKnots), Set(kQuantileKnots)));
+  const Lanes share = Select(tail, And(Right<32 - 3 * kBits>(word), last_slot), part);
   const Pairs knot = LookUp(quantiles, Select(tail, in_tail, main));
-  return Add(knot.first, Right<10>(Multiply(Subtract(knot.second, knot.first), share)));
+  return Add(knot.first, Right<kBits>(Multiply(Subtract(knot.second, knot.first), share)));
 }
 
 }  // namespace

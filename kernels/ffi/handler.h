@@ -4,6 +4,7 @@
 #include <exception>
 #include <new>
 #include <stdexcept>
+#include <utility>
 
 #include "xla/ffi/api/ffi.h"
 
@@ -44,6 +45,25 @@ int GuardedStatus(Call call) noexcept {
   } catch (...) {
     return 2;
   }
+}
+
+// A binding that takes kArguments buffers and gives kResults, one at least.
+template <int kArguments, int kResults, class Binding>
+auto WithBuffers(Binding&& binding) {
+  using Buffer = xla::ffi::AnyBuffer;
+  if constexpr (kArguments > 0) {
+    return WithBuffers<kArguments - 1, kResults>(std::move(binding).template Arg<Buffer>());
+  } else if constexpr (kResults > 1) {
+    return WithBuffers<0, kResults - 1>(std::move(binding).template Ret<Buffer>());
+  } else {  // bindings cannot be copied
+    return std::move(binding).template Ret<Buffer>();
+  }
+}
+
+// The same for the CPU, whose handlers get a pool of threads.
+template <int kArguments, int kResults>
+auto BindOnCpu() {
+  return WithBuffers<kArguments, kResults>(xla::ffi::Ffi::Bind().Ctx<xla::ffi::ThreadPool>());
 }
 
 }  // namespace evops

@@ -2,7 +2,8 @@
 #pragma once
 #include <cstdint>
 
-#include "kernel_table.h"  // made by kernels/build.py: EVOPS_KERNELS
+#include "format.h"        // made by kernels/build.py
+#include "kernel_table.h"  // the same: EVOPS_KERNELS
 
 namespace evops {
 
@@ -19,12 +20,9 @@ using Kernel = void (*)(RuntimeContext*);
 struct Tasks {
   const uint32_t *t0, *t1, *pre, *block, *origin, *n;
   int64_t count;
-  const uint32_t *scheme, *table;
-  enum Reader { kGaps, kDense, kCounted } reader;
+  const Scheme& scheme;
+  const uint32_t* table;
 };
-
-// Synapses of a block of a counted line.
-constexpr int64_t kCountedBlock = 1024;
 
 // Delays of synapses, and the ring of slots of `width` sums that they choose from: a synapse goes to slot
 // (late + delay) mod slots, `late` < slots being that of its task and the delay drawn from an alias table of
@@ -48,8 +46,8 @@ struct Summation {
   Delays delays;
 };
 
-// One kernel of each name, all of one instruction-set level. Where sums are not null they add up what the
-// gap and dense readers draw, with no list between.
+// One kernel of each name, all of one instruction-set level. Sums draw and add up in one pass, with no list
+// between (geometric gaps, dense blocks, counted rows); they are null at the base level, which goes through lists.
 struct Kernels {
 #define EVOPS_FIELD(name) Kernel name;
   EVOPS_KERNELS(EVOPS_FIELD)

@@ -35,7 +35,7 @@ class Lines {
       value_[k] = T(0);
     }
     Call(kernel_, Array(seed_, count_), Array(index_, count_), Array(base_, count_),
-         Array(stop_, count_), Array(value_, count_), Array(scheme_.words + 2, 3),
+         Array(stop_, count_), Array(value_, count_), Array(scheme_.words(), kSchemeWords),
          Array(out_, out_size_));
     count_ = 0;
   }

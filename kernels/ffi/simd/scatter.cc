@@ -13,14 +13,14 @@ constexpr int64_t kBuffer = 1024;
 // Lines side by side, each at its next position.
 class Walk {
  public:
-  Walk(const uint32_t* scheme, const uint32_t* seed, const uint32_t* index, const uint32_t* base,
+  Walk(const UniformGaps& gaps, const uint32_t* seed, const uint32_t* index, const uint32_t* base,
        const uint32_t* stop)
-      : length_(Set(scheme[0])), multiplier_(Set(scheme[1])) {
+      : length_(Set(gaps.clen)), multiplier_(Set(gaps.reciprocal)) {
     const Lanes line = evops::Add(Load(seed), Load(index));
-    if (scheme[2]) {
+    if (gaps.hashed) {
       s1_ = Mix(line);
-      s2_ = Mix(evops::Add(line, Set(0x243F6A88)));
-      s3_ = Mix(evops::Add(line, Set(0x05A308D3)));
+      s2_ = Mix(evops::Add(line, Set(kPi0)));
+      s3_ = Mix(evops::Add(line, Set(kPi1)));
     } else {
       s1_ = evops::Add(line, Set(1));
       s2_ = evops::Add(line, Set(7));
@@ -44,7 +44,7 @@ class Walk {
     s2_ = Xor(Left<7>(Right<3>(s2_)), Right<25>(Xor(Left<2>(s2_), s2_)));
     s3_ = Xor(Left<21>(Right<4>(s3_)), Right<11>(Xor(Left<3>(s3_), s3_)));
     const Lanes word = Xor(Xor(s1_, s2_), s3_);
-    // the remainder of kernels/walk.py: an estimate of the quotient, right or one too small
+    // the remainder of kernels/sampler_ti.py: an estimate of the quotient, right or one too small
     const Lanes rest = Subtract(word, Multiply(High(word, multiplier_), length_));
     const Lanes gap = Lesser(rest, Subtract(rest, length_));
     at_ = evops::Add(at_, evops::Add(gap, Set(1)));
@@ -65,7 +65,7 @@ void Scatter(RuntimeContext* context) {
   T* out = static_cast<T*>(arrays[6].data);
   uint32_t target[kBuffer], lane[kBuffer];
   for (int64_t first = 0; first < arrays[4].size; first += kLanes) {
-    Walk walk(words(5), words(0) + first, words(1) + first, words(2) + first, words(3) + first);
+    Walk walk(static_cast<const Scheme*>(arrays[5].data)->uniform_gaps, words(0) + first, words(1) + first, words(2) + first, words(3) + first);
     T v[kLanes];
     for (int64_t l = 0; l < kLanes; ++l) v[l] = value[first + l];
     uint32_t alive;

@@ -1,5 +1,5 @@
 // evops_edges: all synapses of a projection, line after line, for the conversion to stored form; and
-// evops_line_starts, which counts synapses out among the lines.
+// evops_indptr, which counts synapses out among the lines.
 #include <vector>
 
 #include "check.h"
@@ -11,48 +11,48 @@ namespace {
 
 ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table, ffi::AnyBuffer quantiles,
                  ffi::AnyBuffer delays, ffi::AnyBuffer indptr, ffi::Result<ffi::AnyBuffer> post,
-                 ffi::Result<ffi::AnyBuffer> z, ffi::Result<ffi::AnyBuffer> drawn, int64_t n_post, int64_t law,
-                 int64_t delay_bits, Integers scheme_words) {
+                 ffi::Result<ffi::AnyBuffer> z, ffi::Result<ffi::AnyBuffer> drawn, int64_t n_post,
+                 Integers words) {
   constexpr const char* kOp = "evops_edges";
-  Scheme scheme;
+  MatrixSpec spec;
   if (n_post < 1 || n_post > kMaxElements) return Invalid(kOp, "n_post is " + std::to_string(n_post));
   if (indptr.dimensions().size() != 1 || indptr.dimensions()[0] < 1)
     return Invalid(kOp, "indptr is " + Describe(indptr) + ", expected int32[n_pre + 1]");
   const int64_t n_pre = indptr.dimensions()[0] - 1;
-  std::string bad = ReadScheme(scheme_words, table, 1, n_pre, n_post, &scheme);
-  if (bad.empty()) bad = CheckLaw(law, quantiles, scheme);
-  if (bad.empty()) bad = CheckDelays(delay_bits, delays);
+  std::string bad = ReadSpec(words, table, quantiles, 1, n_pre, n_post, &spec);
+  if (bad.empty()) bad = Mismatch("delays", delays, ffi::DataType::U32, {DelaysOf(spec.delay_bits)});
+  if (!bad.empty()) return Invalid(kOp, bad);
+  const bool varied = LawOf(spec) != Law::kConstant, delayed = spec.delay_bits != 0;
   const int64_t synapses = static_cast<int64_t>(post->element_count());
   for (const std::string& wrong :
-       {bad, Mismatch("key", key, ffi::DataType::U32, {2}),
+       {Mismatch("key", key, ffi::DataType::U32, {2}),
         Mismatch("indptr", indptr, ffi::DataType::S32, {n_pre + 1}),
         Mismatch("post", *post, ffi::DataType::S32, {synapses}),
-        Mismatch("z", *z, ffi::DataType::F32, {law == 0 ? 0 : synapses}),
-        Mismatch("drawn", *drawn, ffi::DataType::S32, {delay_bits == 0 ? 0 : synapses})})
+        Mismatch("z", *z, ffi::DataType::F32, {varied ? synapses : 0}),
+        Mismatch("drawn", *drawn, ffi::DataType::S32, {delayed ? synapses : 0})})
     if (!wrong.empty()) return Invalid(kOp, wrong);
   const int32_t* start = static_cast<const int32_t*>(indptr.untyped_data());
-  const uint32_t* words = static_cast<const uint32_t*>(key.untyped_data());
+  const uint32_t* t = static_cast<const uint32_t*>(key.untyped_data());
   int32_t* posts = static_cast<int32_t*>(post->untyped_data());
   float* zs = static_cast<float*>(z->untyped_data());
   int32_t* steps = static_cast<int32_t*>(drawn->untyped_data());
-  const Delays table_of_delays{delay_bits ? static_cast<const uint32_t*>(delays.untyped_data()) : nullptr,
-                               static_cast<uint32_t>(delay_bits)};
+  const Delays table_of_delays{delayed ? static_cast<const uint32_t*>(delays.untyped_data()) : nullptr, spec.delay_bits};
   for (int64_t i = 0; i <= n_pre; ++i)
     if (start[i] < (i ? start[i - 1] : 0) || start[i] > synapses || (i == 0 && start[i] != 0))
       return Invalid(kOp, "indptr does not rise from 0 to at most " + std::to_string(synapses));
   // Results have room for more synapses than there are, so that many seeds share a program; the rest is 0.
   const int64_t found = start[n_pre];
   std::fill(posts + found, posts + synapses, 0);
-  if (law != 0) std::fill(zs + found, zs + synapses, 0.0f);
-  if (delay_bits != 0) std::fill(steps + found, steps + synapses, 0);
+  if (varied) std::fill(zs + found, zs + synapses, 0.0f);
+  if (delayed) std::fill(steps + found, steps + synapses, 0);
   const int64_t parts = Parts(pool, static_cast<double>(found));
   std::atomic<bool> wrong_count{false};
   Parallel(pool, parts, [&](int64_t part) {
     const int64_t begin = n_pre * part / parts, end = n_pre * (part + 1) / parts;
     std::vector<int32_t> at(start + begin, start + end);
-    Draws draws(scheme, static_cast<Law>(law), RowOf(table, 0), TableOf(quantiles), table_of_delays);
+    Draws draws(spec.scheme, LawOf(spec), RowOf(table, 0), TableOf(quantiles), table_of_delays);
     const auto line = [&](int64_t i) {
-      return Line{words[0], words[1], static_cast<uint32_t>(begin + i), 0, n_post};
+      return Line{t[0], t[1], static_cast<uint32_t>(begin + i), 0, n_post};
     };
     draws.Run(end - begin, line, [&](const Synapses& list) {
       for (int64_t k = 0; k < list.count; ++k) {
@@ -64,7 +64,7 @@ ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table,
         }
         ++at[i];
         posts[place] = static_cast<int32_t>(list.target[k]);
-        if (law != 0) zs[place] = list.z[k];
+        if (varied) zs[place] = list.z[k];
         if (list.delay) steps[place] = static_cast<int32_t>(list.delay[k]);
       }
     });
@@ -75,24 +75,24 @@ ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table,
   return ffi::Error::Success();
 }
 
-// evops_line_starts: how many of the synapses of a counted rule each pre neuron has, as running sums.
-ffi::Error LineStarts(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::Result<ffi::AnyBuffer> starts, int64_t total) {
-  constexpr const char* kOp = "evops_line_starts";
-  if (starts->dimensions().size() != 1 || starts->dimensions()[0] < 2 || starts->dimensions()[0] > kMaxElements)
-    return Invalid(kOp, "the result is " + Describe(*starts) + ", expected uint32[n_pre + 1]");
-  const int64_t n = starts->dimensions()[0] - 1;
+// evops_indptr: how many of the synapses of a counted rule each pre neuron has, as running sums.
+ffi::Error Indptr(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::Result<ffi::AnyBuffer> indptr, int64_t total) {
+  constexpr const char* kOp = "evops_indptr";
+  if (indptr->dimensions().size() != 1 || indptr->dimensions()[0] < 2 || indptr->dimensions()[0] > kMaxElements)
+    return Invalid(kOp, "the result is " + Describe(*indptr) + ", expected uint32[n_pre + 1]");
+  const int64_t n = indptr->dimensions()[0] - 1;
   for (const std::string& wrong : {Mismatch("key", key, ffi::DataType::U32, {2}),
-                                   Mismatch("starts", *starts, ffi::DataType::U32, {n + 1})})
+                                   Mismatch("indptr", *indptr, ffi::DataType::U32, {n + 1})})
     if (!wrong.empty()) return Invalid(kOp, wrong);
   if (total < 0 || total > kMaxElements) return Invalid(kOp, "total is " + std::to_string(total));
-  uint32_t* sums = static_cast<uint32_t*>(starts->untyped_data());
+  uint32_t* sums = static_cast<uint32_t*>(indptr->untyped_data());
   const int64_t parts = Parts(pool, static_cast<double>(total));
   std::vector<std::vector<uint32_t>> counts(parts);
   Parallel(pool, parts, [&](int64_t part) {
     counts[part].resize(n);
     const int64_t begin = total * part / parts, end = total * (part + 1) / parts;
     const uint32_t span[] = {static_cast<uint32_t>(begin), static_cast<uint32_t>(end - begin)};
-    Call(ActiveKernels().sources, Array(key.untyped_data(), 2), Array(span, 2), Array(counts[part].data(), n));
+    Call(ActiveKernels().count_rows, Array(key.untyped_data(), 2), Array(span, 2), Array(counts[part].data(), n));
   });
   sums[0] = 0;
   for (int64_t i = 0; i < n; ++i) {
@@ -105,24 +105,7 @@ ffi::Error LineStarts(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::Result<ffi:
 }  // namespace
 }  // namespace evops
 
-EVOPS_HANDLER(evops_line_starts, evops::LineStarts,
-              evops::ffi::Ffi::Bind()
-                  .Ctx<evops::ffi::ThreadPool>()
-                  .Arg<evops::ffi::AnyBuffer>()
-                  .Ret<evops::ffi::AnyBuffer>()
-                  .Attr<int64_t>("total"));
+EVOPS_HANDLER(evops_indptr, evops::Indptr,
+              (evops::BindOnCpu<1, 1>().Attr<int64_t>("total")));
 EVOPS_HANDLER(evops_edges, evops::Edges,
-              evops::ffi::Ffi::Bind()
-                  .Ctx<evops::ffi::ThreadPool>()
-                  .Arg<evops::ffi::AnyBuffer>()
-                  .Arg<evops::ffi::AnyBuffer>()
-                  .Arg<evops::ffi::AnyBuffer>()
-                  .Arg<evops::ffi::AnyBuffer>()
-                  .Arg<evops::ffi::AnyBuffer>()
-                  .Ret<evops::ffi::AnyBuffer>()
-                  .Ret<evops::ffi::AnyBuffer>()
-                  .Ret<evops::ffi::AnyBuffer>()
-                  .Attr<int64_t>("n_post")
-                  .Attr<int64_t>("law")
-                  .Attr<int64_t>("delay_bits")
-                  .Attr<evops::Integers>("scheme"));
+              (evops::BindOnCpu<5, 3>().Attr<int64_t>("n_post").Attr<evops::Integers>("spec")));

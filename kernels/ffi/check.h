@@ -1,0 +1,176 @@
+// Checks of the buffers and attributes of a call, before any pointer is used.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+#include "lines.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace evops {
+namespace ffi = xla::ffi;
+using Integers = ffi::Span<const int64_t>;
+
+constexpr int64_t kMaxElements = (int64_t{1} << 31) - 1;  // of an array: Taichi and the GPU count in 32 bits
+
+inline ffi::Error Invalid(const std::string& op, const std::string& what) {
+  return ffi::Error(ffi::ErrorCode::kInvalidArgument, op + ": " + what);
+}
+
+inline std::string Name(ffi::DataType type) {
+  switch (type) {
+    case ffi::DataType::PRED: return "bool";
+    case ffi::DataType::S8: return "int8";
+    case ffi::DataType::S16: return "int16";
+    case ffi::DataType::S32: return "int32";
+    case ffi::DataType::S64: return "int64";
+    case ffi::DataType::U8: return "uint8";
+    case ffi::DataType::U16: return "uint16";
+    case ffi::DataType::U32: return "uint32";
+    case ffi::DataType::U64: return "uint64";
+    case ffi::DataType::F16: return "float16";
+    case ffi::DataType::F32: return "float32";
+    case ffi::DataType::F64: return "float64";
+    default: return "XLA element type " + std::to_string(static_cast<int>(type));
+  }
+}
+
+inline std::string Describe(const ffi::AnyBuffer& b) {
+  std::string s = Name(b.element_type()) + "[";
+  for (size_t i = 0; i < b.dimensions().size(); ++i)
+    s += (i ? "," : "") + std::to_string(b.dimensions()[i]);
+  return s + "]";
+}
+
+// A description of what is wrong, or an empty string.
+inline std::string Mismatch(const char* argument, const ffi::AnyBuffer& b, ffi::DataType type,
+                            std::initializer_list<int64_t> shape) {
+  bool same = b.element_type() == type && b.dimensions().size() == shape.size();
+  if (same) {
+    size_t i = 0;
+    for (int64_t extent : shape) same = same && b.dimensions()[i++] == extent;
+  }
+  if (same) return "";
+  std::string wanted = Name(type) + "[";
+  for (int64_t extent : shape)
+    wanted += (wanted.back() == '[' ? "" : ",") + std::to_string(extent);
+  return std::string(argument) + " is " + Describe(b) + ", expected " + wanted + "]";
+}
+
+template <class T>
+constexpr ffi::DataType TypeOf();
+template <>
+constexpr ffi::DataType TypeOf<bool>() { return ffi::DataType::PRED; }
+template <>
+constexpr ffi::DataType TypeOf<int32_t>() { return ffi::DataType::S32; }
+template <>
+constexpr ffi::DataType TypeOf<uint32_t>() { return ffi::DataType::U32; }
+template <>
+constexpr ffi::DataType TypeOf<float>() { return ffi::DataType::F32; }
+template <>
+constexpr ffi::DataType TypeOf<double>() { return ffi::DataType::F64; }
+
+// Whether `bits` are those of the domain that 0 … size - 1 are permuted in (evops.connectivity.format): in a larger
+// one, more targets would lie outside and be drawn again.
+inline bool IsDomain(int64_t bits, int64_t size) {
+  return bits >= kMinDomainBits && bits <= kMaxDomainBits && size <= int64_t{1} << bits &&
+         (bits == kMinDomainBits || size > int64_t{1} << (bits - 1));
+}
+
+// Whether the fields of a scheme, each in its range, fit each other and rows of `shortest` to `longest` post neurons.
+inline bool Fits(const Scheme& scheme, int64_t shortest, int64_t longest) {
+  const auto is_n_post = [&](int64_t n) { return n == shortest && n == longest; };
+  switch (scheme.reader) {
+    case Reader::kUniformGaps: {
+      const UniformGaps& gaps = scheme.uniform_gaps;
+      return gaps.reciprocal == std::min((int64_t{1} << 32) / gaps.clen, kMaxWord);
+    }
+    case Reader::kGeometricGaps: {
+      const GeometricGaps& gaps = scheme.geometric_gaps;
+      return gaps.low_digit_bits == 0 || gaps.low_digit_bits == kLowDigitBits;
+    }
+    case Reader::kDenseBlocks: {
+      const DenseBlocks& dense = scheme.dense_blocks;
+      return dense.block_bits == kMinBlockBits || (dense.threshold == 0 && dense.tie_threshold == 0);
+    }
+    case Reader::kEqualRows: {
+      const EqualRows& rows = scheme.equal_rows;
+      return is_n_post(rows.n_post) &&
+             (rows.domain_bits == 0 || (IsDomain(rows.domain_bits, rows.n_post) && rows.k <= rows.n_post));
+    }
+    case Reader::kDiagonal:
+      return scheme.fields[0] == 0 && scheme.fields[1] == 0 && scheme.fields[2] == 0;
+    case Reader::kCountedRows: {
+      const CountedRows& rows = scheme.counted_rows;
+      if (rows.domain_bits == 0) return rows.slots == 1 && rows.n_post == 0;
+      const int64_t total = int64_t{rows.slots} * rows.n_post;  // below 2^62
+      return is_n_post(rows.n_post) && total <= kMaxSynapses && IsDomain(rows.domain_bits, total);
+    }
+  }
+  return false;
+}
+
+// Entries of what the reader of `rows` rows looks up: the rule's table, or running counts of the synapses of rows.
+inline int64_t TableSizeOf(const Scheme& scheme, int64_t rows) {
+  if (IsCounted(scheme)) return rows + 1;
+  if (scheme.reader != Reader::kGeometricGaps) return 0;
+  const GeometricGaps& gaps = scheme.geometric_gaps;
+  return (int64_t{1} << gaps.high_digit_bits) + (gaps.low_digit_bits ? int64_t{1} << gaps.low_digit_bits : 0);
+}
+
+// Entries of a law's table, and of the delays'.
+inline int64_t QuantilesOf(Law law) { return law == Law::kQuantiles ? 3 * int64_t{kQuantileKnots} : 0; }
+inline int64_t DelaysOf(int64_t bits) { return bits ? int64_t{1} << bits : 0; }
+
+// What is wrong with the words of a spec (MatrixSpec.pack) for rows of `shortest` to `longest` post neurons, or an
+// empty string.
+inline std::string ReadSpec(const int64_t* words, int64_t shortest, int64_t longest, MatrixSpec* spec) {
+  uint32_t packed[kSpecWords];
+  for (int64_t k = 0; k < kSpecWords; ++k) {
+    if (words[k] < 0 || words[k] > kMaxWord) return "spec has the word " + std::to_string(words[k]);
+    packed[k] = static_cast<uint32_t>(words[k]);
+  }
+  std::memcpy(spec, packed, sizeof packed);
+  if (const char* field = spec->scheme.Wrong()) return std::string("spec: ") + field + " is out of its range";
+  if (const char* field = spec->Wrong()) return std::string("spec: ") + field + " is out of its range";
+  if (!Fits(spec->scheme, shortest, longest)) return "spec: fields of the scheme do not fit each other or the rows";
+  if (!IsPublished(spec->scheme) && LawOf(*spec) > Law::kQuantiles)
+    return "spec: law is " + std::to_string(spec->law) + ", which the reader of uniform gaps has alone";
+  return "";
+}
+
+// The same for `matrices` matrices of `rows` rows and n post neurons; the table has a row for all of them or one for
+// each.
+inline std::string ReadSpec(Integers words, const ffi::AnyBuffer& table, const ffi::AnyBuffer& quantiles,
+                            int64_t matrices, int64_t rows, int64_t n, MatrixSpec* spec) {
+  if (static_cast<int64_t>(words.size()) != kSpecWords)
+    return "spec has " + std::to_string(words.size()) + " words, expected " + std::to_string(kSpecWords);
+  const std::string bad = ReadSpec(words.begin(), n, n, spec);
+  if (!bad.empty()) return bad;
+  const int64_t tables = table.dimensions().size() == 2 && table.dimensions()[0] == matrices ? matrices : 1;
+  const std::string wrong = Mismatch("table", table, ffi::DataType::U32, {tables, TableSizeOf(spec->scheme, rows)});
+  return wrong.empty() ? Mismatch("quantiles", quantiles, ffi::DataType::S32, {QuantilesOf(LawOf(*spec))}) : wrong;
+}
+
+inline Draws::Table TableOf(const ffi::AnyBuffer& b) {
+  return {b.untyped_data(), static_cast<int64_t>(b.element_count())};
+}
+// The row of matrix k in the tables of a rule.
+inline Draws::Table RowOf(const ffi::AnyBuffer& b, int64_t k) {
+  const int64_t rows = b.dimensions()[0], size = b.dimensions()[1];
+  return {static_cast<const uint32_t*>(b.untyped_data()) + (rows > 1 ? k * size : 0), size};
+}
+
+// Runs body(T()) for the element type T of an array of values, unsigned for integers: they wrap around.
+template <class Body>
+ffi::Error ForElement(const char* op, ffi::DataType type, Body body) {
+  switch (type) {
+    case ffi::DataType::S32: return body(uint32_t{});
+    case ffi::DataType::F32: return body(float{});
+    case ffi::DataType::F64: return body(double{});
+    default: return Invalid(op, "values are " + Name(type) + ", expected int32, float32 or float64");
+  }
+}
+
+}  // namespace evops

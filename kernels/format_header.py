@@ -1,0 +1,100 @@
+"""The draw format for C++: ``format.h``, written from the package's own definition of it."""
+
+import enum
+from pathlib import Path
+
+from _evops import module
+
+format, sampler = module("connectivity/format.py"), module("connectivity/sampler.py")
+
+
+def camel(name: str) -> str:
+    """``MIN_BLOCK_BITS`` and ``min_block_bits`` as ``MinBlockBits``."""
+    return "".join(part.capitalize() for part in name.lower().split("_"))
+
+
+def snake(name: str) -> str:
+    """``GeometricGaps`` as ``geometric_gaps``."""
+    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+
+
+def constants(of, type_name: str) -> str:
+    """Every whole number that a module names in capitals."""
+    return "".join(
+        f"constexpr {type_name} k{camel(name)} = {value};\n"
+        for name, value in vars(of).items()
+        if name.isupper() and not name.startswith("_") and type(value) is int
+    )
+
+
+def enumeration(of: type[enum.IntEnum], name: str) -> str:
+    """A scoped enumeration, and how many values it has."""
+    values = ", ".join(f"k{camel(member.name)} = {member.value}" for member in of)
+    return (
+        f"enum class {name} : uint32_t {{ {values} }};\nconstexpr uint32_t k{name}s = {len(of)};\n"
+    )
+
+
+def struct(record: type, members: str = "", first: str = "") -> str:
+    """A record's fields as members, and `Wrong`, which names one out of its range."""
+    lines, checks = [], []
+    for field in format.fields(record):
+        low, high, meaning = (field.metadata[k] for k in ("low", "high", "meaning"))
+        lines.append(f"  uint32_t {field.name};  // {meaning}\n")
+        below = f"{field.name} < {low} || " if low else ""
+        if below or high < format.MAX_WORD:
+            above = f"{field.name} > {high}" if high < format.MAX_WORD else ""
+            condition = (below + above).removesuffix(" || ")
+            checks.append(f'    if ({condition}) return "{record.__name__}.{field.name}";\n')
+    summary = (record.__doc__ or "").split("\n")[0]
+    return (
+        f"// {summary}\nstruct {record.__name__} {{\n{first}{''.join(lines)}{members}"
+        "  // A field out of its range, or null.\n"
+        f"  const char* Wrong() const {{\n{''.join(checks)}    return nullptr;\n  }}\n}};\n"
+    )
+
+
+def scheme() -> str:
+    """The record of whichever reader: a tagged union."""
+    records = list(format.SCHEMES.values())
+    members = "".join(f"    {r.__name__} {snake(r.__name__)};\n" for r in records)
+    cases = "".join(
+        f"      case Reader::k{r.__name__}:\n"
+        f"        if (exclude_autapses > {int(r.excludes)}) "
+        f'return "{r.__name__}.exclude_autapses";\n'
+        f"        return {snake(r.__name__)}.Wrong();\n"
+        for r in records
+    )
+    return (
+        "// What one reader needs to know.\nstruct Scheme {\n"
+        "  Reader reader;\n  uint32_t exclude_autapses;\n  union {\n"
+        f"    uint32_t fields[kFieldWords];\n{members}  }};\n"
+        "  // As the Taichi kernels get it: kSchemeWords words.\n"
+        "  const uint32_t* words() const { return reinterpret_cast<const uint32_t*>(this); }\n"
+        "  // A field out of its range, or null.\n"
+        "  const char* Wrong() const {\n    switch (reader) {\n"
+        f'{cases}    }}\n    return "reader";\n  }}\n}};\n'
+        "static_assert(sizeof(Scheme) == kSchemeWords * sizeof(uint32_t));\n"
+    )
+
+
+def header() -> str:
+    """The whole file."""
+    records = "\n".join(struct(record) for record in format.SCHEMES.values())
+    return (
+        "// The draw format, written by kernels/format_header.py from evops/connectivity/format.py "
+        "and sampler.py.\n#pragma once\n#include <cstdint>\n\nnamespace evops {\n\n"
+        f"{constants(sampler, 'uint32_t')}\n{constants(format, 'int64_t')}\n"
+        f"{enumeration(format.Reader, 'Reader')}\n{enumeration(format.WeightLaw, 'Law')}\n"
+        f"{records}\n{scheme()}\n"
+        f"{struct(format.MatrixSpec, first='  Scheme scheme;' + chr(10))}"
+        "static_assert(sizeof(MatrixSpec) == kSpecWords * sizeof(uint32_t));\n\n"
+        "}  // namespace evops\n"
+    )
+
+
+def write(out: Path) -> None:
+    """Write it, unless it is there already: what includes it need not be compiled again."""
+    path, text = out / "format.h", header()
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)

@@ -1,0 +1,90 @@
+"""The sampler and the draw format as Taichi functions (`evops.taichi`), and what kernels share."""
+
+from math import pi
+
+import taichi as ti
+from _evops import module
+
+_functions = module("taichi.py")
+format = _functions._format
+
+next_state = _functions.next_state
+word88 = _functions.word88
+feistel = _functions.feistel
+word = _functions.word
+look_up = _functions.look_up
+dense_hit = _functions.dense_hit
+below = _functions.below
+permuted = _functions.permuted
+variate_key = _functions.variate_key
+slot = _functions.slot
+between = _functions.between
+next_gap = _functions.next_gap
+TIE, WEIGHT, DELAY = _functions.TIE, _functions.WEIGHT, _functions.DELAY
+SOURCES, SLOTS = _functions.SOURCES, _functions.SLOTS
+
+SYNAPSES_PER_BLOCK = format.SYNAPSES_PER_BLOCK
+# The records of the draw format, from the words of a scheme.
+uniform_gaps = _functions.unpacker(format.UniformGaps)
+geometric_gaps = _functions.geometric_gaps
+dense_blocks = _functions.unpacker(format.DenseBlocks)
+equal_rows = _functions.unpacker(format.EqualRows)
+counted_rows = _functions.unpacker(format.CountedRows)
+
+# Rows that are read side by side, so that the compiler can use vector registers.
+LANES = 8
+ELEMENT = {"i32": ti.i32, "f32": ti.f32, "f64": ti.f64}
+
+
+def array(dtype, ndim=1):
+    """An ndarray argument of a kernel."""
+    return ti.types.ndarray(dtype=dtype, ndim=ndim)
+
+
+@ti.func
+def autapse(pre, words: ti.template()):
+    """The post neuron to leave out: the pre neuron's own index, or one that does not exist."""
+    leave_out = pre
+    if words[1] == 0:
+        leave_out = ti.u32(0) - ti.u32(1)
+    return leave_out
+
+
+@ti.func
+def first_state(row_seed, hashed):
+    """State of a row before its first draw."""
+    a, b, c = _functions.line_state(row_seed)
+    if hashed != 0:
+        a, b, c = _functions.hashed_line_state(row_seed)
+    return a, b, c
+
+
+@ti.func
+def zeros(dtype: ti.template()):
+    return ti.Vector([ti.cast(0, dtype)] * LANES, dtype)
+
+
+@ti.func
+def remainder(x, gaps):
+    """x % clen for any word x, by multiplication: the same value as the sampler's ``%``.
+
+    With reciprocal = min(floor(2**32 / clen), 2**32 - 1) the estimate q of the quotient is right or
+    one too small, so x - q clen is the remainder or the remainder plus clen; in the first case
+    taking clen off wraps around.
+    """
+    q = ti.cast((ti.cast(x, ti.u64) * ti.cast(gaps.reciprocal, ti.u64)) >> 32, ti.u32)
+    r = x - q * gaps.clen
+    return ti.min(r, r - gaps.clen)
+
+
+@ti.func
+def uniform(w):
+    """A word as a number in [0, 1], as the braintaichi operators take it."""
+    return ti.cast(w, ti.f32) * ti.f32(2.0**-32)
+
+
+@ti.func
+def normal(u, turn):
+    """A normal number from two uniform ones (Box and Muller), as the braintaichi operators do."""
+    radius = ti.sqrt(ti.f32(-2.0) * ti.log(ti.max(u, ti.f32(1e-10))))
+    return radius * ti.sin(ti.f32(2 * pi) * turn)
