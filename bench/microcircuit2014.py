@@ -20,10 +20,10 @@ from pathlib import Path
 import common
 import numpy as np
 
-from evops.networks import microcircuit2014
-from evops.networks.microcircuit2014 import Model
-from evops.networks.microcircuit2014_measure import activity
-from evops.networks.simulate import Simulator
+from evops.networks.microcircuit2014 import model as microcircuit2014
+from evops.networks.microcircuit2014.measure import activity
+from evops.networks.microcircuit2014.model import Model
+from evops.networks.shared.simulate import Simulator
 
 NEST = Path(__file__).with_name("microcircuit2014_nest.py")
 

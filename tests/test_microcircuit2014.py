@@ -14,11 +14,11 @@ from chance import check_chi2, check_normal, correlation
 from scipy.stats import poisson as poisson_law
 
 from evops.__main__ import main
-from evops.networks import microcircuit2014
-from evops.networks.microcircuit2014 import Model, published
-from evops.networks.microcircuit2014_measure import activity
-from evops.networks.neurons import noise_key, poisson, poisson_thresholds, words
-from evops.networks.simulate import Simulator
+from evops.networks.microcircuit2014 import model as microcircuit2014
+from evops.networks.microcircuit2014.measure import activity
+from evops.networks.microcircuit2014.model import Model, published
+from evops.networks.shared.noise import noise_key, poisson, poisson_thresholds, words
+from evops.networks.shared.simulate import Simulator
 
 # Measured in NEST 3.10 with the same parameters (bench/results/microcircuit2014.json).
 NEST_TENTH_HZ = np.array([0.480, 2.223, 4.108, 5.089, 7.041, 7.736, 0.889, 7.061])

@@ -16,10 +16,11 @@ from scipy.special import ndtri
 
 import evops
 from evops.__main__ import main
-from evops.networks import joglekar2018, joglekar2018_notebook, macaque, measure
-from evops.networks.joglekar2018 import Model, published
-from evops.networks.neurons import noise_key, normal
-from evops.networks.simulate import Run, Simulator
+from evops.networks.joglekar2018 import macaque, measure, notebook
+from evops.networks.joglekar2018 import model as joglekar2018
+from evops.networks.joglekar2018.model import Model, published
+from evops.networks.shared.noise import noise_key, normal
+from evops.networks.shared.simulate import Run, Simulator
 
 DATA = Path(macaque.__file__).parent / "data" / "macaque29"
 WITHIN = ("V1", "V2", "V4", "DP", "MT", "TEO")
@@ -39,7 +40,7 @@ def relative_to_published(model, rates, areas):
     return {a: found[a] / reference[a] for a in areas}
 
 
-@pytest.mark.parametrize("network", [joglekar2018, joglekar2018_notebook])
+@pytest.mark.parametrize("network", [joglekar2018, notebook])
 def test_async_weak_is_within_published_bounds(network):
     """Means over three seeds: 8 responding areas and the published peaks within 15 %."""
     model = Model("async_weak")

@@ -59,7 +59,7 @@ def load(folder: str | Path | None = None) -> Cortex:
     Raises:
         DataError: a file is missing or malformed, or the tables do not fit together.
     """
-    packaged = _from_csv(Path(str(resources.files("evops.networks") / "data" / "macaque29")))
+    packaged = _from_csv(Path(str(resources.files(__package__) / "data" / "macaque29")))
     if folder is None:
         return packaged
     if not os.path.isdir(folder):

@@ -8,9 +8,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from evops.networks.coba2005 import SETTLE_MS, Model
-from evops.networks.report import versions
-from evops.networks.simulate import Run
+from evops.networks.coba2005.model import SETTLE_MS, Model
+from evops.networks.joglekar2018.report import versions
+from evops.networks.shared.simulate import Run
 
 BIN_MS = 5.0
 SHOWN = 500  # neurons of the raster
@@ -46,8 +46,8 @@ def rates(model: Model, run: Run) -> Rates:
 
 @functools.cache
 def references() -> list[dict[str, Any]]:
-    """Rates that other simulators give (package data ``coba2005.json``)."""
-    path = resources.files("evops.networks") / "data" / "coba2005.json"
+    """Rates that other simulators give (``data/published.json``)."""
+    path = resources.files(__package__) / "data" / "published.json"
     return json.loads(path.read_text())["references"]
 
 

@@ -25,8 +25,8 @@ from evops.areas import MultiAreaProjection
 from evops.connectivity.rules import FixedProbability, LfsrGaps
 from evops.delays import DelayBuffer
 from evops.errors import check_integer, check_real
-from evops.networks.macaque import Cortex, load
-from evops.networks.neurons import noise_key, normal
+from evops.networks.joglekar2018.macaque import Cortex, load
+from evops.networks.shared.noise import noise_key, normal
 
 REGIMES = ("async_weak", "async_strong", "sync_weak", "sync_strong")
 ONSET_MS = 300.0
@@ -35,8 +35,8 @@ DEFAULT_DURATION_MS = 950.0
 
 @functools.cache
 def published() -> dict[str, Any]:
-    """Parameters and published results (package data ``joglekar2018.json``)."""
-    path = resources.files("evops.networks") / "data" / "joglekar2018.json"
+    """Parameters and published results (``data/published.json``)."""
+    path = resources.files(__package__) / "data" / "published.json"
     return json.loads(path.read_text())
 
 

@@ -7,9 +7,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from evops.engine.bridge import backends
-from evops.networks.joglekar2018 import ONSET_MS, Model, published
-from evops.networks.measure import SLIDE_MS, WINDOW_MS, Rates, sliding_hz
-from evops.networks.simulate import Run
+from evops.networks.joglekar2018.measure import SLIDE_MS, WINDOW_MS, Rates, sliding_hz
+from evops.networks.joglekar2018.model import ONSET_MS, Model, published
+from evops.networks.shared.simulate import Run
 
 
 def table(model: Model, rates: Rates) -> str:

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from evops.engine import bridge
-from evops.networks import joglekar2018, joglekar2018_notebook, macaque, measure, report, shared
-from evops.networks.joglekar2018 import DEFAULT_DURATION_MS, REGIMES, SCHEMES, Model
-from evops.networks.output import Output
-from evops.networks.simulate import Simulator, peak_memory_mb
+from evops.networks.joglekar2018 import macaque, measure, notebook, report
+from evops.networks.joglekar2018 import model as default
+from evops.networks.joglekar2018.model import DEFAULT_DURATION_MS, REGIMES, SCHEMES, Model
+from evops.networks.shared import options as shared
+from evops.networks.shared.output import Output
+from evops.networks.shared.simulate import Simulator, peak_memory_mb
 
 SHOWN = ("V1", "V2", "V4", "DP", "MT", "TEO", "TEpd")
 
 
-def add_joglekar2018(commands) -> None:
+def add(commands) -> None:
     """Add the subcommand to an argparse collection of subcommands."""
     parser = commands.add_parser(
         "joglekar2018",
@@ -77,14 +79,14 @@ def add_joglekar2018(commands) -> None:
         help="write joglekar2018.json and joglekar2018.png there",
     )
     add("--no-plot", action="store_true", help="no picture")
-    parser.set_defaults(run=joglekar2018_command)
+    parser.set_defaults(run=run)
 
 
-def joglekar2018_command(options) -> int:
+def run(options) -> int:
     """Run the model as asked and print the report."""
     model, n_steps = _model(options)
     out = Output("joglekar2018", options.out)
-    network = joglekar2018_notebook if options.as_published else joglekar2018
+    network = notebook if options.as_published else default
     seeds = _seeds(options)
     what = "BrainPy's notebook" if options.as_published else "default model"
     out.say(
@@ -100,9 +102,9 @@ def joglekar2018_command(options) -> int:
         with shared.progress(
             n_steps, f"trial {len(finished) + 1}/{len(seeds)}" if len(seeds) > 1 else ""
         ) as bar:
-            run = simulator.run(parameters, state, n_steps, bar)
-        found = measure.rates(model, run)
-        counts, seconds = counts + found.counts, seconds + run.run_seconds
+            spikes = simulator.run(parameters, state, n_steps, bar)
+        found = measure.rates(model, spikes)
+        counts, seconds = counts + found.counts, seconds + spikes.run_seconds
         finished.append(dataclasses.replace(found, counts=counts[:0]))  # MB each
         rates = dataclasses.replace(measure.mean(finished), counts=counts / len(finished))
         trials = [_trial(model, *s, r) for s, r in zip(seeds, finished, strict=False)]
@@ -124,7 +126,7 @@ def joglekar2018_command(options) -> int:
             break
         parameters, state = network.setup(model, *seeds[len(finished)])
     if not options.no_plot:
-        out.draw(report.draw, model, run, rates, len(trials))
+        out.draw(report.draw, model, spikes, rates, len(trials))
     out.say(report.table(model, rates))
     if len(trials) > 1:
         out.say(_trials_table(trials))

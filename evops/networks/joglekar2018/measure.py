@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evops.networks.joglekar2018 import ONSET_MS, Model
-from evops.networks.simulate import Run
+from evops.networks.joglekar2018.model import ONSET_MS, Model
+from evops.networks.shared.simulate import Run
 
 WINDOW_MS = 10.0
 # Windows start every millisecond, as in the authors' analysis.

@@ -10,12 +10,13 @@ import numpy as np
 
 from evops.engine import bridge
 from evops.errors import check_real
-from evops.networks import microcircuit2014, shared
-from evops.networks import microcircuit2014_report as own_report
-from evops.networks.microcircuit2014 import DRIVES, VARIANTS, Model
-from evops.networks.microcircuit2014_measure import activity
-from evops.networks.output import Output
-from evops.networks.simulate import Simulator, peak_memory_mb
+from evops.networks.microcircuit2014 import model as microcircuit2014
+from evops.networks.microcircuit2014 import report
+from evops.networks.microcircuit2014.measure import activity
+from evops.networks.microcircuit2014.model import DRIVES, VARIANTS, Model
+from evops.networks.shared import options as shared
+from evops.networks.shared.output import Output
+from evops.networks.shared.simulate import Simulator, peak_memory_mb
 
 NAME = "microcircuit2014"
 
@@ -89,10 +90,10 @@ def run(options) -> int:
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "spikes": len(spikes.steps),
     }
-    out.write_json(own_report.summary(model, found, **measured))
+    out.write_json(report.summary(model, found, **measured))
     if not options.no_plot:
-        out.draw(own_report.draw, model, spikes, found, settle)
-    out.say(own_report.table(model, found))
+        out.draw(report.draw, model, spikes, found, settle)
+    out.say(report.table(model, found))
     out.say(f"{stop / spikes.run_seconds:.0f} steps per second: {cost:.2f} s for a biological "
             f"second\npeak memory {peak_memory_mb():.0f} MB")  # fmt: skip
     return out.close()

@@ -4,10 +4,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from evops.networks.microcircuit2014 import Model, published
-from evops.networks.microcircuit2014_measure import Activity
-from evops.networks.report import versions
-from evops.networks.simulate import Run
+from evops.networks.joglekar2018.report import versions
+from evops.networks.microcircuit2014.measure import Activity
+from evops.networks.microcircuit2014.model import Model, published
+from evops.networks.shared.simulate import Run
 
 # Neurons in the raster: this many, of all populations in proportion.
 SHOWN = 2000

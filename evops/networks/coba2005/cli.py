@@ -4,16 +4,18 @@ import argparse
 from functools import partial
 
 from evops.engine import bridge
-from evops.networks import coba2005, coba2005_report, shared
-from evops.networks.coba2005 import DEFAULT_DURATION_MS, Model
-from evops.networks.output import Output
-from evops.networks.simulate import CHUNK, Simulator, peak_memory_mb
+from evops.networks.coba2005 import model as coba2005
+from evops.networks.coba2005 import report
+from evops.networks.coba2005.model import DEFAULT_DURATION_MS, Model
+from evops.networks.shared import options as shared
+from evops.networks.shared.output import Output
+from evops.networks.shared.simulate import CHUNK, Simulator, peak_memory_mb
 
 # Spikes of a compiled call that are kept as a table of bools, in bytes.
 RECORD_BYTES = 20_000_000
 
 
-def add_coba2005(commands) -> None:
+def add(commands) -> None:
     """Add the subcommand to an argparse collection of subcommands."""
     parser = commands.add_parser(
         "coba2005",
@@ -35,10 +37,10 @@ def add_coba2005(commands) -> None:
         help="the fastest there is if not given")  # fmt: skip
     add("--out", metavar="DIR", default=None, help="write coba2005.json and coba2005.png there")
     add("--no-plot", action="store_true", help="no picture")
-    parser.set_defaults(run=coba2005_command)
+    parser.set_defaults(run=run)
 
 
-def coba2005_command(options) -> int:
+def run(options) -> int:
     """Run the network as asked and print the report."""
     model = Model(options.size, options.synapses, options.dt, backend=options.backend)
     n_steps = shared.steps(options.duration, model.dt)
@@ -60,25 +62,25 @@ def coba2005_command(options) -> int:
     )
     out.say(f"compiled in {simulator.compile_seconds:.2f} s")
     with shared.progress(n_steps) as bar:
-        run = simulator.run(parameters, state, n_steps, bar)
-    rates = coba2005_report.rates(model, run)
-    per_second = run.run_seconds / (n_steps * model.dt / 1e3)
+        spikes = simulator.run(parameters, state, n_steps, bar)
+    rates = report.rates(model, spikes)
+    per_second = spikes.run_seconds / (n_steps * model.dt / 1e3)
     measured = {
         "seed": options.seed,
         "network_seed": network_seed,
         "duration_ms": n_steps * model.dt,
-        "spikes": len(run.steps),
-        "steps_per_second": round(n_steps / run.run_seconds, 1),
+        "spikes": len(spikes.steps),
+        "steps_per_second": round(n_steps / spikes.run_seconds, 1),
         "seconds_per_biological_second": round(per_second, 4),
         "compile_seconds": round(simulator.compile_seconds, 3),
         "peak_memory_mb": round(peak_memory_mb(), 1),
     }
-    out.write_json(coba2005_report.summary(model, rates, **measured))
+    out.write_json(report.summary(model, rates, **measured))
     if not options.no_plot:
-        out.draw(coba2005_report.draw, model, run, rates)
-    out.say(coba2005_report.table(model, rates))
+        out.draw(report.draw, model, spikes, rates)
+    out.say(report.table(model, rates))
     out.say(
-        f"{n_steps / run.run_seconds:.0f} steps per second, {per_second:.3f} s per second of "
+        f"{n_steps / spikes.run_seconds:.0f} steps per second, {per_second:.3f} s per second of "
         f"biology\ncompile time {simulator.compile_seconds:.2f} s\n"
         f"peak memory {peak_memory_mb():.0f} MB"
     )

@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from evops.errors import check_real
-from evops.networks import output
+from evops.networks.shared import output
 
 MAX_DURATION_MS = 1e7
 

@@ -32,7 +32,7 @@ from evops.connectivity.laws import Normal
 from evops.connectivity.rules import FixedTotalNumber
 from evops.delays import DelayBuffer
 from evops.errors import check_real
-from evops.networks.neurons import noise_key, poisson, poisson_thresholds, words
+from evops.networks.shared.noise import noise_key, poisson, poisson_thresholds, words
 from evops.projection import Projection
 
 DRIVES = ("poisson", "dc")
@@ -49,8 +49,8 @@ REST, FOREVER = np.float32(-(2**20)), np.float32(-(2**30))
 
 @functools.cache
 def published() -> dict[str, Any]:
-    """Parameters and reference rates (package data ``microcircuit2014.json``)."""
-    path = resources.files("evops.networks") / "data" / "microcircuit2014.json"
+    """Parameters and reference rates (``data/published.json``)."""
+    path = resources.files(__package__) / "data" / "published.json"
     return json.loads(path.read_text())
 
 
