@@ -22,7 +22,7 @@ from evops.networks.coba2005 import report
 from evops.networks.joglekar2018 import macaque, notebook
 from evops.networks.joglekar2018 import model as joglekar2018
 from evops.networks.microcircuit2014 import model as microcircuit2014
-from evops.networks.shared import options, output
+from evops.networks.shared import output
 from evops.networks.shared.output import Output
 from evops.networks.shared.simulate import Simulator
 
@@ -218,7 +218,7 @@ def test_progress_bar_on_a_terminal_only(monkeypatch, color):
     termios.tcsetwinsize(terminal, (25, 80))
     with open(terminal, "w") as stream, monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", stream)
-        with options.progress(10) as update:
+        with output.progress(10) as update:
             update(3)
         shown = os.read(reader, 10_000).decode()
     os.close(reader)
@@ -227,7 +227,7 @@ def test_progress_bar_on_a_terminal_only(monkeypatch, color):
     closed.close()
     for stream in (None, closed, sys.stdin):
         monkeypatch.setattr(sys, "stderr", stream)
-        with options.progress(10) as update:
+        with output.progress(10) as update:
             assert update is None
 
 

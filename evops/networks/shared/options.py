@@ -1,58 +1,67 @@
-"""What the commands of the networks share: checks of their options, progress bar."""
+"""Options that the commands of the networks share, and their checks."""
 
-import contextlib
-import sys
+import argparse
+from collections.abc import Callable
 from typing import Any
 
 from evops.errors import check_real
-from evops.networks.shared import output
 
 MAX_DURATION_MS = 1e7
 
 
-def steps(duration: Any, dt: float) -> int:
-    """A simulated time in ms as a number of steps; at least one."""
-    duration = check_real("duration", duration)
-    if not dt <= duration <= MAX_DURATION_MS:
-        raise ValueError(f"duration must be from one step ({dt} ms) to 1e7 ms, got {duration}")
-    return int(duration / dt + 0.5)
+def add_command(
+    subparsers: Any, name: str, run: Callable[[argparse.Namespace], int], **texts: str
+) -> argparse.ArgumentParser:
+    """Add the command `name` to an argparse collection; `run(options)` returns the exit status."""
+    parser = subparsers.add_parser(
+        name, formatter_class=argparse.ArgumentDefaultsHelpFormatter, **texts
+    )
+    parser.set_defaults(run=run)
+    return parser
 
 
-def check_seeds(options) -> None:
-    """Refuse seeds that are not unsigned integers of 63 bits."""
-    for name in ("seed", "network_seed"):
-        if (value := getattr(options, name)) is not None:
-            check_seed(name.replace("_", "-"), value)
+def add_seeds(parser: argparse.ArgumentParser, trial: str, network: str) -> None:
+    """Add the seed of a trial and that of the network, with what is drawn from each."""
+    parser.add_argument("--seed", type=int, default=1, help=trial)
+    parser.add_argument(
+        "--network-seed", type=int, default=None, help=f"{network}; --seed if not given"
+    )
 
 
-def check_seed(name: str, value: int) -> int:
-    """`value` as a seed of up to 63 bits.
+def add_output(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add the options of what is written."""
+    parser.add_argument(
+        "--out", metavar="DIR", default=None, help=f"write {name}.json and {name}.png there"
+    )
+    parser.add_argument("--no-plot", action="store_true", help="no picture")
+
+
+def seeds(options: argparse.Namespace) -> tuple[int, int]:
+    """The seed of the (first) trial and that of the (first) network.
 
     Raises:
-        ValueError: it is negative or longer.
+        ValueError: a seed is negative or longer than 63 bits.
     """
+    seed = _check_seed("seed", options.seed)
+    if options.network_seed is None:
+        return seed, seed
+    return seed, _check_seed("network-seed", options.network_seed)
+
+
+def _check_seed(name: str, value: int) -> int:
     if not 0 <= value < 2**63:
         raise ValueError(f"{name} must be from 0 to 2**63 - 1, got {value}")
     return value
 
 
-@contextlib.contextmanager
-def progress(n_steps: int, label: str = ""):
-    """A progress bar on a terminal; its updates are rare enough not to slow the run."""
-    tqdm = _tqdm() if output.is_terminal(sys.stderr) else None
-    if tqdm is None:
-        yield None
-        return
-    with tqdm(
-        total=n_steps, desc=label or None, unit=" steps", file=sys.stderr, mininterval=0.2,
-        leave=False,
-    ) as bar:  # fmt: skip
-        yield bar.update
+def duration_in_steps(duration: Any, dt: float) -> int:
+    """A simulated time in ms as a number of steps of `dt` ms.
 
-
-def _tqdm():
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return None
-    return tqdm
+    Raises:
+        TypeError: the duration is no number.
+        ValueError: it is not from one step to 1e7 ms.
+    """
+    duration = check_real("duration", duration)
+    if not dt <= duration <= MAX_DURATION_MS:
+        raise ValueError(f"duration must be from one step ({dt} ms) to 1e7 ms, got {duration}")
+    return int(duration / dt + 0.5)

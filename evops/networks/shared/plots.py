@@ -1,0 +1,27 @@
+"""What the pictures of the networks share: figures without a display, rasters, PNG files."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+
+@contextlib.contextmanager
+def png(file: BinaryIO, width: float, height: float) -> Iterator[Any]:
+    """A matplotlib figure of `width` x `height` inches, written to `file` as PNG at the end.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # Not pyplot: it would choose a backend for the whole process and keep the figure alive.
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    yield figure
+    figure.savefig(file, format="png", dpi=120)
+
+
+def raster(axes: Any, times_ms: Any, rows: Any, **style: Any) -> None:
+    """Dots at the times and rows of spikes; `style` goes to ``axes.plot``."""
+    axes.plot(times_ms, rows, linestyle="none", **{"marker": ".", "markersize": 2, **style})
