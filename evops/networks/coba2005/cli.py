@@ -13,13 +13,7 @@ from evops.networks.coba2005 import model as coba2005
 from evops.networks.coba2005 import report
 from evops.networks.coba2005.measure import activity
 from evops.networks.coba2005.model import DEFAULT_DURATION_MS, Model
-from evops.networks.shared.options import (
-    add_command,
-    add_output,
-    add_seeds,
-    duration_in_steps,
-    seeds,
-)
+from evops.networks.shared import options as common
 from evops.networks.shared.output import Output, progress
 from evops.networks.shared.simulate import CHUNK, Simulator, peak_memory_mb
 
@@ -31,10 +25,9 @@ RECORD_BYTES = 20_000_000
 
 def add(subparsers: Any) -> None:
     """Add the command to an argparse collection of subcommands."""
-    parser = add_command(
+    parser = common.add_command(
         subparsers,
         NAME,
-        run,
         help="the COBA network of Vogels and Abbott (2005), as benchmarked by Brette et al. (2007)",
         description="The conductance-based network of Vogels and Abbott (2005), J. Neurosci. "
         "25:10786-10795; benchmark of Brette et al. (2007), J. Comput. Neurosci. 23:349-398.",
@@ -45,18 +38,19 @@ def add(subparsers: Any) -> None:
         help="mean synapses of a neuron; weights are scaled by 80 / K")  # fmt: skip
     add("--duration", type=float, default=DEFAULT_DURATION_MS, metavar="MS",
         help="simulated time; rates leave out the first 100 ms")  # fmt: skip
-    add_seeds(parser, "initial potentials", "synapses")
+    common.add_seeds(parser, "initial potentials", "synapses")
     add("--dt", type=float, default=0.1, metavar="MS", help="time step")
     add("--backend", choices=bridge.BACKENDS, default=None,
         help="the fastest there is if not given")  # fmt: skip
-    add_output(parser, NAME)
+    common.add_output(parser, NAME)
+    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the network as asked and print the report."""
     model = Model(options.size, options.synapses, options.dt, backend=options.backend)
-    n_steps = duration_in_steps(options.duration, model.dt)
-    seed, network_seed = seeds(options)
+    n_steps = common.duration_in_steps(options.duration, model.dt)
+    seed, network_seed = common.seeds(options)
     out = Output(NAME, options.out)
     out.say(
         f"COBA network: {model.n_exc} + {model.n_inh} neurons, about "

@@ -9,9 +9,9 @@ NEST, GeNN and Brian2 use::
     tau_m dV/dt = E_L - V + g_e (E_e - V) + g_i (E_i - V) + I
     tau_e dg_e/dt = -g_e        tau_i dg_i/dt = -g_i
 
-Four fifths of the neurons are excitatory. Every pair is connected with probability K / N; a spike
-adds 0.6 * 80 / K to g_e or 6.7 * 80 / K to g_i, without delay, so that the mean conductance does
-not depend on K.
+Four fifths of the neurons are excitatory. Every pair is connected with probability K / N. A spike
+adds 0.6 * 80 / K to g_e or 6.7 * 80 / K to g_i, without delay. So the mean conductance does not
+depend on K.
 
 One step: neurons above threshold spike, are reset and start their refractory time; their spikes
 reach the conductances; neurons that are not refractory are integrated to the next step, with the
@@ -176,8 +176,8 @@ def setup(model: Model, seed: int, network_seed: int) -> tuple[Parameters, State
 def step(model: Model, parameters: Parameters, state: State, n: Any) -> tuple[State, jax.Array]:
     """One time step; returns the state and the spikes `(size,)`, bool.
 
-    The barriers keep XLA from computing spikes and conductances again in each of their readers,
-    which would also cost a copy of every array that is updated in place.
+    The barriers keep XLA from computing spikes and conductances again wherever they are used. That
+    would also cost a copy of every array that is updated in place.
     """
     del n  # nothing depends on the time: the drive is constant
     spikes = lax.optimization_barrier(state.v > model.v_threshold)

@@ -15,13 +15,7 @@ from evops.networks.joglekar2018 import macaque, notebook, report
 from evops.networks.joglekar2018 import model as default
 from evops.networks.joglekar2018.measure import Trials
 from evops.networks.joglekar2018.model import DEFAULT_DURATION_MS, REGIMES, SCHEMES, Model
-from evops.networks.shared.options import (
-    add_command,
-    add_output,
-    add_seeds,
-    duration_in_steps,
-    seeds,
-)
+from evops.networks.shared import options as common
 from evops.networks.shared.output import Output, progress
 from evops.networks.shared.simulate import Simulator, peak_memory_mb
 
@@ -30,17 +24,16 @@ NAME = "joglekar2018"
 
 def add(subparsers: Any) -> None:
     """Add the command to an argparse collection of subcommands."""
-    parser = add_command(
+    parser = common.add_command(
         subparsers,
         NAME,
-        run,
         help="the 29-area macaque model of Joglekar et al. (2018)",
         description="The 29-area macaque model of Joglekar et al. (2018), Neuron 98:222-234.",
     )
     add = parser.add_argument
     add("--regime", choices=REGIMES, default="async_weak", help="coupling and background input")
     add("--duration", type=float, default=DEFAULT_DURATION_MS, metavar="MS", help="simulated time")
-    add_seeds(parser, "noise and initial potentials", "synapses and delays")
+    common.add_seeds(parser, "noise and initial potentials", "synapses and delays")
     add("--dt", type=float, default=0.1, metavar="MS", help="time step")
     add("--pulse", type=float, default=None, metavar="MV",
         help="pulse to V1; the regime's if not given")  # fmt: skip
@@ -58,7 +51,8 @@ def add(subparsers: Any) -> None:
         help="the fastest there is if not given")  # fmt: skip
     add("--data", metavar="DIR", default=None,
         help="own connectivity tables, CSV or the published .mat")  # fmt: skip
-    add_output(parser, NAME)
+    common.add_output(parser, NAME)
+    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -107,11 +101,11 @@ def _checked(options: argparse.Namespace) -> tuple[Model, int, list[tuple[int, i
         backend=options.backend,
         cortex=macaque.load(options.data),
     )
-    n_steps = duration_in_steps(options.duration, model.dt)
+    n_steps = common.duration_in_steps(options.duration, model.dt)
     for name in ("trials", "networks"):
         if not 1 <= getattr(options, name) <= 10_000:
             raise ValueError(f"{name} must be from 1 to 10000, got {getattr(options, name)}")
-    seed, network_seed = seeds(options)
+    seed, network_seed = common.seeds(options)
     bridge.choose(options.backend)
     # Trials of one network follow each other: few networks, each with several trials.
     per_network = math.ceil(options.trials / min(options.networks, options.trials))

@@ -133,7 +133,7 @@ class Model:
         """Neurons of an area."""
         return self.n_exc + self.n_inh
 
-    def steps(self, ms) -> Any:
+    def steps(self, ms: Any) -> Any:
         """Times in ms as whole numbers of steps, rounded."""
         return whole_steps(ms, self.dt)
 
@@ -156,8 +156,8 @@ class Model:
     def delays(self, seed: int) -> np.ndarray:
         """`(areas, neurons, areas)` steps from every neuron to every area.
 
-        Local delays are exact. Long-range ones have a standard deviation of 10 % of their mean, one
-        value per axon and target area, cut at 5 standard deviations, and are rounded.
+        Local delays are exact. Long-range ones are drawn for each axon and target area, then
+        rounded. Their standard deviation is 10 % of their mean, and 5 of them are the limit.
         """
         mean = self.mean_delay_ms()[:, None, :]
         # A second word beside the seed keeps delays and potentials of one seed independent.
@@ -190,7 +190,7 @@ class Model:
         rng = np.random.default_rng([seed, 2])
         return rng.uniform(low, high, (self.areas, self.per_area)).astype(np.float32)
 
-    def drive(self, n) -> Any:
+    def drive(self, n: Any) -> Any:
         """`(areas, neurons)` external input in mV at step `n`: background, pulse to V1 E."""
         background = self.per_neuron(self.set["ext_e_mv"], self.set["ext_i_mv"])
         on = self.steps(ONSET_MS)
@@ -233,7 +233,7 @@ def setup(model: Model, seed: int, network_seed: int) -> tuple[Parameters, State
     )
 
 
-def step(model: Model, parameters: Parameters, state: State, n) -> tuple[State, jax.Array]:
+def step(model: Model, parameters: Parameters, state: State, n: Any) -> tuple[State, jax.Array]:
     """One time step; returns the state and the spikes `(areas, neurons)`, bool."""
     p = model.base
     rate = model.per_neuron(model.dt / p["tau_exc_ms"], model.dt / p["tau_inh_ms"])

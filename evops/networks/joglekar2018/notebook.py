@@ -14,7 +14,7 @@ Source: BrainPy documentation, "(Joglekar, et. al, 2018): Inter-areal Balanced A
 taichi customized operators"; the model is that of doi:10.1016/j.neuron.2018.02.031.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -111,7 +111,7 @@ def _kicks(model: Model, parameters: Parameters, arriving) -> jax.Array:
     return jnp.concatenate(lax.fori_loop(0, active.sum(), add_area, local), axis=1)
 
 
-def step(model: Model, parameters: Parameters, state: State, n) -> tuple[State, jax.Array]:
+def step(model: Model, parameters: Parameters, state: State, n: Any) -> tuple[State, jax.Array]:
     """One time step; returns the state and the spikes `(areas, neurons)`, bool."""
     p = model.base
     slot = n % _delay(model)

@@ -19,7 +19,7 @@ from evops.networks.microcircuit2014 import model as microcircuit2014
 from evops.networks.microcircuit2014 import report
 from evops.networks.microcircuit2014.measure import activity
 from evops.networks.microcircuit2014.model import DRIVES, VARIANTS, Model
-from evops.networks.shared.options import add_command, add_output, add_seeds, seeds
+from evops.networks.shared import options as common
 from evops.networks.shared.output import Output, progress
 from evops.networks.shared.simulate import Simulator, peak_memory_mb
 
@@ -28,10 +28,9 @@ NAME = "microcircuit2014"
 
 def add(subparsers: Any) -> None:
     """Add the command to an argparse collection of subcommands."""
-    parser = add_command(
+    parser = common.add_command(
         subparsers,
         NAME,
-        run,
         help="the cortical microcircuit of Potjans & Diesmann (2014)",
         description="The cortical microcircuit of Potjans & Diesmann (2014), Cereb. Cortex "
         "24:785-806: 77,169 neurons, 298.9 million synapses.",
@@ -45,16 +44,17 @@ def add(subparsers: Any) -> None:
         help="a thalamic pulse, MS after settling; in the middle if no MS is given")  # fmt: skip
     add("--duration", type=float, default=1000.0, metavar="MS", help="time that is measured")
     add("--settle", type=float, default=200.0, metavar="MS", help="simulated before it")
-    add_seeds(parser, "background, pulse and initial potentials", "synapses and delays")
+    common.add_seeds(parser, "background, pulse and initial potentials", "synapses and delays")
     add("--backend", choices=bridge.BACKENDS, default=None, help="the fastest if not given")
-    add_output(parser, NAME)
+    common.add_output(parser, NAME)
+    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the model as asked and print the report."""
     model, settle, duration = _checked(options)
     n_steps = model.steps(settle + duration)
-    seed, network_seed = seeds(options)
+    seed, network_seed = common.seeds(options)
     out = Output(NAME, options.out)
     backend = bridge.choose(options.backend)
     out.say(

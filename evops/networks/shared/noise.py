@@ -1,7 +1,7 @@
 """Random numbers of the networks: membrane noise and Poisson input, by counters.
 
-Every number is a function of a key, the time step and its position, so that a trial does not depend
-on how its steps are divided into compiled calls.
+Every number is a function of a key, the time step and its position. So a trial does not depend on
+how its steps are divided into compiled calls.
 
 Sources: J. K. Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3", SC '11,
 doi:10.1145/2063384.2063405 (counters in place of states); M. Giles (2011), "Approximating the
@@ -59,10 +59,12 @@ def normal(
     return u * p
 
 
-# The next two functions are shortened forms of `sampler.word` and `sampler.feistel`, and give other
-# numbers. A network needs one word per neuron and step: the last multiplication is left out.
-# Steps have 32 bits, where (pre, block) has 64: two rounds keep their keys apart. The published
-# rates of the networks rest on these numbers, so the sampler's functions cannot replace them.
+# The next two functions are shortened forms of `sampler.word` and `sampler.feistel`, with the same
+# constants and other results. Noise takes one word per neuron and step, so the last multiplication
+# is left out. A step has 32 bits, where (pre, block) has 64, so two rounds keep the keys apart. The
+# sampler's functions cannot replace them: every rate in docs/ was simulated with these numbers.
+_PI_0, _PI_1 = 0x243F6A88, 0x05A308D3
+_MULTIPLY_1, _MULTIPLY_2, _WEYL = 0x21F0AAAD, 0x735A2D97, 0x61C88647
 
 
 def random_words(
@@ -77,9 +79,9 @@ def random_words(
     """
     k0, k1 = _step_key(key, step.astype(jnp.uint32))
     position = lax.iota(jnp.uint32, int(np.prod(shape))).reshape(shape)
-    x = k0 + position * 0x61C88647
-    x = (x ^ (x >> 16)) * 0x21F0AAAD ^ k1
-    x = (x ^ (x >> 15)) * 0x735A2D97
+    x = k0 + position * _WEYL
+    x = (x ^ (x >> 16)) * _MULTIPLY_1 ^ k1
+    x = (x ^ (x >> 15)) * _MULTIPLY_2
     return x ^ (x >> 15)
 
 
@@ -87,16 +89,16 @@ def _step_key(key, step):
     """The Feistel network of (step, 0) under the key: no two steps share the result."""
     a, b = step, jnp.zeros_like(step)
     for _ in range(2):
-        a = a ^ sampler.mix(b + key[0] + 0x243F6A88)
-        b = b ^ sampler.mix(a + key[1] + 0x05A308D3)
+        a = a ^ sampler.mix(b + key[0] + _PI_0)
+        b = b ^ sampler.mix(a + key[1] + _PI_1)
     return a, b
 
 
 def poisson_thresholds(means: np.ndarray) -> np.ndarray:
     """`(thresholds, means)`, what `poisson` compares with: ``P(count <= k)`` for k from 0.
 
-    In units of 2**-32, shifted to signed words. Tails below 2**-33 are left out, since no word
-    could fall into them.
+    In units of 2**-32, shifted to signed words. Tails below 2**-33 are left out: they are less than
+    half of what one word stands for.
 
     Args:
         means: events per step, each from 0 to 20.
@@ -118,7 +120,8 @@ def poisson_thresholds(means: np.ndarray) -> np.ndarray:
 
 
 def poisson(
-    random: UInt32[Array, "*shape"], thresholds: Sequence[Int[np.ndarray, "..."]]
+    random: UInt32[Array, "*shape"],
+    thresholds: Sequence[Int[np.ndarray, "..."]] | Int[np.ndarray, "thresholds ..."],
 ) -> Int[Array, "*shape"]:
     """Poisson counts for random words: how many `poisson_thresholds` they reach.
 

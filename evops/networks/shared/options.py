@@ -1,7 +1,6 @@
 """Options that the commands of the networks share, and their checks."""
 
 import argparse
-from collections.abc import Callable
 from typing import Any
 
 from evops.errors import check_real
@@ -9,15 +8,11 @@ from evops.errors import check_real
 MAX_DURATION_MS = 1e7
 
 
-def add_command(
-    subparsers: Any, name: str, run: Callable[[argparse.Namespace], int], **texts: str
-) -> argparse.ArgumentParser:
-    """Add the command `name` to an argparse collection; `run(options)` returns the exit status."""
-    parser = subparsers.add_parser(
+def add_command(subparsers: Any, name: str, **texts: str) -> argparse.ArgumentParser:
+    """Add the command `name` to an argparse collection; its help shows the defaults."""
+    return subparsers.add_parser(
         name, formatter_class=argparse.ArgumentDefaultsHelpFormatter, **texts
     )
-    parser.set_defaults(run=run)
-    return parser
 
 
 def add_seeds(parser: argparse.ArgumentParser, trial: str, network: str) -> None:
