@@ -5,7 +5,7 @@ Source of the reference rates: runs of NEST, GeNN and Brian2 with bench/coba2005
 """
 
 import dataclasses
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def summary(model: Model, activity: Activity, **measured: Any) -> dict[str, Any]
     }
 
 
-def draw(file: BinaryIO, model: Model, run: Run, activity: Activity) -> None:
+def draw(file: plots.BinaryFile, model: Model, run: Run, activity: Activity) -> None:
     """Raster of some neurons above the rates of both populations over time, as PNG.
 
     Raises:

@@ -202,7 +202,7 @@ class Model:
         pulse = jnp.where((n >= on) & (n < off), jnp.float32(self.pulse_mv), 0)
         return background + jnp.where((area == 0) & (neuron < self.n_exc), pulse, 0)
 
-    def per_neuron(self, exc: float, inh: float) -> np.ndarray:
+    def per_neuron(self, exc: float | int, inh: float | int) -> np.ndarray:
         """`(1, neurons)`: one value for the E and one for the I neurons of an area."""
         return np.repeat(np.array([[exc, inh]], np.float32), (self.n_exc, self.n_inh), axis=1)
 

@@ -4,7 +4,7 @@ Source of the published rates: spike files that the authors published with their
 Joglekar et al. (2018), Neuron 98:222-234, doi:10.1016/j.neuron.2018.02.031.
 """
 
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -110,7 +110,9 @@ def trials_table(trials: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def draw(file: BinaryIO, model: Model, run: Run, activity: Activity, trials: int = 1) -> None:
+def draw(
+    file: plots.BinaryFile, model: Model, run: Run, activity: Activity, trials: int = 1
+) -> None:
     """Raster by area beside the rate of each area over time, as PNG.
 
     Where `activity` is the mean of several trials, `run` is the last of them.

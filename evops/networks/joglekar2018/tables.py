@@ -47,7 +47,7 @@ class Table:
         Raises:
             DataError: there is one.
         """
-        for i, j in np.argwhere(~ok):
+        for i, j in np.argwhere(~ok).tolist():
             raise DataError(f"{self.at(i, j)}: expected {expected}, got {self.values[i, j]}")
 
     def check_names(self, expected: Sequence[str], first: Path) -> None:

@@ -5,7 +5,7 @@ implementation; ``data/published.json`` names the file. The model is that of Pot
 (2014), Cereb. Cortex 24:785-806, doi:10.1093/cercor/bhs358.
 """
 
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +69,9 @@ def _rounded(values) -> list[float | None]:
     return [None if np.isnan(v) else round(float(v), 3) for v in values]
 
 
-def draw(file: BinaryIO, model: Model, run: Run, activity: Activity, settle_ms: float) -> None:
+def draw(
+    file: plots.BinaryFile, model: Model, run: Run, activity: Activity, settle_ms: float
+) -> None:
     """Raster beside the rates and the irregularity of the populations, as PNG.
 
     Raises:

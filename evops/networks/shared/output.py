@@ -62,7 +62,7 @@ def is_terminal(stream) -> bool:
 
 
 def _closed(stream) -> bool:
-    return stream is None or stream.closed
+    return stream is None or bool(stream.closed)
 
 
 def _abandon(stream) -> None:

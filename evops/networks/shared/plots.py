@@ -1,12 +1,16 @@
 """What the pictures of the networks share: figures without a display, rasters, PNG files."""
 
 import contextlib
+import io
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+# Checkers of types at run time do not take a BytesIO for a BinaryIO.
+BinaryFile = BinaryIO | io.BytesIO
+
 
 @contextlib.contextmanager
-def png(file: BinaryIO, width: float, height: float) -> Iterator[Any]:
+def png(file: BinaryFile, width: int, height: int) -> Iterator[Any]:
     """A matplotlib figure of `width` x `height` inches, written to `file` as PNG at the end.
 
     Raises:
