@@ -89,6 +89,8 @@ class MultiAreaProjection(Node):
             raise ValueError(
                 f"weight must have {axes} axes for pre={pre}, post={post}, got {w.shape}"
             )
+        if 0 in w.shape:
+            raise ValueError(f"weight must have one area at least on each side, got {w.shape}")
         pre_areas, post_areas = w.shape[0], w.shape[1 + isinstance(pre, tuple)]
         sides = (Side(pre_areas, pre_sizes), Side(post_areas, post_sizes))
         check_rule(rule, (max(pre_sizes), max(post_sizes)), (GAPS, DENSE, LFSR))

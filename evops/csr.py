@@ -348,6 +348,9 @@ def _dense(csr: CSR, *, transposed: bool) -> jax.Array:
     nnz, wide = csr.nnz, ops.accumulator(csr.dtype)
     size = max(min(nnz, _PIECE), 1)
     zero = typed_like(jnp.zeros((), wide), *jax.tree.leaves(csr))
+    sums = jnp.broadcast_to(zero, (n_post, n_pre) if transposed else csr.shape)
+    if nnz == 0:  # no piece has an entry that could be read
+        return sums.astype(csr.dtype)
 
     def add(i, sums):
         first = i.astype(jnp.int32) * size
@@ -362,5 +365,4 @@ def _dense(csr: CSR, *, transposed: bool) -> jax.Array:
         index = (post, row) if transposed else (row, post)
         return sums.at[index].add(weight.astype(wide), mode="drop")
 
-    sums = jnp.broadcast_to(zero, (n_post, n_pre) if transposed else csr.shape)
     return lax.fori_loop(0, -(-nnz // size), add, sums).astype(csr.dtype)

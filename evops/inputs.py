@@ -65,7 +65,7 @@ def _array(name: str, value: Any) -> jax.Array | np.ndarray:
         array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype == object or (nested and array.dtype.kind == "f"):
         # numpy makes floats, or objects, of integers that no dtype holds together
-        each = nested or array.ravel().tolist()
+        each = array.ravel().tolist() if array.dtype == object else nested
         whole = (isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in each)
         if each and all(whole):
             return np.asarray(value, object)

@@ -157,7 +157,7 @@ INDICES = texts("""None | '0' | [0, 5, 6] | [0, -1, 2] | [0.0, 5.0, 2.0] | [[0, 
     [0, 5]""")
 INDICES += texts("""[0, 2**31, 1] | [0, 2**32, 1] | [0, 10**400, 1] | [0, None, 1] | np.zeros(3, complex) |
     object()""")
-INDICES += texts("""np.array([0, 2**63, 1], 'uint64') | {0, 1, 2} | ['0', '1', '2'] | np.zeros(3, object) |
+INDICES += texts("""np.array([0, 2**63, 1], 'uint64') | {0, 1, 2} | ['0', '1', '2'] | [{'a': 0}, 1, 2] |
     [[0], [1, 2]]""")
 INDPTR = texts("""None | '0' | [0, 1, 2, 3] | [1, 1, 1, 2, 3, 3] | [0, 2, 1, 2, 3, 3] | [0, 1, 1, 2, 3, 4] |
     []""")
@@ -298,7 +298,7 @@ CALLS = [
     call("W[{index}]", index=("...", Kind([n for n in NO_NUMBERS if n != "..."])), names={"index": "index"}),
     call("evops.CSR({data}, {indices}, {indptr}, shape={shape}, backend={backend})",
          data=("[0.5, 1.0, 2.0]", Kind(DATA, [("np.float32([0.5, 1, 2])", "[0.5, 1.0, 2.0]")], ["np.ones(3)", "math.nan"])),
-         indices=("[0, 5, 2]", Kind(INDICES, [("np.uint8([0, 5, 2])", "[0, 5, 2]"), ("(0, 5, 2)", "[0, 5, 2]")])),
+         indices=("[0, 5, 2]", Kind(INDICES, [("np.uint8([0, 5, 2])", "[0, 5, 2]"), ("(0, 5, 2)", "[0, 5, 2]"), ("np.array([0, 5, 2], object)", "[0, 5, 2]")])),
          indptr=("[0, 1, 1, 2, 3, 3]", Kind(INDPTR, [("np.int64([0, 1, 1, 2, 3, 3])", "[0, 1, 1, 2, 3, 3]")])),
          shape=("(5, 6)", shape(5, 6)), backend=BACKEND, names={"data": "synapses", "indices": "synapses"}),
     call("evops.CSR.from_scipy({matrix})", matrix=("CSR.to_scipy()", SCIPY)),

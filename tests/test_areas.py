@@ -218,6 +218,8 @@ BAD = [
         "rule must be a probability, FixedProbability or LfsrG",
     ),
     ({"weight": np.ones(3)}, ValueError, "weight must have 2 axes"),
+    ({"weight": np.ones((0, 2))}, ValueError, "weight must have one area at least on each side"),
+    ({"weight": np.ones((2, 0))}, ValueError, "weight must have one area at least on each side"),
     ({"weight": np.full((2, 2), np.nan)}, ValueError, "weight must not be NaN"),
     ({"weight": np.ones((2, 2), complex)}, TypeError, "weight must be real"),
     ({"weight": "strong"}, TypeError, "weight must be an array"),

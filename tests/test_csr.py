@@ -112,6 +112,25 @@ def test_no_synapses(data, backend):
     assert W.edges().pre.shape == W.edges().weight.shape == (0,)
     gradient = jax.grad(lambda d: (jnp.ones(4) @ replaced(W, d)).sum())(W.data)
     assert gradient.shape == W.data.shape and not gradient.any()
+    # the same as an argument, in one program
+    every = jax.jit(
+        lambda W: (W.todense(), W.T.todense(), W.in_degree(), W.out_degree(), *W.edges()[:3])
+    )(W)
+    assert [a.shape for a in every] == [(4, 3), (3, 4), (3,), (4,), (0,), (0,), (0,)]
+    assert not any(a.any() for a in every)
+    two = jax.tree.map(lambda a: jnp.stack([a, a]), W)
+    assert jax.vmap(lambda W: W.todense() + (W @ jnp.ones(3))[:, None])(two).shape == (2, 4, 3)
+
+
+@pytest.mark.parametrize("bad", [[0, None, 1], [{"a": 0}, 1, 1], [[0], 1, 1], [0, "1", 1]])
+def test_arrays_of_what_are_no_integers(bad):
+    for name in ("data", "indices", "indptr"):
+        arrays = {"data": [1.0, 2, 3], "indices": [0, 1, 1], "indptr": [0, 3, 3], name: bad}
+        with pytest.raises((TypeError, ValueError), match=f"^{name} must "):
+            evops.CSR(**arrays, shape=(2, 2))
+    wanted = evops.CSR([1.0, 2, 3], [0, 1, 1], [0, 3, 3], shape=(2, 2)).todense()
+    objects = evops.CSR([1.0, 2, 3], np.array([0, 1, 1], object), [0, 3, 3], shape=(2, 2))
+    np.testing.assert_array_equal(objects.todense(), wanted)
 
 
 def test_surface(kind, rng):
