@@ -3,7 +3,7 @@
     python bench/coba2005_brian.py --size N --synapses K --threads T --duration MS
 
 Needs brian2 and a C++ compiler, not evops. Prints a line of JSON when compiled, then one for every line read.
-Parameters, weights and definitions are those of evops.networks.coba2005.
+Parameters, weights and definitions are those of evops.networks.coba2005.model.
 """
 
 import json

@@ -3,7 +3,7 @@
     python bench/coba2005_nest.py --size N --synapses K --threads T --duration MS
 
 Needs NEST, not evops. Prints a line of JSON when it is connected and settled, then one for every line read. iaf_cond_exp takes
-conductances in nS: with a leak of 10 nS and a capacitance of 200 pF its parameters are those of evops.networks.coba2005,
+conductances in nS: with a leak of 10 nS and a capacitance of 200 pF its parameters are those of evops.networks.coba2005.model,
 but it integrates with adaptive Runge-Kutta steps and delays spikes by one step.
 """
 

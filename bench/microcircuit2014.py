@@ -20,10 +20,10 @@ from pathlib import Path
 import common
 import numpy as np
 
-from evops.networks import microcircuit2014
-from evops.networks.microcircuit2014 import Model
-from evops.networks.microcircuit2014_measure import activity
-from evops.networks.simulate import Simulator
+from evops.networks.microcircuit2014 import model as microcircuit2014
+from evops.networks.microcircuit2014.measure import activity_of_spikes
+from evops.networks.microcircuit2014.model import Model
+from evops.networks.shared.simulate import Simulator
 
 NEST = Path(__file__).with_name("microcircuit2014_nest.py")
 
@@ -72,7 +72,7 @@ def nest(case, options, seed, folder):
     result = in_nest(options, source, spikes)
     with np.load(spikes) as found:
         start, stop = (case.steps(t) for t in (options.settle, options.settle + options.duration))
-        a = activity(found["steps"], found["neurons"], case.neurons, case.dt, start, stop)
+        a = activity_of_spikes(found["steps"], found["neurons"], case.neurons, case.dt, start, stop)
     measured = {k: rounded(getattr(a, k)) for k in ("rate_hz", "cv", "synchrony")}
     return {**measured, **json.loads(result.stdout.splitlines()[-1])}
 

@@ -23,8 +23,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evops.networks import coba2005, microcircuit2014
-from evops.networks.simulate import Simulator
+from evops.networks.coba2005 import model as coba2005
+from evops.networks.microcircuit2014 import model as microcircuit2014
+from evops.networks.shared.simulate import Simulator
 
 PARTS = {
     "evops_product": "synapses",

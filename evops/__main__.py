@@ -9,7 +9,10 @@ from collections.abc import Iterator, Sequence
 from evops import __version__, backends
 from evops.compiler import cache
 from evops.errors import EvopsError
-from evops.networks import coba2005_command, command, microcircuit2014_command, output
+from evops.networks.coba2005 import cli as coba2005
+from evops.networks.joglekar2018 import cli as joglekar2018
+from evops.networks.microcircuit2014 import cli as microcircuit2014
+from evops.networks.shared import output
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,9 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"evops {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    command.add_joglekar2018(commands)
-    microcircuit2014_command.add(commands)
-    coba2005_command.add_coba2005(commands)
+    for network in (joglekar2018, microcircuit2014, coba2005):
+        network.add(commands)
     commands.add_parser(
         "backends", help="show which backends are available and why not"
     ).set_defaults(run=_backends)

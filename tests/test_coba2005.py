@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from evops.__main__ import main
-from evops.networks import coba2005, coba2005_report
-from evops.networks.coba2005 import Model
-from evops.networks.simulate import Run, Simulator
+from evops.networks.coba2005 import model as coba2005
+from evops.networks.coba2005 import report
+from evops.networks.coba2005.measure import Activity, activity
+from evops.networks.coba2005.model import Model
+from evops.networks.shared.simulate import Run, Simulator
 
 
 def simulate(model, seed, n_steps):
@@ -24,10 +26,10 @@ def simulate(model, seed, n_steps):
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_rates_are_those_of_other_simulators(seed):
     model = Model()
-    rates = coba2005_report.rates(model, simulate(model, seed, 9000))
-    assert 19 < rates.every < 24
-    assert rates.every == pytest.approx(0.8 * rates.exc + 0.2 * rates.inh)
-    assert rates.exc == pytest.approx(rates.inh, abs=2)
+    rates = activity(model, simulate(model, seed, 9000))
+    assert 19 < rates.rate_hz < 24
+    assert rates.rate_hz == pytest.approx(0.8 * rates.rate_exc_hz + 0.2 * rates.rate_inh_hz)
+    assert rates.rate_exc_hz == pytest.approx(rates.rate_inh_hz, abs=2)
 
 
 def test_spikes_are_those_of_a_plain_simulation():
@@ -104,22 +106,22 @@ def test_rates_of_known_spikes():
     model = Model(100, 10)
     neurons = np.array([0, 99, 5, 6, 90], np.int32)
     run = Run(np.array([5, 999, 1000, 1500, 1999], np.int32), neurons, 2000, 1.0)
-    rates = coba2005_report.rates(model, run)
+    rates = activity(model, run)
     assert rates.begin_ms == 100 and rates.end_ms == 200
-    assert rates.every == pytest.approx(3 / 100 / 0.1)
-    assert rates.exc == pytest.approx(2 / 80 / 0.1) and rates.inh == pytest.approx(1 / 20 / 0.1)
-    whole = coba2005_report.rates(model, Run(run.steps[:1], neurons[:1], 500, 1.0))
-    assert whole.begin_ms == 0 and whole.every == pytest.approx(1 / 100 / 0.05)
+    assert rates.rate_hz == pytest.approx(3 / 100 / 0.1)
+    assert rates.rate_exc_hz == pytest.approx(2 / 80 / 0.1) and rates.rate_inh_hz == pytest.approx(
+        1 / 20 / 0.1
+    )
+    whole = activity(model, Run(run.steps[:1], neurons[:1], 500, 1.0))
+    assert whole.begin_ms == 0 and whole.rate_hz == pytest.approx(1 / 100 / 0.05)
 
 
 def test_reference_is_for_this_network_only():
-    assert coba2005_report.reference(Model())["low_hz"] == 19
-    assert coba2005_report.reference(Model(backend="jnp")) is not None
-    assert coba2005_report.reference(Model(4001)) is None
-    assert coba2005_report.reference(Model(weight_inh=1.0)) is None
-    assert "none for this size" in coba2005_report.table(
-        Model(50, 5), coba2005_report.Rates(1.0, 1.0, 1.0, 0.0, 1.0)
-    )
+    assert report.reference(Model())["low_hz"] == 19
+    assert report.reference(Model(backend="jnp")) is not None
+    assert report.reference(Model(4001)) is None
+    assert report.reference(Model(weight_inh=1.0)) is None
+    assert "none for this size" in report.table(Model(50, 5), Activity(1.0, 1.0, 1.0, 0.0, 1.0))
 
 
 def test_command_prints_rates(tmp_path):

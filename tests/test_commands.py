@@ -17,18 +17,14 @@ import pytest
 
 from evops.__main__ import main
 from evops.engine import library
-from evops.networks import (
-    coba2005,
-    coba2005_report,
-    joglekar2018,
-    joglekar2018_notebook,
-    macaque,
-    microcircuit2014,
-    output,
-    shared,
-)
-from evops.networks.output import Output
-from evops.networks.simulate import Simulator
+from evops.networks.coba2005 import model as coba2005
+from evops.networks.coba2005 import report
+from evops.networks.joglekar2018 import macaque, notebook
+from evops.networks.joglekar2018 import model as joglekar2018
+from evops.networks.microcircuit2014 import model as microcircuit2014
+from evops.networks.shared import output
+from evops.networks.shared.output import Output
+from evops.networks.shared.simulate import Simulator
 
 COBA = ["coba2005", "--size", "20", "--synapses", "4", "--duration", "5"]
 COMMANDS = {
@@ -222,7 +218,7 @@ def test_progress_bar_on_a_terminal_only(monkeypatch, color):
     termios.tcsetwinsize(terminal, (25, 80))
     with open(terminal, "w") as stream, monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", stream)
-        with shared.progress(10) as update:
+        with output.progress(10) as update:
             update(3)
         shown = os.read(reader, 10_000).decode()
     os.close(reader)
@@ -231,7 +227,7 @@ def test_progress_bar_on_a_terminal_only(monkeypatch, color):
     closed.close()
     for stream in (None, closed, sys.stdin):
         monkeypatch.setattr(sys, "stderr", stream)
-        with shared.progress(10) as update:
+        with output.progress(10) as update:
             assert update is None
 
 
@@ -252,10 +248,10 @@ def test_jnp_runs_where_the_level_is_wrong(monkeypatch, one_area, network):
     if network == "joglekar2018":
         cortex = macaque.load(one_area[1])
         models = [(m, joglekar2018.Model(cortex=cortex, n_exc=4, n_inh=1, backend="jnp"))
-                  for m in (joglekar2018, joglekar2018_notebook)]  # fmt: skip
+                  for m in (joglekar2018, notebook)]  # fmt: skip
     elif network == "coba2005":
         models = [(coba2005, coba2005.Model(20, 4, backend="jnp"))]
-        assert coba2005_report.reference(models[0][1]) is None
+        assert report.reference(models[0][1]) is None
     else:
         models = [(microcircuit2014, microcircuit2014.Model(scale=0.01, backend="jnp"))]
     for module, model in models:

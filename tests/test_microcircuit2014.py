@@ -10,15 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from chance import check_chi2, check_normal, correlation
-from scipy.stats import poisson as poisson_law
 
 from evops.__main__ import main
-from evops.networks import microcircuit2014
-from evops.networks.microcircuit2014 import Model, published
-from evops.networks.microcircuit2014_measure import activity
-from evops.networks.neurons import noise_key, poisson, poisson_thresholds, words
-from evops.networks.simulate import Simulator
+from evops.networks.microcircuit2014 import model as microcircuit2014
+from evops.networks.microcircuit2014.measure import activity_of_spikes
+from evops.networks.microcircuit2014.model import Model, published
+from evops.networks.shared.noise import poisson, random_words
+from evops.networks.shared.simulate import Simulator
 
 # Measured in NEST 3.10 with the same parameters (bench/results/microcircuit2014.json).
 NEST_TENTH_HZ = np.array([0.480, 2.223, 4.108, 5.089, 7.041, 7.736, 0.889, 7.061])
@@ -111,7 +109,9 @@ def test_steps_are_those_of_an_independent_simulation(small):
     model, parameters, state, (pre, post, weight, delay) = small
     n_steps, shape = 1500, state.v.shape
     counts = jax.jit(
-        lambda t: poisson(words(parameters.noise, t, shape), microcircuit2014.thresholds(model))
+        lambda t: poisson(
+            random_words(parameters.noise, t, shape), microcircuit2014.thresholds(model)
+        )
     )
     first = np.searchsorted(np.sort(pre), np.arange(model.populations.n + 1))
     order = np.argsort(pre, kind="stable")
@@ -142,26 +142,6 @@ def test_steps_are_those_of_an_independent_simulation(small):
     np.testing.assert_array_equal(neurons, model.neuron_of(places))
 
 
-def test_poisson_counts():
-    """Of the law of their mean; independent over steps and neurons."""
-    means = np.array([1.28, 2.32, 0.012])
-    thresholds = poisson_thresholds(means)
-    key = jnp.asarray(noise_key(9))
-    for i, mean in enumerate(means):
-
-        def draw(step, column=thresholds[:, i]):
-            return np.asarray(poisson(words(key, jnp.int32(step), (400_000,)), column))
-
-        counts = draw(5)
-        last = int(poisson_law.isf(60 / counts.size, mean))
-        seen = np.bincount(np.minimum(counts, last), minlength=last + 1)
-        share = np.append(poisson_law.pmf(np.arange(last), mean), poisson_law.sf(last - 1, mean))
-        check_chi2(seen, counts.size * share)
-        check_normal([correlation(counts, draw(6)), correlation(counts[1:], counts[:-1])])
-    with pytest.raises(ValueError, match="means must be from 0 to 20"):
-        poisson_thresholds(np.array([1.0, np.nan]))
-
-
 def test_measures_of_known_spikes():
     regular = np.arange(0, 10_000, 100)
     rng = np.random.default_rng(1)
@@ -171,19 +151,19 @@ def test_measures_of_known_spikes():
         [0 * regular, np.repeat(np.arange(1, 201), [len(r) for r in random]), [201]]
     )
     order = np.argsort(steps, kind="stable")
-    a = activity(steps[order], neurons[order], (1, 200, 1, 5), 0.1, 0, 10_000)
+    a = activity_of_spikes(steps[order], neurons[order], (1, 200, 1, 5), 0.1, 0, 10_000)
     assert a.rate_hz[0] == 100 and a.rate_hz[2] == 1 and a.rate_hz[3] == 0
     assert a.rate_hz[1] == pytest.approx(50, rel=0.05)
     assert a.cv[0] == 0 and a.cv[1] == pytest.approx(1, abs=0.05)
     assert np.isnan(a.cv[2:]).all() and np.isnan(a.synchrony[3])
     assert a.synchrony[1] == pytest.approx(1, abs=0.4)
-    nothing = activity(steps[:0], neurons[:0], (1, 2), 0.1, 0, 100)
+    nothing = activity_of_spikes(steps[:0], neurons[:0], (1, 2), 0.1, 0, 100)
     assert not nothing.rate_hz.any() and np.isnan(nothing.cv).all()
 
 
 def test_activity_at_a_tenth_is_that_of_nest():
     steps, neurons = simulate(Model(scale=0.1), 1, 6000)
-    a = activity(steps, neurons, Model(scale=0.1).neurons, 0.1, 2000, 6000)
+    a = activity_of_spikes(steps, neurons, Model(scale=0.1).neurons, 0.1, 2000, 6000)
     np.testing.assert_allclose(a.rate_hz, NEST_TENTH_HZ, rtol=0.25)
     busy = a.cv[[2, 3, 4, 5, 7]]
     assert ((busy > 0.4) & (busy < 1)).all()

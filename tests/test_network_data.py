@@ -12,7 +12,7 @@ from scipy.sparse import csc_array
 
 import evops
 from evops.__main__ import main
-from evops.networks import macaque
+from evops.networks.joglekar2018 import macaque
 
 DATA = Path(macaque.__file__).parent / "data" / "macaque29"
 

@@ -7,19 +7,16 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from chance import check_binomial, check_normal, correlation
 from scipy.io import savemat
-from scipy.special import ndtri
 
 import evops
 from evops.__main__ import main
-from evops.networks import joglekar2018, joglekar2018_notebook, macaque, measure
-from evops.networks.joglekar2018 import Model, published
-from evops.networks.neurons import noise_key, normal
-from evops.networks.simulate import Run, Simulator
+from evops.networks.joglekar2018 import macaque, measure, notebook
+from evops.networks.joglekar2018 import model as joglekar2018
+from evops.networks.joglekar2018.model import Model, published
+from evops.networks.shared.simulate import Run, Simulator
 
 DATA = Path(macaque.__file__).parent / "data" / "macaque29"
 WITHIN = ("V1", "V2", "V4", "DP", "MT", "TEO")
@@ -28,7 +25,7 @@ WITHIN = ("V1", "V2", "V4", "DP", "MT", "TEO")
 def simulate(model, seed, network=joglekar2018, n_steps=9500):
     parameters, state = network.setup(model, seed, seed)
     simulator = Simulator.compile(partial(network.step, model), parameters, state)
-    return measure.rates(model, simulator.run(parameters, state, n_steps))
+    return measure.activity(model, simulator.run(parameters, state, n_steps))
 
 
 def relative_to_published(model, rates, areas):
@@ -39,7 +36,7 @@ def relative_to_published(model, rates, areas):
     return {a: found[a] / reference[a] for a in areas}
 
 
-@pytest.mark.parametrize("network", [joglekar2018, joglekar2018_notebook])
+@pytest.mark.parametrize("network", [joglekar2018, notebook])
 def test_async_weak_is_within_published_bounds(network):
     """Means over three seeds: 8 responding areas and the published peaks within 15 %."""
     model = Model("async_weak")
@@ -91,22 +88,6 @@ def test_delays_of_the_model():
     assert (delays != model.delays(4)).any()
 
 
-def test_noise_is_standard_normal_and_reproducible():
-    """Moments and quantiles of a million numbers; unrelated at other keys and steps."""
-    draw = partial(normal, shape=(1000, 1000))
-    z = np.asarray(draw(jnp.asarray(noise_key(5)), jnp.int32(7)), np.float64).reshape(-1)
-    n = z.size
-    moments = (z.mean(), (z**2).mean() - 1, (z**3).mean(), (z**4).mean() - 3)
-    check_normal(np.array(moments) * (n / np.array([1, 2, 15, 96])) ** 0.5)
-    for u in (0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999):
-        check_binomial(int((z < ndtri(u)).sum()), n, u)
-    again = np.asarray(draw(jnp.asarray(noise_key(5)), jnp.int32(7))).reshape(-1)
-    np.testing.assert_array_equal(z, again)
-    for key, step in ((5, 8), (6, 7), (5 + 2**32, 7)):
-        other = np.asarray(draw(jnp.asarray(noise_key(key)), jnp.int32(step))).reshape(-1)
-        check_normal(correlation(z, other))
-
-
 def test_default_model_runs_alike_on_both_backends():
     results = []
     for backend in ("native", "jnp"):
@@ -129,7 +110,7 @@ def test_rates_of_known_spikes():
     run = Run(
         np.concatenate([steps, np.arange(50)]), np.concatenate([neurons, inhibitory]), 9500, 1.0
     )
-    rates = measure.rates(model, run)
+    rates = measure.activity(model, run)
     assert rates.peak_hz[0] == rates.peak_hz[4] == pytest.approx(100 / 1600 / 0.01)
     assert rates.peak_hz[[1, 2, 3]].max() == 0 and rates.baseline_hz == 0
     assert rates.responding == 2 and not rates.runaway and not rates.ignition

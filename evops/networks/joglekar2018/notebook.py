@@ -1,25 +1,28 @@
 """The 29-area model as BrainPy's notebook has it, faults included, for comparison.
 
 It runs on the operators that the notebook registers, `evops.multi_area_event_mv_prob_homo_E` and
-`..._I`. Kept from it, and not to be used for science: every target area sees the spikes with the
-local delay (long-range delays of up to 16.6 ms are lost); that delay is two steps too long; the E→I
-connections reuse the random streams of E→E, and I→I those of I→E; the seeds of the 841 pairs are
-drawn from 0 to 99999 and overlap. Membranes follow exponential Euler, and input is added without a
-threshold test before the next update.
+`..._I`. These faults are kept, so do not use it for science:
+
+- Every target area sees the spikes with the local delay: long-range delays of up to 16.6 ms are
+  lost. The local delay is two steps too long.
+- The E→I connections reuse the random streams of E→E, and I→I those of I→E.
+- The seeds of the 841 pairs are drawn from 0 to 99999, and overlap.
+
+Membranes follow exponential Euler. Input is added without a threshold test before the next update.
 
 Source: BrainPy documentation, "(Joglekar, et. al, 2018): Inter-areal Balanced Amplification
 taichi customized operators"; the model is that of doi:10.1016/j.neuron.2018.02.031.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from evops.networks.joglekar2018 import Model
-from evops.networks.neurons import noise_key, normal
+from evops.networks.joglekar2018.model import Model
+from evops.networks.shared.noise import noise_key, normal
 from evops.published import multi_area_event_mv_prob_homo_E, multi_area_event_mv_prob_homo_I
 
 
@@ -72,56 +75,51 @@ def _delay(model: Model) -> int:
 def _any_by_area(spikes):
     """Whether each area has a spike, four flags at a time."""
     areas, n = spikes.shape
-    words = jnp.pad(spikes, ((0, 0), (0, -n % 4))).astype(jnp.uint8).reshape(areas, -1, 4)
-    return lax.bitcast_convert_type(words, jnp.uint32).max(axis=1) != 0
+    quads = jnp.pad(spikes, ((0, 0), (0, -n % 4))).astype(jnp.uint8).reshape(areas, -1, 4)
+    return lax.bitcast_convert_type(quads, jnp.uint32).max(axis=1) != 0
 
 
-def step(model: Model, parameters: Parameters, state: State, n) -> tuple[State, jax.Array]:
-    """One time step; returns the state and the spikes `(areas, neurons)`, bool."""
-    p, exc, inh = model.base, model.n_exc, model.n_inh
-    slot = n % _delay(model)
-    arriving = lax.dynamic_index_in_dim(state.history, slot, keepdims=False)
+def _kicks(model: Model, parameters: Parameters, arriving) -> jax.Array:
+    """`(areas, neurons)` synaptic input in mV from the spikes that arrive."""
+    exc, inh = model.n_exc, model.n_inh
     exc_spikes, inh_spikes = arriving[:, :exc], arriving[:, exc:]
-
+    # Areas with spikes come first, so that the loop over source areas ends after them.
     active = _any_by_area(exc_spikes)
     order = jnp.argsort(~active, stable=True)
+    options = {"area_num": model.areas, "backend": model.backend}
 
-    def from_area(k, currents):
-        i = order[k]
-        spikes, seeds = exc_spikes[i], parameters.exc_seeds[i]
-        return tuple(
-            current
-            + multi_area_event_mv_prob_homo_E(
-                spikes,
-                weights[i],
-                seeds,
-                model.conn_prob,
-                shape=(exc, size),
-                area_num=model.areas,
-                backend=model.backend,
-            )
-            for current, weights, size in zip(
-                currents, (parameters.to_exc, parameters.to_inh), (exc, inh), strict=True
-            )
+    def from_exc(area, weights, size):
+        spikes, seeds = exc_spikes[area], parameters.exc_seeds[area]
+        return multi_area_event_mv_prob_homo_E(
+            spikes, weights[area], seeds, model.conn_prob, shape=(exc, size), **options
         )
 
     def from_inh(weight, size):
+        seeds = parameters.inh_seeds
         return multi_area_event_mv_prob_homo_I(
-            inh_spikes,
-            weight,
-            parameters.inh_seeds,
-            model.conn_prob,
-            shape=(inh, size),
-            area_num=model.areas,
-            backend=model.backend,
+            inh_spikes, weight, seeds, model.conn_prob, shape=(inh, size), **options
+        )
+
+    def add_area(k, kicks):
+        to_exc, to_inh = kicks
+        return (
+            to_exc + from_exc(order[k], parameters.to_exc, exc),
+            to_inh + from_exc(order[k], parameters.to_inh, inh),
         )
 
     local = (from_inh(-model.set["w_ei"], exc), from_inh(-model.set["w_ii"], inh))
-    currents = lax.fori_loop(0, active.sum(), from_area, local)
+    return jnp.concatenate(lax.fori_loop(0, active.sum(), add_area, local), axis=1)
+
+
+def step(model: Model, parameters: Parameters, state: State, n: Any) -> tuple[State, jax.Array]:
+    """One time step; returns the state and the spikes `(areas, neurons)`, bool."""
+    p = model.base
+    slot = n % _delay(model)
+    arriving = lax.dynamic_index_in_dim(state.history, slot, keepdims=False)
     frozen = int(model.steps(p["tau_ref_ms"]))
-    # the input of this step saw the refractory flags of the step before
+    # The notebook adds the input of a step under the refractory flags of the step before.
     was_refractory = n - 1 - state.last <= frozen
-    v = state.v + jnp.where(was_refractory, 0, jnp.concatenate(currents, axis=1))
+    v = state.v + jnp.where(was_refractory, 0, _kicks(model, parameters, arriving))
 
     tau = model.per_neuron(p["tau_exc_ms"], p["tau_inh_ms"])
     noise = normal(parameters.noise, n, v.shape)

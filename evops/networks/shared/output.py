@@ -1,11 +1,14 @@
-"""What a command says and writes: a run goes on, and its files are kept, when nobody listens."""
+"""What a command prints and writes: report, files, progress bar.
+
+A run goes on, and its files are kept, when nobody reads what it prints.
+"""
 
 import contextlib
 import io
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +62,7 @@ def is_terminal(stream) -> bool:
 
 
 def _closed(stream) -> bool:
-    return stream is None or stream.closed
+    return stream is None or bool(stream.closed)
 
 
 def _abandon(stream) -> None:
@@ -77,6 +80,29 @@ def fill_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+
+
+@contextlib.contextmanager
+def progress(n_steps: int, label: str = "") -> Iterator[Callable[[int], object] | None]:
+    """A progress bar on a terminal, else None; its updates are too rare to slow the run."""
+    tqdm = _tqdm() if is_terminal(sys.stderr) else None
+    if tqdm is None:
+        yield None
+        return
+    with tqdm(
+        total=n_steps, desc=label or None, unit=" steps", file=sys.stderr, mininterval=0.2,
+        leave=False,
+    ) as bar:  # fmt: skip
+        yield bar.update
+
+
+def _tqdm() -> Any:
+    """The class of progress bars, or None: they are part of the extra ``[networks]``."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm
 
 
 class Output:

@@ -9,9 +9,9 @@ NEST, GeNN and Brian2 use::
     tau_m dV/dt = E_L - V + g_e (E_e - V) + g_i (E_i - V) + I
     tau_e dg_e/dt = -g_e        tau_i dg_i/dt = -g_i
 
-Four fifths of the neurons are excitatory. Every pair is connected with probability K / N; a spike
-adds 0.6 * 80 / K to g_e or 6.7 * 80 / K to g_i, without delay, so that the mean conductance does
-not depend on K.
+Four fifths of the neurons are excitatory. Every pair is connected with probability K / N. A spike
+adds 0.6 * 80 / K to g_e or 6.7 * 80 / K to g_i, without delay. So the mean conductance does not
+depend on K.
 
 One step: neurons above threshold spike, are reset and start their refractory time; their spikes
 reach the conductances; neurons that are not refractory are integrated to the next step, with the
@@ -19,6 +19,7 @@ conductances held (exponential Euler, as in Brian2).
 """
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -29,13 +30,18 @@ from jax import lax
 from evops.connectivity.rules import FixedProbability
 from evops.engine import library
 from evops.errors import check_integer, check_real
+from evops.networks.shared.published import read
+from evops.networks.shared.simulate import whole_steps
 from evops.projection import Projection
 
 DEFAULT_DURATION_MS = 1100.0
-# Membranes and conductances settle from their initial values in this time; rates are those after
-# it.
-SETTLE_MS = 100.0
 MAX_SIZE = 100_000_000
+
+
+@functools.cache
+def published() -> dict[str, Any]:
+    """Rates that other simulators give (``data/published.json``)."""
+    return read("evops.networks.coba2005")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +108,7 @@ class Model:
 
     def steps(self, ms: float) -> int:
         """A time in ms as a whole number of steps, rounded."""
-        return int(np.floor(ms / self.dt + 0.5))
+        return int(whole_steps(ms, self.dt))
 
     def projections(self, seed: int) -> tuple[Projection, Projection]:
         """The excitatory and the inhibitory synapses.
@@ -114,6 +120,7 @@ class Model:
         )
 
     def _projection(self, n_pre: int, weight: float, seed: int) -> Projection:
+        # 80 / K keeps the mean conductance the same for every K.
         increment = np.float32(weight * 80 / self.synapses * self.dt / self.tau_m)
         return Projection(
             FixedProbability(self.conn_prob),
@@ -125,6 +132,7 @@ class Model:
 
     def initial_v(self, seed: int) -> np.ndarray:
         """`(size,)` initial potentials in mV, normal around the resting potential."""
+        # A second word beside the seed: the potentials share no stream with other uses of it.
         rng = np.random.default_rng([seed, 2005])
         z = rng.standard_normal(self.size, np.float32)
         return (self.v_rest + self.v_initial_std * z).astype(np.float32)
@@ -155,6 +163,7 @@ class Parameters(NamedTuple):
 
 def setup(model: Model, seed: int, network_seed: int) -> tuple[Parameters, State]:
     """Synapses from `network_seed`, and initial state from `seed`."""
+    # The smallest type that can count the refractory time: every step reads and writes it.
     wait = np.min_scalar_type(model.steps(model.refractory))
     return Parameters(*model.projections(network_seed)), State(
         jnp.asarray(model.initial_v(seed)),
@@ -167,10 +176,10 @@ def setup(model: Model, seed: int, network_seed: int) -> tuple[Parameters, State
 def step(model: Model, parameters: Parameters, state: State, n: Any) -> tuple[State, jax.Array]:
     """One time step; returns the state and the spikes `(size,)`, bool.
 
-    The barriers keep XLA from computing spikes and conductances again in each of their readers,
-    which would also cost a copy of every array that is updated in place.
+    The barriers keep XLA from computing spikes and conductances again wherever they are used. That
+    would also cost a copy of every array that is updated in place.
     """
-    del n
+    del n  # nothing depends on the time: the drive is constant
     spikes = lax.optimization_barrier(state.v > model.v_threshold)
     wait = state.wait
     one = wait.dtype.type(1)
@@ -188,10 +197,11 @@ def step(model: Model, parameters: Parameters, state: State, n: Any) -> tuple[St
 def _integrated(model: Model, v, g_exc, g_inh):
     """V after one step with its conductances held, ``V + (V_inf - V) (1 - exp(-x))``.
 
-    ``x = dt / tau_m (1 + g_e + g_i)``. The factor is written ``x / (1 + x / 2 + x^2 / 12)``, which
-    is (1 - exp(-x)) to x^4 / 720 of itself: to a float32 for x up to 0.08 (the network has 0.005 to
-    0.08), without an exponential and without V_inf. So the update also has fewer operations than
-    bytes; XLA splits updates with more among threads, which costs more than the update.
+    ``x = dt / tau_m (1 + g_e + g_i)``. The factor 1 - exp(-x) is replaced by
+    ``x / (1 + x / 2 + x^2 / 12)``, whose relative error is x^4 / 720. That is exact to a float32
+    for x up to 0.08, and the network has 0.005 to 0.08. It needs neither an exponential nor V_inf,
+    so the update has fewer operations than bytes. XLA splits updates with more operations among
+    threads, which costs more than the update itself.
     """
     leak = model.dt / model.tau_m
     f = np.float32

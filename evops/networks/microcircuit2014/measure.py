@@ -1,8 +1,16 @@
-"""What a run of the microcircuit shows: rates, irregularity and synchrony of its populations."""
+"""What a run of the microcircuit shows: rates, irregularity and synchrony of its populations.
+
+Source of the measures: Potjans & Diesmann (2014), Cereb. Cortex 24:785-806,
+doi:10.1093/cercor/bhs358, figure 6.
+"""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+
+from evops.networks.microcircuit2014.model import Model
+from evops.networks.shared.simulate import Run
 
 # Bins of the spike counts whose variance over mean is the synchrony.
 BIN_MS = 3.0
@@ -27,10 +35,21 @@ class Activity:
     synchrony: np.ndarray
 
 
-def activity(
-    steps: np.ndarray, neurons: np.ndarray, sizes, dt_ms: float, start: int, stop: int
+def activity(model: Model, run: Run, settle_ms: float) -> Activity:
+    """The activity of a run after `settle_ms`; `run` counts neurons without the gaps."""
+    start = model.steps(settle_ms)
+    return activity_of_spikes(run.steps, run.neurons, model.neurons, model.dt, start, run.n_steps)
+
+
+def activity_of_spikes(
+    steps: np.ndarray,
+    neurons: np.ndarray,
+    sizes: Sequence[int] | np.ndarray,
+    dt_ms: float,
+    start: int,
+    stop: int,
 ) -> Activity:
-    """Activity from step `start` to before `stop`.
+    """The activity from step `start` to before `stop`, of spikes from any simulator.
 
     Args:
         steps: `(spikes,)` time step of every spike.
@@ -56,31 +75,36 @@ def activity(
 
 
 def _irregularity(steps, neurons, population, n_populations) -> np.ndarray:
-    order = np.lexsort((steps, neurons))
-    neuron, interval = neurons[order], np.diff(steps[order])
-    same = neuron[1:] == neuron[:-1]
-    ids, at, count = np.unique(neuron[1:][same], return_inverse=True, return_counts=True)
-    of = np.zeros(0, int) if ids.size == 0 else population[order][1:][same]
+    """`(populations,)` mean coefficient of variation of the intervals; NaN without neurons."""
     result = np.full(n_populations, np.nan)
-    interval = interval[same].astype(float)
-    mean = np.bincount(at, interval) / np.maximum(count, 1) if ids.size else np.zeros(0)
-    spread = np.bincount(at, (interval - mean[at]) ** 2) if ids.size else np.zeros(0)
-    group = np.zeros(ids.size, int)
-    group[at] = of
+    order = np.lexsort((steps, neurons))
+    neuron = neurons[order]
+    same = neuron[1:] == neuron[:-1]  # both spikes of an interval are of one neuron
+    interval = np.diff(steps[order])[same].astype(float)
+    if not interval.size:
+        return result
+    _, first, owner, count = np.unique(
+        neuron[1:][same], return_index=True, return_inverse=True, return_counts=True
+    )
+    mean = np.bincount(owner, interval) / count
+    spread = np.bincount(owner, (interval - mean[owner]) ** 2)
+    population_of = population[order][1:][same][first]
     for i in range(n_populations):
-        chosen = (group == i) & (count >= LEAST_INTERVALS)
+        chosen = (population_of == i) & (count >= LEAST_INTERVALS)
         if chosen.any():
             std = np.sqrt(spread[chosen] / (count[chosen] - 1))
             result[i] = (std / mean[chosen]).mean()
     return result
 
 
-def _synchrony(bin_of, population, n_populations, bins) -> np.ndarray:
+def _synchrony(bin_of_spike, population, n_populations, bins) -> np.ndarray:
+    """`(populations,)` variance over mean of the spike counts in bins; NaN without spikes."""
     result = np.full(n_populations, np.nan)
-    whole = bin_of < bins
-    flat = population[whole] * max(bins, 1) + bin_of[whole]
-    counts = np.bincount(flat, minlength=n_populations * max(bins, 1)).reshape(n_populations, -1)
+    if bins < 2:
+        return result
+    whole = bin_of_spike < bins  # the last bin may be cut short
+    flat = population[whole] * bins + bin_of_spike[whole]
+    counts = np.bincount(flat, minlength=n_populations * bins).reshape(n_populations, -1)
     active = counts.sum(axis=1) > 0
-    if bins > 1:
-        result[active] = counts[active].var(axis=1) / counts[active].mean(axis=1)
+    result[active] = counts[active].var(axis=1) / counts[active].mean(axis=1)
     return result

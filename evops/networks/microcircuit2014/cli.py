@@ -1,33 +1,39 @@
-"""The command ``evops microcircuit2014``."""
+"""The command ``evops microcircuit2014``.
+
+Source of the model: Potjans & Diesmann (2014), Cereb. Cortex 24:785-806,
+doi:10.1093/cercor/bhs358.
+"""
 
 import argparse
 import dataclasses
 import time
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
 
 from evops.engine import library
 from evops.errors import check_real
-from evops.networks import microcircuit2014, shared
-from evops.networks import microcircuit2014_report as own_report
-from evops.networks.microcircuit2014 import DRIVES, VARIANTS, Model
-from evops.networks.microcircuit2014_measure import activity
-from evops.networks.output import Output
-from evops.networks.simulate import Simulator, peak_memory_mb
+from evops.networks.microcircuit2014 import model as microcircuit2014
+from evops.networks.microcircuit2014 import report
+from evops.networks.microcircuit2014.measure import activity
+from evops.networks.microcircuit2014.model import DRIVES, VARIANTS, Model
+from evops.networks.shared import options as common
+from evops.networks.shared.output import Output, progress
+from evops.networks.shared.simulate import Simulator, peak_memory_mb
 
 NAME = "microcircuit2014"
 
 
-def add(commands) -> None:
-    """Add the subcommand to an argparse collection of subcommands."""
-    parser = commands.add_parser(
+def add(subparsers: Any) -> None:
+    """Add the command to an argparse collection of subcommands."""
+    parser = common.add_command(
+        subparsers,
         NAME,
         help="the cortical microcircuit of Potjans & Diesmann (2014)",
         description="The cortical microcircuit of Potjans & Diesmann (2014), Cereb. Cortex "
         "24:785-806: 77,169 neurons, 298.9 million synapses.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
     add("--scale", type=float, default=1.0, help="factor of neurons and in-degrees; weights and "
@@ -38,26 +44,22 @@ def add(commands) -> None:
         help="a thalamic pulse, MS after settling; in the middle if no MS is given")  # fmt: skip
     add("--duration", type=float, default=1000.0, metavar="MS", help="time that is measured")
     add("--settle", type=float, default=200.0, metavar="MS", help="simulated before it")
-    add("--seed", type=int, default=1, help="background, pulse and initial potentials")
-    add("--network-seed", type=int, default=None, help="synapses and delays; --seed if not given")
+    common.add_seeds(parser, "background, pulse and initial potentials", "synapses and delays")
     add("--backend", choices=library.BACKENDS, default=None, help="the fastest if not given")
-    add("--out", metavar="DIR", default=None, help=f"write {NAME}.json and {NAME}.png there")
-    add("--no-plot", action="store_true", help="no picture")
+    common.add_output(parser, NAME)
     parser.set_defaults(run=run)
 
 
-def run(options) -> int:
+def run(options: argparse.Namespace) -> int:
     """Run the model as asked and print the report."""
-    model, settle, duration = _model(options)
-    start, stop = model.steps(settle), model.steps(settle + duration)
-    network_seed = options.seed if options.network_seed is None else options.network_seed
-    seed = shared.check_seed("seed", options.seed)
-    shared.check_seed("network-seed", network_seed)
+    model, settle, duration = _checked(options)
+    n_steps = model.steps(settle + duration)
+    seed, network_seed = common.seeds(options)
     out = Output(NAME, options.out)
     backend = library.choose(options.backend)
     out.say(
         f"{model.variant}, scale {model.scale:g}, {model.drive} drive: "
-        f"{model.neurons.sum():,} neurons, {model.synapses.sum():,} synapses, {stop} steps of "
+        f"{model.neurons.sum():,} neurons, {model.synapses.sum():,} synapses, {n_steps} steps of "
         f"{model.dt:g} ms, backend {backend}"
     )
     quiet = _quiet(model)
@@ -67,14 +69,13 @@ def run(options) -> int:
     begin = time.perf_counter()
     parameters, state = jax.block_until_ready(microcircuit2014.setup(model, seed, network_seed))
     setup_seconds = time.perf_counter() - begin
-    step = partial(microcircuit2014.step, model)
-    simulator = Simulator.compile(step, parameters, state)
+    simulator = Simulator.compile(partial(microcircuit2014.step, model), parameters, state)
     out.say(f"set up in {setup_seconds:.2f} s, compiled in {simulator.compile_seconds:.2f} s")
-    with shared.progress(stop) as bar:
-        spikes = simulator.run(parameters, state, stop, bar)
+    with progress(n_steps) as bar:
+        spikes = simulator.run(parameters, state, n_steps, bar)
     spikes = dataclasses.replace(spikes, neurons=model.neuron_of(spikes.neurons))
-    found = activity(spikes.steps, spikes.neurons, model.neurons, model.dt, start, stop)
-    cost = spikes.run_seconds / (stop * model.dt) * 1e3
+    found = activity(model, spikes, settle)
+    per_second = spikes.run_seconds / (n_steps * model.dt) * 1e3
     measured = {
         "thalamus_ms": None if model.thalamus_ms is None else model.thalamus_ms - settle,
         "settle_ms": settle,
@@ -84,21 +85,22 @@ def run(options) -> int:
         "backend": backend,
         "setup_seconds": round(setup_seconds, 3),
         "compile_seconds": round(simulator.compile_seconds, 3),
-        "steps_per_second": round(stop / spikes.run_seconds, 1),
-        "seconds_per_biological_second": round(cost, 3),
+        "steps_per_second": round(n_steps / spikes.run_seconds, 1),
+        "seconds_per_biological_second": round(per_second, 3),
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "spikes": len(spikes.steps),
     }
-    out.write_json(own_report.summary(model, found, **measured))
+    out.write_json(report.summary(model, found, **measured))
     if not options.no_plot:
-        out.draw(own_report.draw, model, spikes, found, settle)
-    out.say(own_report.table(model, found))
-    out.say(f"{stop / spikes.run_seconds:.0f} steps per second: {cost:.2f} s for a biological "
-            f"second\npeak memory {peak_memory_mb():.0f} MB")  # fmt: skip
+        out.draw(report.draw, model, spikes, found, settle)
+    out.say(report.table(model, found))
+    out.say(f"{n_steps / spikes.run_seconds:.0f} steps per second: {per_second:.2f} s for a "
+            f"biological second\npeak memory {peak_memory_mb():.0f} MB")  # fmt: skip
     return out.close()
 
 
-def _model(options) -> tuple[Model, float, float]:
+def _checked(options: argparse.Namespace) -> tuple[Model, float, float]:
+    """The model, the time to settle and the duration that is measured, in ms."""
     duration, settle = (check_real(k, getattr(options, k)) for k in ("duration", "settle"))
     if not Model().dt <= duration <= 1e6:
         raise ValueError(f"duration must be from one step ({Model().dt} ms) to 1e6 ms, "

@@ -13,8 +13,6 @@ arrives now is added to neurons that are free; neurons that spiked are reset.
 
 import dataclasses
 import functools
-import json
-from importlib import resources
 from typing import Any, NamedTuple
 
 import jax
@@ -25,8 +23,10 @@ from evops.areas import MultiAreaProjection
 from evops.connectivity.rules import FixedProbability, LfsrGaps
 from evops.delays import DelayBuffer
 from evops.errors import check_integer, check_real
-from evops.networks.macaque import Cortex, load
-from evops.networks.neurons import noise_key, normal
+from evops.networks.joglekar2018.macaque import Cortex, load
+from evops.networks.shared.noise import noise_key, normal
+from evops.networks.shared.published import read
+from evops.networks.shared.simulate import whole_steps
 
 REGIMES = ("async_weak", "async_strong", "sync_weak", "sync_strong")
 ONSET_MS = 300.0
@@ -35,9 +35,8 @@ DEFAULT_DURATION_MS = 950.0
 
 @functools.cache
 def published() -> dict[str, Any]:
-    """Parameters and published results (package data ``joglekar2018.json``)."""
-    path = resources.files("evops.networks") / "data" / "joglekar2018.json"
-    return json.loads(path.read_text())
+    """Parameters and published results (``data/published.json``)."""
+    return read("evops.networks.joglekar2018")
 
 
 # How synapses are drawn: exactly (Bernoulli), or by the uniform gaps of the published operators.
@@ -46,7 +45,25 @@ SCHEMES = {"exact": FixedProbability, "published": LfsrGaps}
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """Parameters of one run. Times in ms, potentials in mV, distances in mm."""
+    """Parameters of one run. Times in ms, potentials in mV, distances in mm.
+
+    Args:
+        regime: one of `REGIMES`, coupling and background input of the paper.
+        dt: time step, from 0.01 to 1.
+        pulse_mv: stimulus to V1 from 300 ms on; the regime's if None.
+        pulse_ms: its length; the regime's if None.
+        v_initial: bounds of the uniform initial potentials; those of the regime if None.
+        n_exc: excitatory neurons of an area.
+        n_inh: inhibitory neurons of an area.
+        conn_prob: probability that two neurons of connected populations have a synapse.
+        scheme: one of `SCHEMES`.
+        backend: "native", "jnp" or None for the fastest there is.
+        cortex: the areas and the tables between them.
+
+    Raises:
+        ValueError: an argument outside its range.
+        TypeError: an argument that is no number.
+    """
 
     regime: str = "async_weak"
     dt: float = 0.1
@@ -61,35 +78,40 @@ class Model:
     cortex: Cortex = dataclasses.field(default_factory=load, repr=False, compare=False)
 
     def __post_init__(self):
-        if self.regime not in REGIMES:
-            raise ValueError(f"regime must be one of {', '.join(REGIMES)}, got {self.regime!r}")
-        if self.scheme not in SCHEMES:
-            raise ValueError(f"scheme must be one of {', '.join(SCHEMES)}, got {self.scheme!r}")
+        for name, allowed in (("regime", REGIMES), ("scheme", tuple(SCHEMES))):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
         dt = check_real("dt", self.dt)
         if not 0.01 <= dt <= 1.0:
             raise ValueError(f"dt must be from 0.01 to 1 ms, got {dt}")
         check_integer("n_exc", self.n_exc, 1)
         check_integer("n_inh", self.n_inh, 1)
-        pulse = (
-            self.set["pulse_mv"] if self.pulse_mv is None else check_real("pulse", self.pulse_mv)
-        )
-        length = (
-            self.set["pulse_ms"] if self.pulse_ms is None else check_real("pulse_ms", self.pulse_ms)
-        )
-        if length < 0:
-            raise ValueError(f"pulse_ms must be at least 0 ms, got {length}")
-        # The sync regimes ignite at the start when potentials begin near threshold
-        # (docs/joglekar2018.md).
-        quiet = (-70.0, -60.0) if self.regime.startswith("sync") else (-70.0, -50.0)
-        low, high = quiet if self.v_initial is None else self.v_initial
+        pulse_mv, pulse_ms = self.set["pulse_mv"], self.set["pulse_ms"]
+        if self.pulse_mv is not None:
+            pulse_mv = check_real("pulse", self.pulse_mv)
+        if self.pulse_ms is not None:
+            pulse_ms = check_real("pulse_ms", self.pulse_ms)
+        if pulse_ms < 0:
+            raise ValueError(f"pulse_ms must be at least 0 ms, got {pulse_ms}")
+        # The class is frozen; only here are defaults replaced by the values of the regime.
+        object.__setattr__(self, "pulse_mv", pulse_mv)
+        object.__setattr__(self, "pulse_ms", pulse_ms)
+        object.__setattr__(self, "v_initial", self._initial_range())
+
+    def _initial_range(self) -> tuple[float, float]:
+        """Lowest and highest initial potential.
+
+        The sync regimes ignite at the start when potentials begin near threshold, so theirs end
+        10 mV below it (docs/joglekar2018.md).
+        """
+        usual = (-70.0, -60.0) if self.regime.startswith("sync") else (-70.0, -50.0)
+        low, high = usual if self.v_initial is None else self.v_initial
         low, high = check_real("v_initial[0]", low), check_real("v_initial[1]", high)
-        if not low <= high <= self.base["v_threshold_mv"]:
-            raise ValueError(
-                f"v_initial must be low <= high <= {self.base['v_threshold_mv']} mV, got "
-                f"{low}, {high}"
-            )
-        for name, value in (("pulse_mv", pulse), ("pulse_ms", length), ("v_initial", (low, high))):
-            object.__setattr__(self, name, value)
+        threshold = self.base["v_threshold_mv"]
+        if not low <= high <= threshold:
+            raise ValueError(f"v_initial must be low <= high <= {threshold} mV, got {low}, {high}")
+        return low, high
 
     @property
     def base(self) -> dict[str, Any]:
@@ -111,9 +133,9 @@ class Model:
         """Neurons of an area."""
         return self.n_exc + self.n_inh
 
-    def steps(self, ms) -> Any:
-        """A time in ms as a whole number of steps, rounded."""
-        return np.floor(np.asarray(ms) / self.dt + 0.5).astype(np.int64)
+    def steps(self, ms: Any) -> Any:
+        """Times in ms as whole numbers of steps, rounded."""
+        return whole_steps(ms, self.dt)
 
     def weights(self) -> np.ndarray:
         """`(areas, 2, areas, 2)` in mV: source area, E or I, target area, E or I."""
@@ -134,18 +156,21 @@ class Model:
     def delays(self, seed: int) -> np.ndarray:
         """`(areas, neurons, areas)` steps from every neuron to every area.
 
-        Local delays are exact. Long-range ones have a standard deviation of 10 % of their mean, one
-        value per axon and target area, cut at 5 standard deviations, and are rounded.
+        Local delays are exact. Long-range ones are drawn for each axon and target area, then
+        rounded. Their standard deviation is 10 % of their mean, and 5 of them are the limit.
         """
         mean = self.mean_delay_ms()[:, None, :]
+        # A second word beside the seed keeps delays and potentials of one seed independent.
         rng = np.random.default_rng([seed, 1])
         z = rng.standard_normal((self.areas, self.per_area, self.areas), np.float32)
         z[np.arange(self.areas), :, np.arange(self.areas)] = 0
-        z[:, self.n_exc :, :] = 0
+        z[:, self.n_exc :, :] = 0  # inhibition is local
         return np.maximum(self.steps(mean * (1 + 0.1 * z.clip(-5, 5))), 1).astype(np.int32)
 
     def projection(self, seed: int) -> MultiAreaProjection:
         """All synapses of the network, for a connectivity seed."""
+        # 5 standard deviations of 10 % above the mean, as `delays` cuts them. A bound that does not
+        # depend on the seed lets trials share a compiled program.
         longest = self.steps(1.5 * self.mean_delay_ms().max())
         sizes = (self.n_exc, self.n_inh)
         return MultiAreaProjection(
@@ -165,7 +190,7 @@ class Model:
         rng = np.random.default_rng([seed, 2])
         return rng.uniform(low, high, (self.areas, self.per_area)).astype(np.float32)
 
-    def drive(self, n) -> Any:
+    def drive(self, n: Any) -> Any:
         """`(areas, neurons)` external input in mV at step `n`: background, pulse to V1 E."""
         background = self.per_neuron(self.set["ext_e_mv"], self.set["ext_i_mv"])
         on = self.steps(ONSET_MS)
@@ -177,7 +202,7 @@ class Model:
         pulse = jnp.where((n >= on) & (n < off), jnp.float32(self.pulse_mv), 0)
         return background + jnp.where((area == 0) & (neuron < self.n_exc), pulse, 0)
 
-    def per_neuron(self, exc: float, inh: float) -> np.ndarray:
+    def per_neuron(self, exc: float | int, inh: float | int) -> np.ndarray:
         """`(1, neurons)`: one value for the E and one for the I neurons of an area."""
         return np.repeat(np.array([[exc, inh]], np.float32), (self.n_exc, self.n_inh), axis=1)
 
@@ -201,19 +226,21 @@ def setup(model: Model, seed: int, network_seed: int) -> tuple[Parameters, State
     """Parameters and initial state of one trial."""
     projection = model.projection(network_seed)
     v = jnp.asarray(model.initial_v(seed))
+    # So long ago that no neuron starts refractory, and differences stay within int32.
     never = jnp.full(v.shape, -(2**30), jnp.int32)
     return Parameters(projection, jnp.asarray(noise_key(seed))), State(
         v, never, projection.buffer()
     )
 
 
-def step(model: Model, parameters: Parameters, state: State, n) -> tuple[State, jax.Array]:
+def step(model: Model, parameters: Parameters, state: State, n: Any) -> tuple[State, jax.Array]:
     """One time step; returns the state and the spikes `(areas, neurons)`, bool."""
     p = model.base
     rate = model.per_neuron(model.dt / p["tau_exc_ms"], model.dt / p["tau_inh_ms"])
     noise = normal(parameters.noise, n, state.v.shape) * (p["noise_sigma_mv"] * np.sqrt(rate))
     refractory = int(model.steps(p["tau_ref_ms"]))
 
+    # The step of the last spike serves as refractory timer and as record of this step's spikes.
     free = n - state.last >= refractory
     v = state.v + jnp.where(free, rate * (p["v_rest_mv"] - state.v + model.drive(n)) + noise, 0)
     last = jnp.where(free & (v > p["v_threshold_mv"]), n, state.last)

@@ -1,4 +1,4 @@
-"""Running a network: steps in chunks under one compiled scan, spikes and times collected."""
+"""Running a network: time steps in chunks under one compiled scan, their spikes collected."""
 
 import contextlib
 import dataclasses
@@ -14,6 +14,11 @@ import numpy as np
 
 # Steps per compiled call: long enough to hide the call, short enough for a live progress bar.
 CHUNK = 100
+
+
+def whole_steps(ms: Any, dt: float) -> Any:
+    """Times in ms as whole numbers of steps of `dt` ms, halves rounded up."""
+    return np.floor(np.asarray(ms) / dt + 0.5).astype(np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,18 +72,8 @@ class Simulator:
             split_updates: whether XLA may divide element-wise updates among threads. Where they
                 take some 10 us, waking a thread takes longer. Products are not concerned.
         """
-
-        # Records are used again: fresh memory for every chunk costs more than filling it.
-        def chunk(parameters, state, record, start):
-            def body(carry, i):
-                state, record = carry
-                state, spikes = step(parameters, state, start + i)
-                return (state, jax.lax.dynamic_update_index_in_dim(record, spikes, i, 0)), None
-
-            steps = jnp.arange(chunk_steps, dtype=jnp.int32)
-            return jax.lax.scan(body, (state, record), steps)[0]
-
         begin = time.perf_counter()
+        chunk = _chunk_of(step, chunk_steps)
         start = jax.ShapeDtypeStruct((), jnp.int32)
         spikes = jax.eval_shape(step, parameters, state, start)[1]
         record = jax.ShapeDtypeStruct((chunk_steps, *spikes.shape), spikes.dtype)
@@ -96,6 +91,7 @@ class Simulator:
     ) -> Run:
         """Simulate `n_steps`; `state` is used up. `progress(steps)` is called as chunks finish."""
         times, neurons = [], []
+        # Two records in turn: the spikes of one chunk are collected while the next one runs.
         free = [self.empty_record(), self.empty_record()]
         parameters, state = jax.block_until_ready(jax.device_put((parameters, state)))
         begin = time.perf_counter()
@@ -114,11 +110,31 @@ class Simulator:
         return Run(np.concatenate(times or none), np.concatenate(neurons or none), n_steps, seconds)
 
 
+def _chunk_of(step: Callable, chunk_steps: int) -> Callable:
+    """The program of a chunk: `step` under a scan that writes the spikes into a record.
+
+    The record is an argument that is donated, since fresh memory for every chunk costs more than
+    filling it.
+    """
+
+    def chunk(parameters, state, record, start):
+        def body(carry, i):
+            state, record = carry
+            state, spikes = step(parameters, state, start + i)
+            return (state, jax.lax.dynamic_update_index_in_dim(record, spikes, i, 0)), None
+
+        steps = jnp.arange(chunk_steps, dtype=jnp.int32)
+        return jax.lax.scan(body, (state, record), steps)[0]
+
+    return chunk
+
+
 @contextlib.contextmanager
 def _on_one_core():
-    """This thread on one core; XLA divides updates by the cores of the thread that compiles.
+    """Keep this thread on one core while it compiles.
 
-    There is no option for it. Threads that run already, those of XLA among them, keep their cores.
+    XLA divides updates by the number of cores of the thread that compiles, and has no option for
+    it. Threads that run already, those of XLA among them, keep their cores.
     """
     if not hasattr(os, "sched_setaffinity"):
         yield
@@ -133,7 +149,7 @@ def _on_one_core():
 
 
 def _collect(start, spikes, count, times, neurons, progress):
-    """Spikes of a finished chunk as (step, neuron) pairs."""
+    """Append the spikes of a finished chunk as (step, neuron) pairs."""
     fired = np.asarray(spikes)[:count].reshape(count, -1)
     flat = np.flatnonzero(fired)
     step = flat // fired.shape[1]

@@ -18,9 +18,7 @@ the end of the d-th step after its own.
 
 import dataclasses
 import functools
-import json
 import math
-from importlib import resources
 from typing import Any, NamedTuple
 
 import jax
@@ -32,26 +30,28 @@ from evops.connectivity.laws import Normal
 from evops.connectivity.rules import FixedTotalNumber
 from evops.delays import DelayBuffer
 from evops.errors import check_real
-from evops.networks.neurons import noise_key, poisson, poisson_thresholds, words
+from evops.networks.shared.noise import noise_key, poisson, poisson_thresholds, random_words
+from evops.networks.shared.published import read
+from evops.networks.shared.simulate import whole_steps
 from evops.projection import Projection
 
 DRIVES = ("poisson", "dc")
 VARIANTS = ("potjans2014", "shimoura2018")
 # Fewer neurons than this factor leaves are no network: the smallest population would have 10.
 LEAST_SCALE = 0.01
-# Neurons are laid out in rows of this many places, of one population each: XLA's loops on CPUs use
-# vectors for whole ones only. The places left in a population's last row are gaps.
+# Neurons are laid out in rows of this many places, each row of one population, because XLA's loops
+# on CPUs use vectors for whole rows only. The places left in a population's last row are gaps.
 ALIGNED = 64
 # A potential so low counts the steps of rest after a spike: REST, REST + 1, …, then the reset. One
-# array in place of two halves the traffic. FOREVER + 1 rounds to FOREVER.
+# array in place of two halves the traffic of memory. FOREVER + 1 rounds to FOREVER, so gaps never
+# spike.
 REST, FOREVER = np.float32(-(2**20)), np.float32(-(2**30))
 
 
 @functools.cache
 def published() -> dict[str, Any]:
-    """Parameters and reference rates (package data ``microcircuit2014.json``)."""
-    path = resources.files("evops.networks") / "data" / "microcircuit2014.json"
-    return json.loads(path.read_text())
+    """Parameters and reference rates (``data/published.json``)."""
+    return read("evops.networks.microcircuit2014")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Model:
 
     def steps(self, ms: float) -> int:
         """A time in ms as a whole number of steps, rounded."""
-        return math.floor(ms / self.dt + 0.5)
+        return int(whole_steps(ms, self.dt))
 
     @functools.cached_property
     def neurons(self) -> np.ndarray:
@@ -131,7 +131,11 @@ class Model:
         return (place - before[population]).astype(np.int32)
 
     def _full_synapses(self, probability, n_pre, n_post) -> np.ndarray:
-        """Synapses of the full model that give every pair of neurons one with `probability`."""
+        """Synapses of the full model that connect a pair of neurons with `probability`.
+
+        Sources and targets are drawn with replacement, so that K synapses leave out a given pair
+        with probability (1 - 1 / (n_pre n_post))**K.
+        """
         p = np.array(probability)
         if decimals := self.base.get("connection_probability_decimals"):
             p = p.round(decimals)
@@ -157,7 +161,7 @@ class Model:
 
     @functools.cached_property
     def psc(self) -> float:
-        """Current in pA that has a potential of 0.15 mV at its peak."""
+        """Current in pA of a synapse whose potential peaks at 0.15 mV."""
         if "psc_pa" in self.base:
             return self.base["psc_pa"]
         n = self.base["neuron"]
@@ -171,7 +175,7 @@ class Model:
     def full_weights(self) -> np.ndarray:
         """`(8, 8)` mean weights of the full model in pA, target and source."""
         w = np.tile([self.psc, self.base["g"] * self.psc], (8, 4))
-        w[0, 2] *= self.base["l4e_to_l23e_factor"]
+        w[0, 2] *= self.base["l4e_to_l23e_factor"]  # target L23E, source L4E
         return w
 
     @property
@@ -237,14 +241,14 @@ class Model:
             if count[i]
         }
 
-    def _projection(self, count, mean, shape, inhibitory, words) -> Projection:
+    def _projection(self, count, mean, shape, inhibitory, entropy) -> Projection:
         # A variate is at most 6.2 deviations from its mean: with 10 % no weight changes its sign.
         std = self.base["weight_relative_std"] * abs(mean)
         return Projection(
             FixedTotalNumber(int(count)),
             Normal(np.float32(mean), np.float32(std)),
             shape=(int(shape[0]), int(shape[1])),
-            seed=int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]),
+            seed=int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]),
             delay=self.delay_law(inhibitory),
             backend=self.backend,
         )
@@ -284,7 +288,7 @@ class Parameters(NamedTuple):
 
 
 def setup(model: Model, seed: int, network_seed: int) -> tuple[Parameters, State]:
-    """Parameters and initial state of one trial."""
+    """Synapses from `network_seed`; background, pulse and initial potentials from `seed`."""
     projections = model.projections(network_seed)
     thalamic = {} if model.thalamus_ms is None else model.thalamic(network_seed)
     circuit = Circuit(model.populations, projections)
@@ -296,8 +300,33 @@ def setup(model: Model, seed: int, network_seed: int) -> tuple[Parameters, State
     return Parameters(circuit, thalamic, noise, pulse), state
 
 
-def step(model: Model, parameters: Parameters, state: State, n) -> tuple[State, jax.Array]:
+def step(model: Model, parameters: Parameters, state: State, n: Any) -> tuple[State, jax.Array]:
     """One time step; returns the state and the spikes `(places,)`, bool."""
+    f = np.float32
+    v = _integrated(model, state, n)
+    spikes = (v == REST).reshape(-1)  # the count of rest begins in the step of the spike
+
+    buffer = parameters.circuit.push(spikes, state.buffer)
+    for name, w in parameters.thalamic.items():
+        thalamic = _thalamic_spikes(model, parameters.pulse, n)
+        buffer = w.push(thalamic, buffer, at=model.populations.offset(name))
+    arriving, buffer = buffer.pop(model.backend)
+
+    decay = math.exp(-model.dt / model.base["neuron"]["tau_syn_ms"])
+    current = f(decay) * state.current + arriving.reshape(v.shape)
+    if model.drive == "poisson":
+        words = random_words(parameters.noise, n, v.shape)
+        counts = poisson(words, thresholds(model))
+        current = current + f(model.psc / math.sqrt(model.scale)) * counts.astype(jnp.float32)
+    return State(v, current, buffer), spikes
+
+
+def _integrated(model: Model, state: State, n) -> jax.Array:
+    """Potentials after one step, REST where a neuron spikes.
+
+    Between spikes membrane and synaptic current are linear, so their exact solution is a sum with
+    constant factors.
+    """
     f, p = np.float32, model.base["neuron"]
     tau_m, tau_s, c_m = p["tau_m_ms"], p["tau_syn_ms"], p["c_m_pf"]
     leak, decay = math.exp(-model.dt / tau_m), math.exp(-model.dt / tau_s)
@@ -311,24 +340,11 @@ def step(model: Model, parameters: Parameters, state: State, n) -> tuple[State, 
     rested = state.v + 1
     rested = jnp.where(rested >= REST + f(model.steps(p["tau_ref_ms"])), reset, rested)
     v = jnp.where(state.v < REST / 2, rested, moved)
-    v = jnp.where(v >= threshold, REST, v)
-    spikes = (v == REST).reshape(-1)
-
-    buffer = parameters.circuit.push(spikes, state.buffer)
-    for name, w in parameters.thalamic.items():
-        thalamic = _thalamic_spikes(model, parameters.pulse, n)
-        buffer = w.push(thalamic, buffer, at=model.populations.offset(name))
-    arriving, buffer = buffer.pop(model.backend)
-
-    current = f(decay) * state.current + arriving.reshape(v.shape)
-    if model.drive == "poisson":
-        counts = poisson(words(parameters.noise, n, v.shape), thresholds(model))
-        current = current + f(model.psc / math.sqrt(model.scale)) * counts.astype(jnp.float32)
-    return State(v, current, buffer), spikes
+    return jnp.where(v >= threshold, REST, v)
 
 
 def thresholds(model: Model) -> list[np.ndarray]:
-    """What the words of a step are compared with for its background counts, each `(rows, 1)`."""
+    """Thresholds of the background counts of a step, for `poisson`, each `(rows, 1)`."""
     rate = model.base["background"]["rate_hz"]
     mean = model.background_in_degree * (rate * model.dt * 1e-3)
     return [model.per_row(t, np.int32) for t in poisson_thresholds(mean)]
@@ -339,7 +355,7 @@ def _thalamic_spikes(model: Model, key, n) -> jax.Array:
     thalamus = model.base["thalamus"]
     start, length = model.steps(model.thalamus_ms or 0), model.steps(thalamus["pulse_ms"])
     chance = np.uint32(thalamus["rate_hz"] * model.dt * 1e-3 * 2.0**32)
-    drawn = words(key, n, (thalamus["neurons"],)) < chance
+    drawn = random_words(key, n, (thalamus["neurons"],)) < chance
     return drawn & (n >= start) & (n < start + length)
 
 

@@ -1,0 +1,1 @@
+"""What the networks share: noise, the simulation, options, output, pictures."""
