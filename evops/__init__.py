@@ -31,9 +31,10 @@ from evops.connectivity.rules import (
     realised_probability,
 )
 from evops.connectivity.sampler import SAMPLER_VERSION
-from evops.csr import CSR, Edges
+from evops.csr import CSR
 from evops.custom_op import XLACustomOp
 from evops.delays import DelayBuffer
+from evops.edges import Edges
 from evops.engine.bridge import Backend, backends
 from evops.errors import (
     BackendError,

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Shaped, UInt32
 
-from evops import inputs, pairs
+from evops import inputs, population_grid
 from evops.connectivity.rules import LfsrGaps, Rule
-from evops.csr import Edges
-from evops.delays import DelayBuffer, check_buffer
-from evops.engine.compat import Tracer, typed_like
+from evops.delays import DelayBuffer, DelayedNetwork, check_buffer
+from evops.edges import Edges
+from evops.engine.compat import Tracer
 from evops.errors import check_integer
-from evops.leaves import Fixed, Node
+from evops.leaves import Fixed
 from evops.projection import Projection
 
 
@@ -120,13 +120,16 @@ class Populations(Fixed):
 
 
 @jax.tree_util.register_pytree_node_class
-class Circuit(Node):
+class Circuit(DelayedNetwork):
     """Projections between named populations that share one `DelayBuffer`.
 
     The synapses of a pair depend on its projection alone (rule, law, shape, seed, delays): the same
     pairs pushed one by one with slices of the spikes, or held by several circuits, are the same
     network. ``autapses=False`` keeps neurons from themselves: between two different populations
     nothing is dropped. Projections of one seed share their random numbers, which is warned of.
+
+    `buffer` makes a `DelayBuffer`. A step is `push` and then `pop`, or ``circuit(spikes, buffer)``,
+    which is both. Events are any number here; in a `MultiAreaProjection` they are 0 or 1.
 
     Args:
         populations: of all neurons.
@@ -142,8 +145,10 @@ class Circuit(Node):
         >>> rule, weight = evops.FixedTotalNumber(400), evops.Normal(0.5, 0.1, low=0)
         >>> c = evops.Circuit(p, {
         ...     ("E", "I"): evops.Projection(rule, weight, (80, 20), seed=1, delay=15)})
-        >>> buffer = c.push(jnp.ones(100, bool), c.buffer())
-        >>> current, buffer = buffer.pop()
+        >>> buffer = c.buffer()
+        >>> current, buffer = c(jnp.ones(100, bool), buffer)   # what arrives now
+        >>> current.shape
+        (100,)
     """
 
     populations: Populations
@@ -225,29 +230,46 @@ class Circuit(Node):
 
     @property
     def max_delay(self) -> int:
-        """Longest delay of all, in steps."""
         return max((W.max_delay for W in self._drawn.values()), default=0)
 
-    def buffer(self, dtype: Any = jnp.float32) -> DelayBuffer:
-        """An empty buffer for all neurons; `pop` takes the backend that all projections have."""
+    @property
+    def _post_shape(self) -> tuple[int]:
+        return (self.populations.n,)
+
+    @property
+    def _own_backend(self) -> str | None:
         backends = {W._backend for W in self._drawn.values()}
-        backend = backends.pop() if len(backends) == 1 else None
-        buffer = DelayBuffer.zeros(self.populations.n, self.max_delay, dtype, backend)
-        # a loop's carry varies over devices from the start (jax.shard_map) as what is pushed does
-        return buffer.with_sums(typed_like(buffer.sums, *jax.tree.leaves(self)))
+        return backends.pop() if len(backends) == 1 else None
+
+    @property
+    def _wide(self) -> bool:
+        return any(W.dtype == np.float64 for W in self._drawn.values())
 
     def push(self, spikes: Shaped[Any, " n"], buffer: DelayBuffer) -> DelayBuffer:
-        """The buffer with what this step's spikes of all neurons, `(n,)`, cause, added."""
+        """The buffer with what this step's spikes cause added, at the time of its arrival.
+
+        Events are 0 or 1 in a `MultiAreaProjection`: what is neither 0 nor NaN is one spike. In a
+        `Circuit` and a `Projection` they are any number, by which weights are multiplied.
+
+        Args:
+            spikes: `(n,)`, of all neurons; bool, integer or float; zeros cost nothing.
+            buffer: of the post neurons, `(n,)`.
+
+        Raises:
+            ValueError: spikes of another shape, a buffer with too few neurons or slots.
+            TypeError: no buffer, or one of integers for weights or spikes that are floats.
+        """
         x = inputs.shaped("spikes", spikes, ("n",), (self.populations.n,))
         check_buffer(buffer)
+        buffer.check(self.populations.n, self.max_delay)
         offset = self.populations.offset
-        matrices = [
-            W._pair(offset(source), offset(target), at)
+        placed = [
+            W._placed(offset(source), offset(target), at)
             for ((source, target), W), (at, _) in zip(
                 self._drawn.items(), self._spans(), strict=True
             )
         ]
-        return pairs.push(matrices, self._starts, x, buffer)
+        return population_grid.push(placed, self._starts, x, buffer)
 
     def edges(self) -> Edges:
         """All synapses, by the indices of all neurons, pair after pair (not inside ``jax.jit``)."""

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,25 +12,12 @@ from jax.experimental import sparse
 from jaxtyping import Array, Int32, Num
 
 from evops import inputs
+from evops.edges import Edges
 from evops.engine import bridge, ops, stored
 from evops.engine.compat import Tracer, typed_like
 from evops.errors import check_integer, check_shape
 from evops.leaves import dtype_of, shape_of
 from evops.matrix import Matrix
-
-
-class Edges(NamedTuple):
-    """Synapses one by one: pre neuron, post neuron, weight and delay in steps (None without)."""
-
-    pre: Int32[Array, "nnz"]
-    post: Int32[Array, "nnz"]
-    weight: Num[Array, "nnz"]
-    delay: Int32[Array, "nnz"] | None = None
-
-    # By identity, as arrays are no truth values.
-    __eq__ = object.__eq__
-    __ne__ = object.__ne__
-    __hash__ = object.__hash__
 
 
 @jax.tree_util.register_pytree_node_class

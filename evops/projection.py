@@ -8,19 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Shaped, UInt32
 
-from evops import inputs, pairs
+from evops import inputs, population_grid
 from evops.connectivity import sampler
 from evops.connectivity.laws import Law
 from evops.connectivity.rules import LfsrGaps, Rule
 from evops.connectivity.schemes import check_rule
 from evops.connectivity.steps import delay_law, steps
-from evops.csr import CSR, Edges
+from evops.csr import CSR
 from evops.delays import DelayBuffer, check_buffer
+from evops.edges import Edges
 from evops.engine import bridge, dense, ops
 from evops.engine.compat import Tracer
 from evops.engine.walk import CONSTANT, QUANTILES, Source
 from evops.errors import check_integer, check_shape
 from evops.matrix import Matrix
+from evops.population_grid import PlacedProjection
 
 
 @jax.tree_util.register_pytree_node_class
@@ -196,16 +198,21 @@ class Projection(Matrix):
         """Longest delay, in steps; 0 without delays."""
         return steps(self.delay).longest if self.delay else 0
 
-    def push(self, spikes: Shaped[Any, " n_pre"], buffer: DelayBuffer, at: int = 0) -> DelayBuffer:
+    def push(
+        self, spikes: Shaped[Any, " n_pre"], buffer: DelayBuffer, post_offset: int = 0
+    ) -> DelayBuffer:
         """The buffer with the synapses of this step's spikes added where they arrive.
 
         A synapse with a delay of d steps is handed out d steps later than what `DelayBuffer.pop`
         would hand out now.
 
+        Events are 0 or 1 in a `MultiAreaProjection`: what is neither 0 nor NaN is one spike. In a
+        `Circuit` and a `Projection` they are any number, by which weights are multiplied.
+
         Args:
             spikes: `(n_pre,)`, bool, integer or float; zeros cost nothing.
             buffer: of any number of neurons that holds this projection's.
-            at: the buffer's neuron that is post neuron 0 of this projection.
+            post_offset: the buffer's neuron that is post neuron 0 of this projection.
 
         Raises:
             ValueError: the projection has no delays, or the buffer does not hold its neurons or its
@@ -216,15 +223,15 @@ class Projection(Matrix):
             raise ValueError("push needs delays: make the projection with delay=…, in steps")
         x = inputs.shaped("spikes", spikes, ("n_pre",), self._shape[:1])
         check_buffer(buffer)
-        at = check_integer("at", at, 0, buffer.sums.shape[1])
+        post_offset = check_integer("post_offset", post_offset, 0, buffer.sums.shape[1])
         starts = jnp.zeros(0, jnp.uint32) if self.starts is None else self.starts
-        return pairs.push([self._pair(0, at, 0)], starts, x, buffer)
+        return population_grid.push([self._placed(0, post_offset, 0)], starts, x, buffer)
 
-    def _pair(self, pre: int, post: int, starts_at: int) -> pairs.Pair:
-        """This matrix from neuron `pre` on to neuron `post` on; its starts are among others."""
-        return pairs.Pair(
-            (pre, self._shape[0]),
-            (post, self._shape[1]),
+    def _placed(self, pre_offset: int, post_offset: int, starts_at: int) -> PlacedProjection:
+        """This matrix among the neurons of a network; its starts are among those of others."""
+        return PlacedProjection(
+            (pre_offset, self._shape[0]),
+            (post_offset, self._shape[1]),
             self.rule,
             self.law,
             steps(self.delay),

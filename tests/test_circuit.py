@@ -125,7 +125,7 @@ def mixed(dtype=np.float32, backend=None, populations=4):
 def pair_by_pair(c, x, buffer):
     for (source, target), W in c.projections.items():
         at = c.populations.offset(target)
-        buffer = W.push(x[c.populations.slice(source)], buffer, at=at)
+        buffer = W.push(x[c.populations.slice(source)], buffer, post_offset=at)
     return buffer
 
 

@@ -317,7 +317,7 @@ def step(model: Model, parameters: Parameters, state: State, n) -> tuple[State, 
     buffer = parameters.circuit.push(spikes, state.buffer)
     for name, w in parameters.thalamic.items():
         thalamic = _thalamic_spikes(model, parameters.pulse, n)
-        buffer = w.push(thalamic, buffer, at=model.populations.offset(name))
+        buffer = w.push(thalamic, buffer, post_offset=model.populations.offset(name))
     arriving, buffer = buffer.pop(model.backend)
 
     current = f(decay) * state.current + arriving.reshape(v.shape)
