@@ -127,14 +127,12 @@ class MultiAreaProjection(DelayedNetwork):
 
     @classmethod
     def tree_unflatten(cls, static: "_Static", leaves) -> "MultiAreaProjection":
-        """The projection with other leaves."""
         self = object.__new__(cls)
         self.weight, self.keys, self.delay = leaves
         self._static = static
         return self
 
     def __repr__(self) -> str:
-        """Areas, populations, rule and delays."""
         s = self._static
         return (
             f"MultiAreaProjection({s.pre.areas} areas of {s.pre.sizes} to {s.post.areas} areas of "

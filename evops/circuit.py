@@ -90,15 +90,15 @@ class Populations(Fixed):
         return tuple(self._sizes)
 
     def size(self, name: str) -> int:
-        """Number of neurons."""
+        """Number of neurons of one population."""
         return self._sizes[self._known(name)]
 
     def offset(self, name: str) -> int:
-        """Index of the first neuron."""
+        """Index of a population's first neuron among all neurons."""
         return self._offsets[self._known(name)]
 
     def slice(self, name: str) -> slice:
-        """Indices of the population, to slice arrays of all neurons."""
+        """Indices of a population: ``spikes[p.slice("E")]`` are its spikes among those of all."""
         return slice(self.offset(name), self.offset(name) + self.size(name))
 
     def _known(self, name: str) -> str:
@@ -107,7 +107,6 @@ class Populations(Fixed):
         return name
 
     def __repr__(self) -> str:
-        """Sizes by name."""
         return f"Populations({self._sizes})"
 
     def __eq__(self, other: object) -> bool:
@@ -115,7 +114,6 @@ class Populations(Fixed):
         return isinstance(other, Populations) and [*self._sizes.items()] == [*other._sizes.items()]
 
     def __hash__(self) -> int:
-        """Of names and sizes."""
         return hash(tuple(self._sizes.items()))
 
 
@@ -187,7 +185,6 @@ class Circuit(DelayedNetwork):
 
     @classmethod
     def tree_unflatten(cls, static, leaves) -> "Circuit":
-        """The circuit with other leaves."""
         self = object.__new__(cls)
         self.populations, names = static
         projections, self._starts = leaves
@@ -195,7 +192,6 @@ class Circuit(DelayedNetwork):
         return self
 
     def __repr__(self) -> str:
-        """Populations and pairs."""
         pairs = ", ".join(f"{source} to {target}" for source, target in self._drawn)
         return f"Circuit({self.populations}: {pairs})"
 

@@ -62,19 +62,16 @@ class DelayBuffer(Node):
         return tuple(leaves), self.backend
 
     def tree_flatten(self):
-        """The leaves without their names."""
         return (self.sums, self.step), self.backend
 
     @classmethod
-    def tree_unflatten(cls, backend, leaves) -> "DelayBuffer":
-        """The buffer with other leaves."""
+    def tree_unflatten(cls, static: str | None, leaves) -> "DelayBuffer":
         self = object.__new__(cls)
         self.sums, self.step = leaves
-        self.backend = backend
+        self.backend = static
         return self
 
     def __repr__(self) -> str:
-        """Sums and step."""
         backend = f", backend={self.backend!r}" if self.backend else ""
         return f"DelayBuffer(sums={self.sums!r}, step={self.step!r}{backend})"
 

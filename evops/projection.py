@@ -117,14 +117,12 @@ class Projection(Matrix):
 
     @classmethod
     def tree_unflatten(cls, static, leaves) -> "Projection":
-        """The projection with other leaves."""
         self = object.__new__(cls)
         self.law, self.key, self.starts = leaves
         self.rule, self._shape, self.delay, self._backend = static
         return self
 
     def __repr__(self) -> str:
-        """Rule, law, shape, expected synapses and what stored CSR would take."""
         synapses = self.rule.expected_synapses(self.shape)
         stored = synapses * (4 + self.dtype.itemsize) + 4 * (self.shape[0] + 1)
         return (
@@ -134,12 +132,10 @@ class Projection(Matrix):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n_pre, n_post)."""
         return self._shape
 
     @property
     def dtype(self) -> np.dtype:
-        """Type of the weights."""
         return inputs.weight_dtype(self.law)
 
     def _axes(self):
