@@ -85,7 +85,7 @@ class CSR(Matrix):
 
     @classmethod
     def from_scipy(cls, matrix: Any, *, backend: str | None = None) -> "CSR":
-        """The synapses of a scipy sparse matrix or array of any format, whose rows are pre neurons."""
+        """The synapses of a scipy sparse matrix or array of any format; rows are pre neurons."""
         if not hasattr(matrix, "tocsr"):
             raise TypeError(f"matrix must be a scipy sparse matrix, got {type(matrix).__name__}")
         shape = check_shape("shape of matrix", matrix.shape)
