@@ -250,6 +250,7 @@ OF_AREAS = texts(
     "None | '1' | np.ones(3) | np.ones((2, 1)) | 0.5 | np.ones(2, complex) | [None] * 2 | {} | np.ones(2, bool)"
 )
 TOO_SMALL = texts("evops.DelayBuffer.zeros(3, 2) | evops.DelayBuffer.zeros(11, 1)")
+OTHER_SIZE = texts("evops.DelayBuffer.zeros(3, 2) | evops.DelayBuffer.zeros(13, 2)")
 KERNELS = ("None", Kind([*NO_NUMBERS[1:], "KERNEL", "3"]))
 SCHEMES = [
     *NO_NUMBERS,
@@ -315,6 +316,8 @@ CALLS = [
     call("CIRCUIT.push({spikes}, {buffer})", spikes=("jnp.ones(11)", vector(11)),
          buffer=("BUFFER", buffer(*TOO_SMALL))),
     call("CIRCUIT.buffer({dtype})", dtype=("jnp.float32", DTYPE)),
+    call("CIRCUIT.pop({buffer})", buffer=("BUFFER", buffer(*OTHER_SIZE))),
+    call("CIRCUIT({spikes}, {buffer})", spikes=("jnp.ones(11)", vector(11)), buffer=("BUFFER", buffer(*TOO_SMALL, *OTHER_SIZE))),
     call("evops.DelayBuffer.zeros({n}, {max_delay}, {dtype})", n=("11", integer(1, fine=11)),
          max_delay=("2", integer(0, fine=2)), dtype=("jnp.float32", DTYPE)),
     call("evops.DelayBuffer({sums}, {step}).pop({backend})", sums=("jnp.zeros((3, 4))", Kind(SUMS)),
@@ -329,6 +332,8 @@ CALLS = [
     call("MULTI.push({spikes}, {buffer})", spikes=("jnp.ones((2, 5))", vector(2, 5)),
          buffer=("MULTI.buffer()", buffer("BUFFER", "evops.DelayBuffer.zeros(12, 0)"))),
     call("MULTI({spikes}, MULTI.buffer())", spikes=("jnp.ones((2, 5))", vector(2, 5))),
+    call("MULTI.buffer({dtype})", dtype=("jnp.float32", DTYPE)),
+    call("MULTI.pop({buffer})", buffer=("MULTI.buffer()", buffer(*OTHER_SIZE))),
     *(published(f"{kind}mv_prob_{of}", first, weights)
       for kind, first in (("event_", "events"), ("", "vector")) for of, weights in WEIGHTS.items()),
     *(published(f"get_{of}_weight_matrix", None, weights) for of, weights in WEIGHTS.items()),
