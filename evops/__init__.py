@@ -4,6 +4,19 @@ from importlib import metadata as _metadata
 
 from evops import installed as _installed  # noqa: F401  before anything that loads jax
 from evops.areas import MultiAreaProjection
+from evops.braintaichi.operators import (
+    event_mv_prob_homo,
+    event_mv_prob_normal,
+    event_mv_prob_uniform,
+    get_homo_weight_matrix,
+    get_normal_weight_matrix,
+    get_uniform_weight_matrix,
+    multi_area_event_mv_prob_homo_E,
+    multi_area_event_mv_prob_homo_I,
+    mv_prob_homo,
+    mv_prob_normal,
+    mv_prob_uniform,
+)
 from evops.circuit import Circuit, Populations
 from evops.connectivity.laws import Constant, Law, Normal, Uniform
 from evops.connectivity.rules import (
@@ -18,9 +31,10 @@ from evops.connectivity.rules import (
     realised_probability,
 )
 from evops.connectivity.sampler import SAMPLER_VERSION
-from evops.csr import CSR, Edges
+from evops.csr import CSR
 from evops.custom_op import XLACustomOp
 from evops.delays import DelayBuffer
+from evops.edges import Edges
 from evops.engine.library import Backend, backends
 from evops.errors import (
     BackendError,
@@ -31,21 +45,6 @@ from evops.errors import (
     KernelError,
 )
 from evops.projection import Projection
-from evops.published import (
-    event_mv_prob_homo,
-    event_mv_prob_normal,
-    event_mv_prob_uniform,
-    multi_area_event_mv_prob_homo_E,
-    multi_area_event_mv_prob_homo_I,
-)
-from evops.published_matrices import (
-    get_homo_weight_matrix,
-    get_normal_weight_matrix,
-    get_uniform_weight_matrix,
-    mv_prob_homo,
-    mv_prob_normal,
-    mv_prob_uniform,
-)
 
 backends()  # programs that jax.export wrote find their handlers; no backend of jax starts
 

@@ -14,15 +14,14 @@ from evops.connectivity import sampler
 from evops.connectivity.format import DenseBlocks, GeometricGaps, MatrixSpec, UniformGaps
 from evops.connectivity.rules import FixedProbability, LfsrGaps, Rule
 from evops.connectivity.schemes import check_rule
-from evops.delays import DelayBuffer, check_buffer
+from evops.delays import DelayBuffer, DelayedNetwork, check_buffer
 from evops.engine import library, ops, ring
-from evops.engine.compat import Tracer, typed_like
+from evops.engine.compat import Tracer
 from evops.errors import check_integer, check_static
-from evops.leaves import Node
 
 
 @jax.tree_util.register_pytree_node_class
-class MultiAreaProjection(Node):
+class MultiAreaProjection(DelayedNetwork):
     """Random synapses from all populations of all areas to all populations of all areas.
 
     Each pair of a source and a target population is a random matrix of its own: the same rule, one
@@ -33,6 +32,9 @@ class MultiAreaProjection(Node):
 
     Neurons of one side are laid out as `(areas, neurons of an area)`, the populations of an area
     one after another, for example 1600 excitatory and 400 inhibitory neurons as `(areas, 2000)`.
+
+    `buffer` makes a `DelayBuffer`. A step is `push` and then `pop`, or ``W(spikes, buffer)``, which
+    is both. Events are 0 or 1 here; in a `Circuit` they are any number.
 
     Args:
         rule: a probability, ``FixedProbability`` or ``LfsrGaps`` (with hashed lines, always).
@@ -127,14 +129,12 @@ class MultiAreaProjection(Node):
 
     @classmethod
     def tree_unflatten(cls, static: "_Static", leaves) -> "MultiAreaProjection":
-        """The projection with other leaves."""
         self = object.__new__(cls)
         self.weight, self.keys, self.delay = leaves
         self._static = static
         return self
 
     def __repr__(self) -> str:
-        """Areas, populations, rule and delays."""
         s = self._static
         return (
             f"MultiAreaProjection({s.pre.areas} areas of {s.pre.sizes} to {s.post.areas} areas of "
@@ -148,31 +148,38 @@ class MultiAreaProjection(Node):
 
     @property
     def max_delay(self) -> int:
-        """Longest delay, in steps."""
         return self._static.max_delay
 
-    def buffer(self) -> DelayBuffer:
-        """An empty buffer of the right size; projections onto the same neurons may share it."""
-        s = self._static
-        buffer = DelayBuffer.zeros(s.post.n, s.max_delay, self.weight.dtype, s.backend)
-        # a loop's carry varies over devices from the start (jax.shard_map) as what is pushed does
-        return buffer.with_sums(typed_like(buffer.sums, self.weight, self.keys, self.delay))
+    @property
+    def _post_shape(self) -> tuple[int, int]:
+        return self._static.post.areas, self._static.post.per_area
+
+    @property
+    def _own_backend(self) -> str | None:
+        return self._static.backend
+
+    @property
+    def _wide(self) -> bool:
+        return self.weight.dtype == np.float64
 
     def push(self, spikes: Shaped[Any, "A_pre N_pre"], buffer: DelayBuffer) -> DelayBuffer:
-        """Add the spikes of this step, `(A_pre, N_pre)`, to the slots of their arrival."""
+        """The buffer with what this step's spikes cause added, at the time of its arrival.
+
+        Events are 0 or 1 in a `MultiAreaProjection`: what is neither 0 nor NaN is one spike. In a
+        `Circuit` and a `Projection` they are any number, by which weights are multiplied.
+
+        Args:
+            spikes: `(A_pre, N_pre)`, bool, integer or float; zeros cost nothing.
+            buffer: of the post neurons, `(A_post, N_post)` one area after another.
+
+        Raises:
+            ValueError: spikes of another shape, a buffer with too few neurons or slots.
+            TypeError: no buffer, or one of integers.
+        """
         pre, post = self._static.pre, self._static.post
         x = inputs.events("spikes", spikes, ("A_pre", "N_pre"), (pre.areas, pre.per_area))
         check_buffer(buffer)
-        if buffer.sums.shape[1] != post.n or buffer.max_delay < self.max_delay:
-            raise ValueError(
-                f"buffer must hold {post.n} neurons and delays of {self.max_delay} steps, got "
-                f"{buffer.sums.shape[1]} neurons and {buffer.max_delay} steps"
-            )
-        if not jnp.issubdtype(buffer.sums.dtype, jnp.floating):
-            raise TypeError(
-                f"the buffer holds {buffer.sums.dtype}, weights are {self.weight.dtype}: make it "
-                "with dtype=float32"
-            )
+        buffer.check(post.n, self.max_delay, weights=self.weight.dtype)
         if x.dtype != bool:
             x = x.astype(buffer.sums.dtype)
         sums = ring.push(
@@ -192,14 +199,6 @@ class MultiAreaProjection(Node):
             backend=library.choose(self._static.backend),
         )
         return buffer.with_sums(sums)
-
-    def __call__(
-        self, spikes: Shaped[Any, "A_pre N_pre"], buffer: DelayBuffer
-    ) -> tuple[Float[Array, "A_post N_post"], DelayBuffer]:
-        """One step: push `spikes`, then pop what arrives now, `(A_post, N_post)`."""
-        post, backend = self._static.post, self._static.backend
-        now, buffer = self.push(spikes, buffer).pop(backend)
-        return now.reshape(post.areas, post.per_area), buffer
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Shaped, UInt32
 
-from evops import inputs, pairs
+from evops import inputs, population_grid
 from evops.connectivity.rules import LfsrGaps, Rule
-from evops.csr import Edges
-from evops.delays import DelayBuffer, check_buffer
-from evops.engine.compat import Tracer, typed_like
+from evops.delays import DelayBuffer, DelayedNetwork, check_buffer
+from evops.edges import Edges
+from evops.engine.compat import Tracer
 from evops.errors import check_integer
-from evops.leaves import Fixed, Node
+from evops.leaves import Fixed
 from evops.projection import Projection
 
 
@@ -90,15 +90,15 @@ class Populations(Fixed):
         return tuple(self._sizes)
 
     def size(self, name: str) -> int:
-        """Number of neurons."""
+        """Number of neurons of one population."""
         return self._sizes[self._known(name)]
 
     def offset(self, name: str) -> int:
-        """Index of the first neuron."""
+        """Index of a population's first neuron among all neurons."""
         return self._offsets[self._known(name)]
 
     def slice(self, name: str) -> slice:
-        """Indices of the population, to slice arrays of all neurons."""
+        """Indices of a population: ``spikes[p.slice("E")]`` are its spikes among those of all."""
         return slice(self.offset(name), self.offset(name) + self.size(name))
 
     def _known(self, name: str) -> str:
@@ -107,7 +107,6 @@ class Populations(Fixed):
         return name
 
     def __repr__(self) -> str:
-        """Sizes by name."""
         return f"Populations({self._sizes})"
 
     def __eq__(self, other: object) -> bool:
@@ -115,18 +114,20 @@ class Populations(Fixed):
         return isinstance(other, Populations) and [*self._sizes.items()] == [*other._sizes.items()]
 
     def __hash__(self) -> int:
-        """Of names and sizes."""
         return hash(tuple(self._sizes.items()))
 
 
 @jax.tree_util.register_pytree_node_class
-class Circuit(Node):
+class Circuit(DelayedNetwork):
     """Projections between named populations that share one `DelayBuffer`.
 
     The synapses of a pair depend on its projection alone (rule, law, shape, seed, delays): the same
     pairs pushed one by one with slices of the spikes, or held by several circuits, are the same
     network. ``autapses=False`` keeps neurons from themselves: between two different populations
     nothing is dropped. Projections of one seed share their random numbers, which is warned of.
+
+    `buffer` makes a `DelayBuffer`. A step is `push` and then `pop`, or ``circuit(spikes, buffer)``,
+    which is both. Events are any number here; in a `MultiAreaProjection` they are 0 or 1.
 
     Args:
         populations: of all neurons.
@@ -142,12 +143,14 @@ class Circuit(Node):
         >>> rule, weight = evops.FixedTotalNumber(400), evops.Normal(0.5, 0.1, low=0)
         >>> c = evops.Circuit(p, {
         ...     ("E", "I"): evops.Projection(rule, weight, (80, 20), seed=1, delay=15)})
-        >>> buffer = c.push(jnp.ones(100, bool), c.buffer())
-        >>> current, buffer = buffer.pop()
+        >>> buffer = c.buffer()
+        >>> current, buffer = c(jnp.ones(100, bool), buffer)   # what arrives now
+        >>> current.shape
+        (100,)
     """
 
     populations: Populations
-    _starts: UInt32[Array, " m"]
+    _indptr: UInt32[Array, " m"]
     _drawn: dict[tuple[str, str], Projection]
 
     def __init__(self, populations: Populations, projections: Mapping[tuple[str, str], Projection]):
@@ -170,27 +173,25 @@ class Circuit(Node):
                 raise ValueError(f"{name} has no delays: make it with delay=…, in steps")
         self.populations = populations
         # Counted rules keep where their lines start: here in one array, for a call that pushes all.
-        starts = [W.starts for W in projections.values() if W.starts is not None]
-        self._starts = jnp.concatenate([jnp.zeros(0, jnp.uint32), *starts])
+        indptr = [W.indptr for W in projections.values() if W.indptr is not None]
+        self._indptr = jnp.concatenate([jnp.zeros(0, jnp.uint32), *indptr])
         self._drawn = {pair: W._with(rule=_rule(*pair, W)) for pair, W in projections.items()}
         _warn_of_seeds(projections)
 
     def tree_flatten(self):
         """The projections are children; names and populations are static."""
-        leaves = tuple(self._drawn.values()), self._starts
+        leaves = tuple(self._drawn.values()), self._indptr
         return leaves, (self.populations, tuple(self._drawn))
 
     @classmethod
     def tree_unflatten(cls, static, leaves) -> "Circuit":
-        """The circuit with other leaves."""
         self = object.__new__(cls)
         self.populations, names = static
-        projections, self._starts = leaves
+        projections, self._indptr = leaves
         self._drawn = dict(zip(names, projections, strict=True))
         return self
 
     def __repr__(self) -> str:
-        """Populations and pairs."""
         pairs = ", ".join(f"{source} to {target}" for source, target in self._drawn)
         return f"Circuit({self.populations}: {pairs})"
 
@@ -200,13 +201,13 @@ class Circuit(Node):
         spans = zip(self._drawn.items(), self._spans(), strict=True)
         return types.MappingProxyType(
             {
-                pair: W._with(_part(self._starts, at, end)) if end > at else W
+                pair: W._with(_part(self._indptr, at, end)) if end > at else W
                 for (pair, W), (at, end) in spans
             }
         )
 
     def _spans(self) -> list[tuple[int, int]]:
-        """Where the starts of each projection's lines begin and end."""
+        """Where the indptr of each projection's lines begin and end."""
         sizes = [
             W.shape[0] + 1 if W.rule.total(W.shape) is not None else 0 for W in self._drawn.values()
         ]
@@ -219,35 +220,52 @@ class Circuit(Node):
                 yield f"projections[{pair}]", W, 0
                 continue
             for name, leaf, axes in W._axes():
-                if name != "starts":
+                if name != "indptr":
                     yield f"{name} of projections[{pair}]", leaf, axes
-        yield "starts", self._starts, 1
+        yield "indptr", self._indptr, 1
 
     @property
     def max_delay(self) -> int:
-        """Longest delay of all, in steps."""
         return max((W.max_delay for W in self._drawn.values()), default=0)
 
-    def buffer(self, dtype: Any = jnp.float32) -> DelayBuffer:
-        """An empty buffer for all neurons; `pop` takes the backend that all projections have."""
+    @property
+    def _post_shape(self) -> tuple[int]:
+        return (self.populations.n,)
+
+    @property
+    def _own_backend(self) -> str | None:
         backends = {W._backend for W in self._drawn.values()}
-        backend = backends.pop() if len(backends) == 1 else None
-        buffer = DelayBuffer.zeros(self.populations.n, self.max_delay, dtype, backend)
-        # a loop's carry varies over devices from the start (jax.shard_map) as what is pushed does
-        return buffer.with_sums(typed_like(buffer.sums, *jax.tree.leaves(self)))
+        return backends.pop() if len(backends) == 1 else None
+
+    @property
+    def _wide(self) -> bool:
+        return any(W.dtype == np.float64 for W in self._drawn.values())
 
     def push(self, spikes: Shaped[Any, " n"], buffer: DelayBuffer) -> DelayBuffer:
-        """The buffer with what this step's spikes of all neurons, `(n,)`, cause, added."""
+        """The buffer with what this step's spikes cause added, at the time of its arrival.
+
+        Events are 0 or 1 in a `MultiAreaProjection`: what is neither 0 nor NaN is one spike. In a
+        `Circuit` and a `Projection` they are any number, by which weights are multiplied.
+
+        Args:
+            spikes: `(n,)`, of all neurons; bool, integer or float; zeros cost nothing.
+            buffer: of the post neurons, `(n,)`.
+
+        Raises:
+            ValueError: spikes of another shape, a buffer with too few neurons or slots.
+            TypeError: no buffer, or one of integers for weights or spikes that are floats.
+        """
         x = inputs.shaped("spikes", spikes, ("n",), (self.populations.n,))
         check_buffer(buffer)
+        buffer.check(self.populations.n, self.max_delay)
         offset = self.populations.offset
-        matrices = [
-            W._pair(offset(source), offset(target), at)
+        placed = [
+            W._placed(offset(source), offset(target), at)
             for ((source, target), W), (at, _) in zip(
                 self._drawn.items(), self._spans(), strict=True
             )
         ]
-        return pairs.push(matrices, self._starts, x, buffer)
+        return population_grid.push(placed, self._indptr, x, buffer)
 
     def edges(self) -> Edges:
         """All synapses, by the indices of all neurons, pair after pair (not inside ``jax.jit``)."""
@@ -276,9 +294,9 @@ def _rule(source: str, target: str, W: Projection) -> Rule:
     return dataclasses.replace(W.rule, autapses=True)  # pyright: ignore[reportArgumentType]
 
 
-def _part(starts: Any, at: int, end: int) -> Any:
-    """Some of the starts, or what jax has put in the place of all."""
-    return starts[..., at:end] if np.ndim(starts) else starts
+def _part(indptr: Any, at: int, end: int) -> Any:
+    """Some of the indptr, or what jax has put in the place of all."""
+    return indptr[..., at:end] if np.ndim(indptr) else indptr
 
 
 def _warn_of_seeds(projections: Mapping[tuple[str, str], Projection]) -> None:

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,25 +12,12 @@ from jax.experimental import sparse
 from jaxtyping import Array, Int32, Num
 
 from evops import inputs
+from evops.edges import Edges
 from evops.engine import library, ops, stored
 from evops.engine.compat import Tracer, typed_like
 from evops.errors import check_integer, check_shape
 from evops.leaves import dtype_of, shape_of
 from evops.matrix import Matrix
-
-
-class Edges(NamedTuple):
-    """Synapses one by one: pre neuron, post neuron, weight and delay in steps (None without)."""
-
-    pre: Int32[Array, "nnz"]
-    post: Int32[Array, "nnz"]
-    weight: Num[Array, "nnz"]
-    delay: Int32[Array, "nnz"] | None = None
-
-    # By identity, as arrays are no truth values.
-    __eq__ = object.__eq__
-    __ne__ = object.__ne__
-    __hash__ = object.__hash__
 
 
 @jax.tree_util.register_pytree_node_class
@@ -91,7 +78,6 @@ class CSR(Matrix):
 
     @classmethod
     def tree_unflatten(cls, static, leaves) -> "CSR":
-        """The matrix with other leaves."""
         self = object.__new__(cls)
         self.data, self.indices, self.indptr = leaves
         self._static = static
@@ -99,7 +85,7 @@ class CSR(Matrix):
 
     @classmethod
     def from_scipy(cls, matrix: Any, *, backend: str | None = None) -> "CSR":
-        """A scipy sparse matrix or array of any format, (pre, post)."""
+        """The synapses of a scipy sparse matrix or array of any format; rows are pre neurons."""
         if not hasattr(matrix, "tocsr"):
             raise TypeError(f"matrix must be a scipy sparse matrix, got {type(matrix).__name__}")
         shape = check_shape("shape of matrix", matrix.shape)
@@ -107,7 +93,6 @@ class CSR(Matrix):
         return cls(csr.data, csr.indices, csr.indptr, shape=shape, backend=backend)
 
     def __repr__(self) -> str:
-        """Shape, synapses and memory."""
         return (
             f"CSR(shape={self.shape}, nnz={self.nnz}, dtype={self.dtype}, {self.nbytes} bytes, "
             f"backend={self._static[1]!r})"
@@ -120,22 +105,20 @@ class CSR(Matrix):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n_pre, n_post)."""
         return self._static[0]
 
     @property
     def dtype(self) -> np.dtype:
-        """Type of the weights."""
         return dtype_of(self.data) or np.dtype(np.float32)
 
     @property
     def nnz(self) -> int:
-        """Number of stored synapses."""
+        """Number of stored synapses, those of weight 0 among them."""
         return shape_of(self.indices, 1)[0]
 
     @property
     def nbytes(self) -> int:
-        """Memory of the arrays, in bytes."""
+        """Memory of `data`, `indices` and `indptr`, in bytes."""
         arrays = (a for a in (self.data, self.indices, self.indptr) if dtype_of(a) is not None)
         return sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays)
 
@@ -161,7 +144,7 @@ class CSR(Matrix):
         return (_dense_of_known if self._known() else _dense)(self, transposed=transposed)
 
     def to_scipy(self) -> Any:
-        """A ``scipy.sparse.csr_array``, weights of half floats in float32."""
+        """The same synapses as a ``scipy.sparse.csr_array``; weights of half floats in float32."""
         import scipy.sparse
 
         weight = self._weight_of_each()
@@ -171,7 +154,7 @@ class CSR(Matrix):
         return scipy.sparse.csr_array(arrays, shape=self.shape)
 
     def to_bcsr(self) -> sparse.BCSR:
-        """A ``jax.experimental.sparse.BCSR``."""
+        """The same synapses as a ``jax.experimental.sparse.BCSR``, with the same arrays."""
         return sparse.BCSR((self._weight_of_each(), self.indices, self.indptr), shape=self.shape)
 
     def _known(self) -> bool:

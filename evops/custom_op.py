@@ -81,7 +81,6 @@ class XLACustomOp:
         self.name: str = name or (first.name if first else getattr(fallback, "__name__", "op"))
 
     def __repr__(self) -> str:
-        """Its name."""
         return f"XLACustomOp({self.name})"
 
     def __call__(
@@ -166,7 +165,7 @@ class XLACustomOp:
 
 @dataclasses.dataclass(frozen=True)
 class _Call:
-    """See `evops.engine.custom.Call`."""
+    """One use of an operator: what `evops.engine.custom.Call` asks of it is described there."""
 
     op: XLACustomOp
     native: bool  # asked for by hand: no fallback

@@ -1,16 +1,17 @@
 """Sums of delayed input, kept in a ring over time."""
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Num
+from jaxtyping import Array, Int, Num, Shaped
 
 from evops import inputs
 from evops.engine import library, ring
-from evops.engine.compat import Tracer
+from evops.engine.compat import Tracer, typed_like
 from evops.errors import check_integer
 from evops.leaves import Node, shape_of
 
@@ -20,9 +21,9 @@ from evops.leaves import Node, shape_of
 class DelayBuffer(Node):
     """Ring of the input that is still on its way to a group of neurons.
 
-    Slot ``(step + d) % slots`` holds the sums that arrive d steps from now. Projections add to it
-    where spikes occur (`MultiAreaProjection.push`) and `pop` hands out what arrives now. Updates
-    are in place inside ``jax.jit`` and ``lax.scan``.
+    Slot ``(step + d) % slots`` holds the sums that arrive d steps from now. `push` of a
+    `Projection`, `Circuit` or `MultiAreaProjection` adds to it where spikes occur, and `pop` hands
+    out what arrives now. Updates are in place inside ``jax.jit`` and ``lax.scan``.
 
     Buffers made by hand hold what is given to them; ``jax.jit(…, donate_argnums=…)`` consumes a
     buffer and no other.
@@ -61,19 +62,16 @@ class DelayBuffer(Node):
         return tuple(leaves), self.backend
 
     def tree_flatten(self):
-        """The leaves without their names."""
         return (self.sums, self.step), self.backend
 
     @classmethod
-    def tree_unflatten(cls, backend, leaves) -> "DelayBuffer":
-        """The buffer with other leaves."""
+    def tree_unflatten(cls, static: str | None, leaves) -> "DelayBuffer":
         self = object.__new__(cls)
         self.sums, self.step = leaves
-        self.backend = backend
+        self.backend = static
         return self
 
     def __repr__(self) -> str:
-        """Sums and step."""
         backend = f", backend={self.backend!r}" if self.backend else ""
         return f"DelayBuffer(sums={self.sums!r}, step={self.step!r}{backend})"
 
@@ -109,19 +107,36 @@ class DelayBuffer(Node):
         """Longest delay that fits, in steps."""
         return max(shape_of(self.sums, 2)[0] - 1, 0)
 
-    def check(self, n: int, delay: int, at: int = 0) -> None:
-        """Raise where neurons ``at … at + n - 1`` or a delay of `delay` steps do not fit."""
-        room = self.sums.shape[1]
-        if at + n > room:
+    def check(self, n: int, delay: int, post_offset: int = 0, **types: Any) -> None:
+        """Raise where the buffer cannot hold what a projection adds to it.
+
+        Args:
+            n: post neurons of the projection.
+            delay: its longest delay, in steps.
+            post_offset: the buffer's neuron that is post neuron 0 of the projection.
+            types: dtypes of ``weights`` and ``spikes``: sums of integers hold no floats.
+
+        Raises:
+            ValueError: too few neurons or slots.
+            TypeError: sums of integers for what is no integer of 32 bits.
+        """
+        room, need = self.sums.shape[1], post_offset + n
+        lacking = [f"n={need} or more"] * (need > room)
+        lacking += [f"max_delay={delay} or more"] * (delay > self.max_delay)
+        if lacking:
             raise ValueError(
-                f"the buffer has {room} neurons, too few for {n} from neuron {at} on: make it with "
-                f"n={at + n} or more"
+                f"buffer must hold {need} neurons and delays of {delay} steps, got {room} neurons "
+                f"and {self.max_delay} steps: make it with {', '.join(lacking)}"
             )
-        if delay > self.max_delay:
-            raise ValueError(
-                f"the buffer holds delays of up to {self.max_delay} steps, the projection has "
-                f"{delay}: make it with max_delay={delay} or more"
-            )
+        if jnp.issubdtype(self.sums.dtype, jnp.floating):
+            return
+        for name, dtype in types.items():
+            wide = name == "weights" and dtype.itemsize > 4
+            if wide or jnp.issubdtype(dtype, jnp.floating):
+                raise TypeError(
+                    f"the buffer holds {self.sums.dtype}, {name} are {dtype}: make it with "
+                    f"dtype={'float64' if wide else 'float32'}"
+                )
 
     def pop(self, backend: str | None = None) -> tuple[Num[Array, " n"], "DelayBuffer"]:
         """What arrives at this step, `(n,)`, and the buffer of the next step."""
@@ -135,6 +150,75 @@ class DelayBuffer(Node):
         if advance:
             step = step % self.sums.shape[0]
         return DelayBuffer.tree_unflatten(self.backend, (sums, step))
+
+
+class DelayedNetwork(Node):
+    """Synapses with delays that have a buffer of their own: how a network runs, step by step.
+
+    ``buffer`` makes the ring once. A step is ``push`` and then ``pop``, or both in one call of the
+    network. A subclass says what it takes for spikes (`push`) and how its post neurons are laid
+    out.
+    """
+
+    @property
+    def max_delay(self) -> int:
+        """Longest delay, in steps."""
+        raise NotImplementedError
+
+    @property
+    def _post_shape(self) -> tuple[int, ...]:
+        """Axes of what arrives in one step."""
+        raise NotImplementedError
+
+    @property
+    def _own_backend(self) -> str | None:
+        """The backend that the network was made with, if there is one."""
+        raise NotImplementedError
+
+    @property
+    def _wide(self) -> bool:
+        """Whether weights are float64."""
+        raise NotImplementedError
+
+    def buffer(self, dtype: Any = None) -> DelayBuffer:
+        """An empty buffer of the right size; networks onto the same neurons may share it.
+
+        Args:
+            dtype: of its sums, as of `DelayBuffer.zeros`. None: float32, or float64 where weights
+                are float64.
+        """
+        if dtype is None:
+            dtype = jnp.float64 if self._wide else jnp.float32
+        n = math.prod(self._post_shape)
+        buffer = DelayBuffer.zeros(n, self.max_delay, dtype, self._own_backend)
+        # a loop's carry varies over devices from the start (jax.shard_map) as what is pushed does
+        return buffer.with_sums(typed_like(buffer.sums, *jax.tree.leaves(self)))
+
+    def push(self, spikes: Shaped[Any, "..."], buffer: DelayBuffer) -> DelayBuffer:
+        """The buffer with what this step's spikes cause added, at the time of its arrival."""
+        raise NotImplementedError
+
+    def pop(self, buffer: DelayBuffer) -> tuple[Num[Array, "..."], DelayBuffer]:
+        """What arrives at this step, in the axes of the post neurons, and the next step's buffer.
+
+        Raises:
+            ValueError: a buffer of more or fewer neurons than the network has.
+            TypeError: no buffer.
+        """
+        check_buffer(buffer)
+        n, room = math.prod(self._post_shape), buffer.sums.shape[1]
+        if room != n:
+            raise ValueError(
+                f"buffer must hold {n} neurons, those of the network, got {room}: take buffer.pop()"
+            )
+        now, buffer = buffer.pop(self._own_backend)
+        return now.reshape(self._post_shape), buffer
+
+    def __call__(
+        self, spikes: Shaped[Any, "..."], buffer: DelayBuffer
+    ) -> tuple[Num[Array, "..."], DelayBuffer]:
+        """One step: `push` the spikes, then `pop` what arrives now."""
+        return self.pop(self.push(spikes, buffer))
 
 
 def check_buffer(buffer: Any) -> None:

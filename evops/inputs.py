@@ -13,7 +13,7 @@ from jax import lax
 
 from evops.connectivity.laws import Constant, Law
 from evops.connectivity.rules import LfsrGaps
-from evops.engine.compat import Tracer, debug_nans
+from evops.engine.compat import Tracer
 from evops.errors import EvopsConnectivityWarning, check_integer
 from evops.leaves import dtype_of
 
@@ -39,7 +39,7 @@ def array_of(
         ValueError: numbers beyond the dtype.
         TypeError: no numbers, complex ones, or a dtype that evops does not compute with.
     """
-    array = _array(name, value)
+    array = as_given(name, value)
     check_dtype(name, array.dtype, bools)
     dtype = jax.dtypes.canonicalize_dtype(_wide(array.dtype) if dtype is None else dtype)
     if isinstance(array, jax.Array):
@@ -48,7 +48,7 @@ def array_of(
     return device_array(fitting) if copy else jnp.asarray(fitting)
 
 
-def _array(name: str, value: Any) -> jax.Array | np.ndarray:
+def as_given(name: str, value: Any) -> jax.Array | np.ndarray:
     """`value` as an array of jax or, where it is on the host, of numpy; integers may be objects."""
     if isinstance(value, jax.Array):
         return value
@@ -85,7 +85,7 @@ def device_array(host: Any) -> Any:
 
 def host(name: str, value: Any) -> np.ndarray:
     """`value`, which is known, as an array on the host; integers beyond 64 bits are objects."""
-    return np.asarray(_array(name, value))
+    return np.asarray(as_given(name, value))
 
 
 def check_dtype(name: str, dtype: Any, bools: bool = True) -> None:
@@ -157,7 +157,7 @@ def weight_type(name: str, value: Any) -> np.dtype:
     own = own_dtype(value)
     if own is not None:
         return own
-    array = _array(name, value)
+    array = as_given(name, value)
     whole = array.dtype == object or jnp.issubdtype(array.dtype, jnp.integer)
     check_dtype(name, array.dtype, False)
     return np.dtype(np.int32 if whole else np.float32)
@@ -204,45 +204,6 @@ def _spikes_jvp(primals, tangents):
     return _spikes(*primals), tangents[0]
 
 
-def seeds(name: str, value: Any) -> jax.Array:
-    """Integers as uint32, wrapped modulo 2**32."""
-    array = _array(name, value)
-    if array.dtype != object and not jnp.issubdtype(array.dtype, jnp.integer):
-        if _is_key(array):
-            raise TypeError(f"{name} must be integers, one for each area, got JAX keys")
-        check_dtype(name, array.dtype, True)
-        raise TypeError(f"{name} must be an integer or an array of integers, got {array.dtype}")
-    if isinstance(array, jax.Array):
-        return array.astype(jnp.uint32)
-    if array.dtype == object:
-        array = np.asarray(array % 2**32)
-    return jnp.asarray(array.astype(np.uint32))
-
-
-def seed(name: str, value: Any) -> jax.Array:
-    """One seed of the published scheme, `(1,)` uint32: an integer modulo 2**32, or a JAX key."""
-    words = _key_words(name, value)
-    return single(name, seeds(name, value) if words is None else jnp.asarray(words[0]))
-
-
-def stop_at_nan(y, events):
-    """`y`, made NaN by a NaN among the events where ``jax.debug_nans`` is on: jax then raises."""
-    if debug_nans() and jnp.issubdtype(jnp.result_type(events), jnp.floating):
-        if jnp.issubdtype(y.dtype, jnp.floating):
-            return jnp.where(jnp.isnan(events).any(), jnp.nan, y)
-    return y
-
-
-def lfsr_rule(conn_prob: Any) -> LfsrGaps:
-    """The published rule, with errors that name `conn_prob`."""
-    try:
-        rule = LfsrGaps(conn_prob)
-    except (TypeError, ValueError) as error:
-        raise type(error)(str(error).replace("p must", "conn_prob must", 1)) from None
-    warn_of_density(rule)
-    return rule
-
-
 def warn_of_density(rule: LfsrGaps) -> None:
     """Warn, once for each probability, where the density is more than 1 % off."""
     if abs(rule.density - rule.p) <= 0.01 * rule.p or rule.p in _warned:
@@ -269,14 +230,14 @@ def seed_words(name: str, value: Any) -> jax.Array | np.ndarray:
     ``s``, ``jax.random.key(s)`` and ``jax.random.PRNGKey(s)`` are one seed for s in 0 … 2**32 - 1:
     jax keeps more of s only under x64. Words are on the host where the seed is known.
     """
-    words = _key_words(name, value)
+    words = key_words(name, value)
     if words is not None:
         return words
     if isinstance(value, (str, bool, np.bool_)) or value is None:
         raise TypeError(f"{name} must be an integer or a JAX key, got {value!r}")
     if np.ndim(value):
         raise ValueError(f"{name} must be one integer or one JAX key, got shape {np.shape(value)}")
-    array = _array(name, value)
+    array = as_given(name, value)
     if array.dtype != object and not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(f"{name} must be an integer or a JAX key, got {value!r}")
     if not isinstance(value, Tracer):
@@ -292,14 +253,15 @@ def seed_words(name: str, value: Any) -> jax.Array | np.ndarray:
     return jnp.stack([low, high])
 
 
-def _is_key(value: Any) -> bool:
+def is_key(value: Any) -> bool:
+    """Whether `value` is one JAX key, or an array of them, of `jax.random.key`."""
     return isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
 
 
-def _key_words(name: str, value: Any) -> jax.Array | np.ndarray | None:
+def key_words(name: str, value: Any) -> jax.Array | np.ndarray | None:
     """The words of a JAX key, as of `jax.random.key` or of `jax.random.PRNGKey`; else None."""
     data = value
-    if _is_key(value):
+    if is_key(value):
         if value.ndim:
             raise ValueError(
                 f"{name} must be one integer or one JAX key, got shape {value.shape} of keys"
@@ -365,28 +327,3 @@ def common_dtype(types: Iterable[Any], *, varied: bool = False) -> np.dtype:
     with jax.numpy_dtype_promotion("standard"):
         dtype = np.dtype(jnp.result_type(*types))
     return np.dtype(np.float32) if varied and dtype.kind in "iu" else dtype
-
-
-def single(name: str, value: jax.Array) -> jax.Array:
-    """`value`, which has one entry, as `(1,)`."""
-    if value.size != 1:
-        raise ValueError(f"{name} must be a scalar or have 1 entry, got shape {value.shape}")
-    return value.reshape(1)
-
-
-def weights_dtype(values: dict[str, Any], *, varied: bool) -> np.dtype:
-    """The dtype of the weights of a matrix with these parameters.
-
-    Python numbers take the dtype of the others; by themselves they are float32, and int32 where
-    integers are all there is and weights do not vary.
-    """
-    for name, value in values.items():
-        check_dtype(name, getattr(value, "dtype", np.float32), bools=False)
-    types = [own for own in map(own_dtype, values.values()) if own is not None]
-    types = types or [weight_type(name, value) for name, value in values.items()]
-    return common_dtype(types, varied=varied)
-
-
-def weights(values: dict[str, Any], dtype: np.dtype) -> list[jax.Array]:
-    """Weight parameters, `(1,)` each, in the dtype that is computed in: rounded once."""
-    return [single(n, array_of(n, v, dtype, bools=False)) for n, v in values.items()]

@@ -5,7 +5,7 @@ import functools
 import numbers
 import types
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax
 import numpy as np
@@ -56,6 +56,15 @@ class Node(Fixed):
             public = not name.startswith(("_", "tree_"))  # jax takes any leaves apart
             if isinstance(function, types.FunctionType) and (public or name in _OPERATORS):
                 setattr(cls, name, _checked(function))
+
+    def tree_flatten(self) -> tuple[Any, Any]:
+        """Leaves, which jax traces, maps and differentiates, and what is static: hashable."""
+        raise NotImplementedError
+
+    @classmethod
+    def tree_unflatten(cls, static: Any, leaves: Any) -> Self:
+        """The object of these leaves, unchecked: jax puts markers and batches in their place."""
+        raise NotImplementedError
 
     def _axes(self) -> Iterator[tuple[str, Any, int]]:
         """Name, value and number of axes of every leaf."""

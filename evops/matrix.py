@@ -41,12 +41,12 @@ class Matrix(Node, metaclass=_MatrixType):
     @property
     @abc.abstractmethod
     def shape(self) -> tuple[int, int]:
-        """(n_pre, n_post)."""
+        """Numbers of pre and post neurons, ``(n_pre, n_post)``."""
 
     @property
     @abc.abstractmethod
     def dtype(self) -> np.dtype:
-        """Type of the weights."""
+        """Type of the weights, and of ``x @ W`` for x of bools or integers."""
 
     def todense(self) -> Num[Array, "n_pre n_post"]:
         """The matrix with all its zeros; synapses of one pair of neurons are added up."""
@@ -65,7 +65,7 @@ class Matrix(Node, metaclass=_MatrixType):
 
     @property
     def ndim(self) -> int:
-        """2."""
+        """Number of axes, as an array has them: 2."""
         return 2
 
     @property
@@ -145,31 +145,27 @@ class Transposed(Matrix):
         self.matrix = matrix
 
     def tree_flatten(self):
-        """The matrix is the child."""
         return (self.matrix,), None
 
     @classmethod
-    def tree_unflatten(cls, _, children) -> "Transposed":
-        """The transpose of another matrix."""
-        return cls(*children)
+    def tree_unflatten(cls, static: None, leaves) -> "Transposed":
+        return cls(*leaves)
 
     def __repr__(self) -> str:
         return f"{self.matrix!r}.T"
 
     @property
     def T(self) -> Matrix:
-        """The matrix itself."""
         return self.matrix
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n_post, n_pre)."""
+        """Numbers of post and pre neurons, ``(n_post, n_pre)``."""
         n_pre, n_post = self.matrix.shape
         return n_post, n_pre
 
     @property
     def dtype(self) -> np.dtype:
-        """Type of the weights."""
         return self.matrix.dtype
 
     def _dense(self, transposed):

@@ -8,19 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Shaped, UInt32
 
-from evops import inputs, pairs
+from evops import inputs, population_grid
 from evops.connectivity import sampler
 from evops.connectivity.format import MatrixSpec, WeightLaw
 from evops.connectivity.laws import Law
 from evops.connectivity.rules import LfsrGaps, Rule
 from evops.connectivity.schemes import check_rule
 from evops.connectivity.steps import delay_law, steps
-from evops.csr import CSR, Edges
+from evops.csr import CSR
 from evops.delays import DelayBuffer, check_buffer
+from evops.edges import Edges
 from evops.engine import dense, library, ops
 from evops.engine.compat import Tracer
 from evops.errors import check_integer, check_shape
 from evops.matrix import Matrix
+from evops.population_grid import PlacedProjection
 
 
 @jax.tree_util.register_pytree_node_class
@@ -65,10 +67,10 @@ class Projection(Matrix):
         (800,)
     """
 
-    _leaves = ("law", "key", "starts")
+    _leaves = ("law", "key", "indptr")
     law: Law
     key: UInt32[Array, "2"]
-    starts: UInt32[Array, "n_pre+1"] | None
+    indptr: UInt32[Array, "n_pre+1"] | None
     rule: Rule
     delay: Law | None
     _shape: tuple[int, int]
@@ -99,14 +101,14 @@ class Projection(Matrix):
         self.delay = None if delay is None else delay_law(delay)
         chosen, self._backend = library.choose(backend), backend
         total = rule.total(self._shape)
-        starts = None
+        indptr = None
         if total is not None:
-            starts = ops.draw_indptr(self.key, total=total, n_pre=self._shape[0], backend=chosen)
-        self.starts = starts
+            indptr = ops.draw_indptr(self.key, total=total, n_pre=self._shape[0], backend=chosen)
+        self.indptr = indptr
 
     def tree_flatten(self):
         """Weight parameters and what follows from the seed are leaves; the rest is static."""
-        return (self.law, self.key, self.starts), (
+        return (self.law, self.key, self.indptr), (
             self.rule,
             self._shape,
             self.delay,
@@ -115,14 +117,12 @@ class Projection(Matrix):
 
     @classmethod
     def tree_unflatten(cls, static, leaves) -> "Projection":
-        """The projection with other leaves."""
         self = object.__new__(cls)
-        self.law, self.key, self.starts = leaves
+        self.law, self.key, self.indptr = leaves
         self.rule, self._shape, self.delay, self._backend = static
         return self
 
     def __repr__(self) -> str:
-        """Rule, law, shape, expected synapses and what stored CSR would take."""
         synapses = self.rule.expected_synapses(self.shape)
         stored = synapses * (4 + self.dtype.itemsize) + 4 * (self.shape[0] + 1)
         return (
@@ -132,12 +132,10 @@ class Projection(Matrix):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n_pre, n_post)."""
         return self._shape
 
     @property
     def dtype(self) -> np.dtype:
-        """Type of the weights."""
         return inputs.weight_dtype(self.law)
 
     def _axes(self):
@@ -147,12 +145,12 @@ class Projection(Matrix):
             yield f"law{jax.tree_util.keystr(path)}", parameter, 0
         yield "key", self.key, 1
         if self.rule.total(self._shape) is not None:
-            yield "starts", self.starts, 1
+            yield "indptr", self.indptr, 1
 
-    def _with(self, starts=None, rule: Rule | None = None) -> "Projection":
-        """The same with `starts` in the place of its own, and another rule if there is one."""
+    def _with(self, indptr=None, rule: Rule | None = None) -> "Projection":
+        """The same with `indptr` in the place of its own, and another rule if there is one."""
         _, (own, *static) = self.tree_flatten()
-        return Projection.tree_unflatten((rule or own, *static), (self.law, self.key, starts))
+        return Projection.tree_unflatten((rule or own, *static), (self.law, self.key, indptr))
 
     def _spec(self, law: bool = True, delay: bool = False) -> MatrixSpec:
         varied = law and self.law.quantile() is not None
@@ -166,7 +164,7 @@ class Projection(Matrix):
 
     def _tables(self, spec: MatrixSpec):
         """Of the rule, the law and the delays, as products take them."""
-        table = jnp.asarray(self.rule.table) if self.starts is None else self.starts
+        table = jnp.asarray(self.rule.table) if self.indptr is None else self.indptr
         varied = spec.law == WeightLaw.QUANTILES
         quantiles = self.law.table()[0] if varied else np.zeros(0, np.int32)
         delays = steps(self.delay).table if spec.delay_bits else np.zeros(0, np.uint32)
@@ -197,16 +195,21 @@ class Projection(Matrix):
         """Longest delay, in steps; 0 without delays."""
         return steps(self.delay).longest if self.delay else 0
 
-    def push(self, spikes: Shaped[Any, " n_pre"], buffer: DelayBuffer, at: int = 0) -> DelayBuffer:
+    def push(
+        self, spikes: Shaped[Any, " n_pre"], buffer: DelayBuffer, post_offset: int = 0
+    ) -> DelayBuffer:
         """The buffer with the synapses of this step's spikes added where they arrive.
 
         A synapse with a delay of d steps is handed out d steps later than what `DelayBuffer.pop`
         would hand out now.
 
+        Events are 0 or 1 in a `MultiAreaProjection`: what is neither 0 nor NaN is one spike. In a
+        `Circuit` and a `Projection` they are any number, by which weights are multiplied.
+
         Args:
             spikes: `(n_pre,)`, bool, integer or float; zeros cost nothing.
             buffer: of any number of neurons that holds this projection's.
-            at: the buffer's neuron that is post neuron 0 of this projection.
+            post_offset: the buffer's neuron that is post neuron 0 of this projection.
 
         Raises:
             ValueError: the projection has no delays, or the buffer does not hold its neurons or its
@@ -217,15 +220,15 @@ class Projection(Matrix):
             raise ValueError("push needs delays: make the projection with delay=…, in steps")
         x = inputs.shaped("spikes", spikes, ("n_pre",), self._shape[:1])
         check_buffer(buffer)
-        at = check_integer("at", at, 0, buffer.sums.shape[1])
-        starts = jnp.zeros(0, jnp.uint32) if self.starts is None else self.starts
-        return pairs.push([self._pair(0, at, 0)], starts, x, buffer)
+        post_offset = check_integer("post_offset", post_offset, 0, buffer.sums.shape[1])
+        indptr = jnp.zeros(0, jnp.uint32) if self.indptr is None else self.indptr
+        return population_grid.push([self._placed(0, post_offset, 0)], indptr, x, buffer)
 
-    def _pair(self, pre: int, post: int, starts_at: int) -> pairs.Pair:
-        """This matrix from neuron `pre` on to neuron `post` on; its starts are among others."""
-        return pairs.Pair(
-            (pre, self._shape[0]),
-            (post, self._shape[1]),
+    def _placed(self, pre_offset: int, post_offset: int, starts_at: int) -> PlacedProjection:
+        """This matrix among the neurons of a network; its indptr are among those of others."""
+        return PlacedProjection(
+            (pre_offset, self._shape[0]),
+            (post_offset, self._shape[1]),
             self.rule,
             self.law,
             steps(self.delay),

@@ -49,7 +49,6 @@ except ModuleNotFoundError as error:
     ) from error
 
 
-
 def _copy(name: str):
     """A module of `evops.connectivity`, read again by its place.
 

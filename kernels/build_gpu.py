@@ -21,7 +21,7 @@ ARRAY_BYTES, WORD_BYTES = 16, 4
 
 
 def taichi_ir(folder: Path):
-    """(family, kernel, name, LLVM IR, bytes of the arguments) of each, after a check of its layout."""
+    """(family, kernel, name, LLVM IR, bytes of arguments) of each, after a check of its layout."""
     import gpu
 
     families = {name: family for name, (family, _) in gpu.kernels().items()}
@@ -31,7 +31,7 @@ def taichi_ir(folder: Path):
 
 
 def arguments(kernel) -> list[tuple[str, int]]:
-    """Name and size of each argument: arrays have 0 words, records and numbers those that they are."""
+    """Name and words of each argument: 0 of an array, 1 of a number, more of a record."""
     from taichi.lang.matrix import VectorType
     from taichi.types.ndarray_type import NdarrayType
 
@@ -57,7 +57,7 @@ def arguments_struct(family: str, members: list[tuple[str, int]]) -> str:
     body = "".join(f"  {types[words]} {name}{'{}' if words else ''};\n" for name, words in members)
     size = sum(WORD_BYTES * words or ARRAY_BYTES for _, words in members)
     return (
-        f"struct {camel(family)} {{\n  static constexpr const char* kFamily = \"{family}\";\n"
+        f'struct {camel(family)} {{\n  static constexpr const char* kFamily = "{family}";\n'
         f"{body}}};\nstatic_assert(sizeof({camel(family)}) == {(size + 7) // 8 * 8});\n"
     )
 

@@ -152,9 +152,7 @@ def product_scatter(element, weight_element, kind: Kind):
                         table_offset = U32(k) * table_size
                         if ti.static(not kind.chain):
                             if shared:
-                                sink = Sink(
-                                    a, b, zero - begin, zero, zero, zero, zero, zero, zero
-                                )
+                                sink = Sink(a, b, zero - begin, zero, zero, zero, zero, zero, zero)
                                 read(
                                     0, lane, row, scheme, table, table_offset, sums, quantiles,
                                     table, sink,

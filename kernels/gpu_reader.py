@@ -326,9 +326,7 @@ def _warp(emit, one_block):
             )
         elif reader == ti.static(READER["DIAGONAL"]):
             if (row.pre < row.n) & (lane == 0) & (row.first == 0):
-                sum = emit(
-                    sum, row.pre, row.pre, ti.f32(0.0), key, target, quantiles, delays, sink
-                )
+                sum = emit(sum, row.pre, row.pre, ti.f32(0.0), key, target, quantiles, delays, sink)
         else:
             start = U32(0)
             rows = equal_rows(scheme)

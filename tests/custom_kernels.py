@@ -237,13 +237,14 @@ def in_degree(
     """In-degrees of an `evops.Projection` with gaps, by the sampler's own walk."""
     n_post = ti.u32(count.shape[0])
     for pre in range(n_pre):
-        for block in range((n_post >> scheme[2]) + 1):
+        gaps = et.geometric_gaps(scheme)
+        for block in range((n_post >> gaps.block_bits) + 1):
             k0, k1 = et.feistel(ti.u32(pre), ti.u32(block), key[0], key[1])
-            begin = ti.u32(block) << scheme[2]
-            size = ti.min(ti.u32(1) << scheme[2], n_post - begin)
+            begin = ti.u32(block) << gaps.block_bits
+            size = ti.min(ti.u32(1) << gaps.block_bits, n_post - begin)
             i, c, found = ti.u32(0), ti.u32(0), False
             while c < size:
-                i, c, found = et.next_gap(k0, k1, i, c, scheme, table)
+                i, c, found = et.next_gap(k0, k1, i, c, gaps, table)
                 if found:
                     if c < size:
                         count[begin + c] += 1

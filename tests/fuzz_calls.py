@@ -13,6 +13,7 @@ from fuzz_kinds import (
     instance,
     integer,
     one_of,
+    pick,
     probability,
     seed,
     shape,
@@ -75,7 +76,7 @@ UNUSUAL_DELAYS = ["None", "jnp.bfloat16(3)", "np.longdouble(3)"]
 
 def areas_weight():
     """(2, 2), no NaN."""
-    bad = texts("""None | 'strong' | object() | np.ones(3) | np.ones((2, 3)) | np.ones((2, 2, 1)) | 0.5 |
+    bad = texts("""None | 'strong' | object() | np.ones(3) | np.ones((2, 2, 1)) | 0.5 |
         {}""")
     bad += texts("""np.full((2, 2), np.nan) | np.ones((2, 2), complex) | np.ones((2, 2), bool) |
         [[1], [2, 3]]""")
@@ -250,18 +251,22 @@ OF_AREAS = texts(
     "None | '1' | np.ones(3) | np.ones((2, 1)) | 0.5 | np.ones(2, complex) | [None] * 2 | {} | np.ones(2, bool)"
 )
 TOO_SMALL = texts("evops.DelayBuffer.zeros(3, 2) | evops.DelayBuffer.zeros(11, 1)")
+OTHER_SIZE = texts("evops.DelayBuffer.zeros(3, 2) | evops.DelayBuffer.zeros(13, 2)")
 KERNELS = ("None", Kind([*NO_NUMBERS[1:], "KERNEL", "3"]))
 SCHEMES = [
     *NO_NUMBERS,
-    *texts("""(2, 0, 12, 128) | [2, 0, 12, 128, 0] | (2, 0, 12.0, 128, 0) |
-    (2, True, 12, 128, 0) | (6, 0, 0, 0, 0) | (1, 0, 12, 8, 0) | (5, 0, 1, 0, 0) | (0, 0, 0, 0, 0) | (4, 1, 0, 0, 0)"""),
+    *texts("""(2, 0, 12, 128, 0) | format.DenseBlocks | format.DenseBlocks(12.0, 128, 0) |
+    format.DenseBlocks(12, True, 0) | format.DenseBlocks(12, 128, 0, exclude_autapses=1) |
+    format.GeometricGaps(12, 8, 0) | format.CountedRows(1, 0, 0) | format.UniformGaps(0, 0, 0) |
+    format.Diagonal(exclude_autapses=True)"""),
 ]
 
 
 def draw_scheme(rng):
-    """Five numbers that no reader takes: more of a dense block than all of it, or small ones."""
-    words = [int(rng.integers(-1, 7)), int(rng.integers(3)), *rng.integers(257, 2**33, 3).tolist()]
-    return str(tuple(words))
+    """A record with three fields that its reader does not take: all are too large."""
+    records = ("UniformGaps", "GeometricGaps", "DenseBlocks", "EqualRows", "CountedRows")
+    words = rng.integers(257, 2**33, 3).tolist()
+    return f"format.{pick(rng, records)}({', '.join(map(str, words))})"
 
 
 # fmt: off
@@ -284,7 +289,7 @@ CALLS = [
          law=(["0.5", "evops.Normal(0.5, 0.1)"], law()), shape=("(5, 6)", shape(5, 6)), seed=SEED,
          delay=(["None", "2", "evops.Uniform(1, 3)"], delay()), backend=BACKEND),
     call("evops.Projection(OwnRule({scheme}, {total}, {expected}), 0.5, (5, 6), seed=1)",
-         scheme=("(2, 0, 12, 128, 0)", Kind(SCHEMES, [], [], draw_scheme)), total=("None", Kind(["3", "0", "2.5", "'3'", "()"])),
+         scheme=("format.DenseBlocks(12, 128, 0)", Kind(SCHEMES, [], [], draw_scheme)), total=("None", Kind(["3", "0", "2.5", "'3'", "()"])),
          expected=("1.0", Kind([*NO_NUMBERS, *NOT_FINITE[:3], "-1", "True", "10**400", "1e300", "1j"])),
          names={odd: "OwnRule" for odd in ("scheme", "total", "expected")}),
     call("evops.Projection(RULE, 0.5, (5, 6), seed=1, delay=OwnLaw({delay}))",
@@ -293,8 +298,8 @@ CALLS = [
     call("W @ ({v})", v=BATCH),
     call("W({x})", x=SPIKES),
     call("({x}) @ W.T", x=BATCH),
-    call("W.push({spikes}, {buffer}, at={at})", spikes=SPIKES, at=(["0", "5"], integer(0, 5)),
-         buffer=("BUFFER", buffer(*TOO_SMALL, "evops.DelayBuffer.zeros(11, 2, 'int32')")), names={"at": "n=", "buffer": "at must"}),
+    call("W.push({spikes}, {buffer}, post_offset={post_offset})", spikes=SPIKES, post_offset=(["0", "5"], integer(0, 5)),
+         buffer=("BUFFER", buffer(*TOO_SMALL, "evops.DelayBuffer.zeros(11, 2, 'int32')")), names={"post_offset": "n=", "buffer": "post_offset must"}),
     call("W[{index}]", index=("...", Kind([n for n in NO_NUMBERS if n != "..."])), names={"index": "index"}),
     call("evops.CSR({data}, {indices}, {indptr}, shape={shape}, backend={backend})",
          data=("[0.5, 1.0, 2.0]", Kind(DATA, [("np.float32([0.5, 1, 2])", "[0.5, 1.0, 2.0]")], ["np.ones(3)", "math.nan"])),
@@ -315,6 +320,8 @@ CALLS = [
     call("CIRCUIT.push({spikes}, {buffer})", spikes=("jnp.ones(11)", vector(11)),
          buffer=("BUFFER", buffer(*TOO_SMALL))),
     call("CIRCUIT.buffer({dtype})", dtype=("jnp.float32", DTYPE)),
+    call("CIRCUIT.pop({buffer})", buffer=("BUFFER", buffer(*OTHER_SIZE))),
+    call("CIRCUIT({spikes}, {buffer})", spikes=("jnp.ones(11)", vector(11)), buffer=("BUFFER", buffer(*TOO_SMALL, *OTHER_SIZE))),
     call("evops.DelayBuffer.zeros({n}, {max_delay}, {dtype})", n=("11", integer(1, fine=11)),
          max_delay=("2", integer(0, fine=2)), dtype=("jnp.float32", DTYPE)),
     call("evops.DelayBuffer({sums}, {step}).pop({backend})", sums=("jnp.zeros((3, 4))", Kind(SUMS)),
@@ -329,6 +336,8 @@ CALLS = [
     call("MULTI.push({spikes}, {buffer})", spikes=("jnp.ones((2, 5))", vector(2, 5)),
          buffer=("MULTI.buffer()", buffer("BUFFER", "evops.DelayBuffer.zeros(12, 0)"))),
     call("MULTI({spikes}, MULTI.buffer())", spikes=("jnp.ones((2, 5))", vector(2, 5))),
+    call("MULTI.buffer({dtype})", dtype=("jnp.float32", DTYPE)),
+    call("MULTI.pop({buffer})", buffer=("MULTI.buffer()", buffer(*OTHER_SIZE))),
     *(published(f"{kind}mv_prob_{of}", first, weights)
       for kind, first in (("event_", "events"), ("", "vector")) for of, weights in WEIGHTS.items()),
     *(published(f"get_{of}_weight_matrix", None, weights) for of, weights in WEIGHTS.items()),

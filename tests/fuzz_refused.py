@@ -20,6 +20,7 @@ from fuzz_calls import CALLS
 from fuzz_kinds import pick
 
 import evops
+from evops.connectivity import format  # noqa: F401
 
 # ---- objects of calls: 5 pre and 6 post neurons ----
 RULE = evops.FixedProbability(0.5)

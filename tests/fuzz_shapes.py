@@ -92,7 +92,7 @@ def delayed(rng, kind):
     def run(backend):
         def steps(W, spikes, sums, step):
             def one(buffer, x):
-                now, buffer = W.push(x, buffer, at=at).pop(backend)
+                now, buffer = W.push(x, buffer, post_offset=at).pop(backend)
                 return buffer, now
 
             buffer, now = jax.lax.scan(one, evops.DelayBuffer(sums, step), spikes)

@@ -132,7 +132,7 @@ def draw_delay(rng):
     )
 
 
-def near(values, size, steps=40):
+def near(values, size, steps=300):  # a thousand equal terms are off by as many as half
     """Wanted values, and the error that sums of terms of that absolute size may have."""
     eps = float(np.finfo(np.float32).eps)
     return values, steps * eps * np.nan_to_num(np.asarray(size)) + 1e-35

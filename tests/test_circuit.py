@@ -125,7 +125,7 @@ def mixed(dtype=np.float32, backend=None, populations=4):
 def pair_by_pair(c, x, buffer):
     for (source, target), W in c.projections.items():
         at = c.populations.offset(target)
-        buffer = W.push(x[c.populations.slice(source)], buffer, at=at)
+        buffer = W.push(x[c.populations.slice(source)], buffer, post_offset=at)
     return buffer
 
 
@@ -192,7 +192,7 @@ def test_batches_of_spikes_and_of_circuits(backend, firing):
     again = jax.vmap(lambda c: c.push(firing, c.buffer()).sums)(stacked)
     np.testing.assert_allclose(again[1], c.push(firing, c.buffer()).sums, rtol=1e-6, atol=1e-6)
     W = stacked.projections["E", "E"]
-    assert W.starts.shape == (2, SIZES["E"] + 1)
+    assert W.indptr.shape == (2, SIZES["E"] + 1)
 
 
 THREADS = """

@@ -222,7 +222,7 @@ def test_the_walk_of_the_sampler(p):
     W = evops.Projection(evops.FixedProbability(p), 1.0, (50, 9000), seed=3)
     (count,) = evops.XLACustomOp(kernels.in_degree)(
         W.key,
-        np.array(W.rule.scheme(W.shape), np.uint32),
+        np.array(W.rule.scheme(W.shape).pack(), np.uint32),
         W.rule.table,
         n_pre=50,
         outs=[STRUCT((9000,), np.int32)],

@@ -39,7 +39,7 @@ def run(W, spikes, steps_after=0, buffer=None, at=AT):
     buffer = evops.DelayBuffer.zeros(N, W.max_delay + 2) if buffer is None else buffer
 
     def step(buffer, x):
-        now, buffer = W.push(x, buffer, at=at).pop(W._backend)
+        now, buffer = W.push(x, buffer, post_offset=at).pop(W._backend)
         return buffer, now
 
     silence = jnp.zeros((steps_after, *spikes.shape[1:]), spikes.dtype)
@@ -157,8 +157,11 @@ def test_tangents_equal_differences(backend, spikes):
 def test_projections_share_a_buffer(backend, spikes):
     a, b = project("gaps", backend=backend), project("total", delay="uniform", backend=backend)
     buffer = evops.DelayBuffer.zeros(N, max(a.max_delay, b.max_delay))
-    both = b.push(spikes[0], a.push(spikes[0], buffer, at=AT), at=3)
-    apart = a.push(spikes[0], buffer, at=AT).sums + b.push(spikes[0], buffer, at=3).sums
+    both = b.push(spikes[0], a.push(spikes[0], buffer, post_offset=AT), post_offset=3)
+    apart = (
+        a.push(spikes[0], buffer, post_offset=AT).sums
+        + b.push(spikes[0], buffer, post_offset=3).sums
+    )
     np.testing.assert_allclose(both.sums, apart, rtol=1e-6, atol=1e-6)
 
 
@@ -166,9 +169,9 @@ P = evops.Populations({"E": 4, "I": 2})
 BAD = [
     (lambda: project(shape=(5, 5)).push(jnp.ones(4), evops.DelayBuffer.zeros(9, 40)), "spikes must"),
     (lambda: project().push(jnp.ones(60), evops.DelayBuffer.zeros(89, 40)), "n=90 or more"),
-    (lambda: project().push(jnp.ones(60), evops.DelayBuffer.zeros(90, 40), at=1), "n=91 or more"),
+    (lambda: project().push(jnp.ones(60), evops.DelayBuffer.zeros(90, 40), post_offset=1), "n=91 or more"),
     (lambda: project().push(jnp.ones(60), evops.DelayBuffer.zeros(90, 3)), "make it with max_delay="),
-    (lambda: project().push(jnp.ones(60), evops.DelayBuffer.zeros(90, 40), at=-1), "at must be"),
+    (lambda: project().push(jnp.ones(60), evops.DelayBuffer.zeros(90, 40), post_offset=-1), "post_offset must be"),
     (
         lambda: evops.Projection(RULES["gaps"], 1.0, SHAPE, seed=1).push(
             jnp.ones(60), evops.DelayBuffer.zeros(90, 3)

@@ -15,15 +15,17 @@ def registered():
 
 
 F32, U32, I32 = np.float32, np.uint32, np.int32
-LFSR, GAPS, DENSE, SUBSET, DIAGONAL, COUNTED = range(6)
+LFSR, GAPS, DENSE, SUBSET, DIAGONAL, COUNTED = range(6)  # as the format numbers its readers
 NONE = ((0,), U32)
 SCHEME = [LFSR, 0, 19, 2**32 // 19, 0]
 UNIT = ((0,), I32)  # the quantiles of a law that has none
 QUANTILES = ((3 * 1025,), I32)
 
 
-def words(*scheme):
-    return np.array(scheme, np.int64)
+def spec(scheme, law=0, synapses_per_row=1, delay_bits=0, **others):
+    """The words of a spec, and the other attributes."""
+    words = np.array([*scheme, law, synapses_per_row, delay_bits, 0, 0, 0], np.int64)
+    return {"spec": words, **{k: np.int64(v) for k, v in others.items()}}
 
 
 def product(
@@ -36,8 +38,7 @@ def product(
     y=((2, 5), F32),
     **attributes,
 ):
-    attributes = {"repeat": 2, "law": 0, "synapses_per_line": 1, "scheme": SCHEME, **attributes}
-    attributes = {k: np.array(v, np.int64)[()] for k, v in attributes.items()}
+    attributes = spec(**{"per_input": 2, "scheme": SCHEME, **attributes})
     fn = jax.ffi.ffi_call(target, jax.ShapeDtypeStruct(*y))
     return fn(*(jnp.ones(*operand) for operand in (x, w, s, table, quantiles)), **attributes)
 
@@ -65,9 +66,7 @@ def edges(
     **attributes,
 ):
     """Three synapses of each of two neurons."""
-    attributes = {"n_post": 5, "law": 0, "delay_bits": 0, **attributes}
-    attributes = {"scheme": [SUBSET, 0, 3, 8, 5], **attributes}
-    attributes = {k: np.array(v, np.int64)[()] for k, v in attributes.items()}
+    attributes = spec(**{"n_post": 5, "scheme": [SUBSET, 0, 3, 8, 5], **attributes})
     fn = jax.ffi.ffi_call("evops_edges", [jax.ShapeDtypeStruct(*o) for o in (post, z, drawn)])
     operands = (jnp.ones(*operand) for operand in (key, table, quantiles, delays))
     return fn(*operands, jnp.asarray(indptr, indptr_type), **attributes)
@@ -89,13 +88,13 @@ HANDLERS = [
     (product, {"s": ((2, 2), I32)}, r"seed is int32\[2,2\], expected uint32\[2,2\]"),
     (product, {"s": ((2,), U32)}, r"seed is uint32\[2\], expected uint32\[2,2\]"),
     (product, {"y": ((2, 5), np.float16), "w": ((2, 1), np.float16)}, "expected int32, float32 or"),
-    (product, {"repeat": 0}, "with repeat 0"),
-    (product, {"repeat": 3}, "2 instances for 1 rows of x with repeat 3"),
-    (product, {"repeat": 2**62, "x": ((4, 8), bool)}, "2 instances for 4 rows of x with repeat"),
-    (product, {"repeat": 2**62, "x": ((2, 8), bool)}, "2 instances for 2 rows of x with repeat"),
-    (product, {"x": ((0, 8), bool)}, "2 instances for 0 rows"),
-    (product, {"law": -1, "w": ((2, 2), F32)}, "law is -1, expected 0 to 3"),
-    (product, {"law": 4, "w": ((2, 2), F32)}, "law is 4, expected 0 to 3"),
+    (product, {"per_input": 0}, "with per_input 0"),
+    (product, {"per_input": 3}, "2 matrices for 1 rows of x with per_input 3"),
+    (product, {"per_input": 2**62, "x": ((4, 8), bool)}, "2 matrices for 4 rows of x with per_input"),
+    (product, {"per_input": 2**62, "x": ((2, 8), bool)}, "2 matrices for 2 rows of x with per_input"),
+    (product, {"x": ((0, 8), bool)}, "2 matrices for 0 rows"),
+    (product, {"law": -1, "w": ((2, 2), F32)}, "spec has the word -1"),
+    (product, {"law": 4, "w": ((2, 2), F32)}, "MatrixSpec.law is out of its range"),
     (product, {"law": 1}, r"weight is float32\[2,1\], expected float32\[2,2\]"),
     (product, {"law": 1, "w": ((2, 2), F32)}, r"quantiles is int32\[0\], expected int32\[3075\]"),
     (
@@ -116,7 +115,7 @@ HANDLERS = [
     (gather, {"x": ((1, 8), bool)}, r"x is bool\[1,8\], expected float32"),
     (gather, {"x": ((1, 8), I32)}, r"x is int32\[1,8\], expected float32"),
     (gather, {**reader(DENSE, 0, 12, 9, 9), "x": ((1, 8), I32)}, "expected bool or float32"),
-    (gather, reader(SUBSET, 0, 3, 8, 5), "scheme is not"),  # its targets are the 8 neurons of x
+    (gather, reader(SUBSET, 0, 3, 8, 5), "spec: "),  # its targets are the 8 neurons of x
     (edges, {"indptr": (0, 3, 2)}, "indptr does not rise from 0 to at most 6"),
     (edges, {"indptr": (0, 7, 6)}, "indptr does not rise from 0 to at most 6"),
     (edges, {"indptr": (1, 3, 6)}, "indptr does not rise from 0 to at most 6"),
@@ -147,12 +146,12 @@ HANDLERS = [
     ),
     (draw_indptr, {"key": ((1, 2), U32)}, r"key is uint32\[1,2\], expected uint32\[2\]"),
     (draw_indptr, {"out": ((1,), U32)}, "expected uint32.n_pre . 1."),
-    (draw_indptr, {"out": ((6,), I32)}, r"starts is int32\[6\], expected uint32\[6\]"),
+    (draw_indptr, {"out": ((6,), I32)}, r"indptr is int32\[6\], expected uint32\[6\]"),
     (draw_indptr, {"total": -1}, "total is -1"),
     (draw_indptr, {"total": 2**31}, "total is 2147483648"),
     (edges, {"n_post": 0}, "n_post is 0"),
     (edges, {"n_post": 2**31}, "n_post is 2147483648"),
-    (edges, {"n_post": 6}, "scheme is not"),
+    (edges, {"n_post": 6}, "spec: "),
     (edges, {"scheme": SCHEME}, "more or fewer synapses"),
 ]
 
@@ -223,7 +222,7 @@ BAD_TABLES = {
     "a table of int32": {**reader(GAPS, 0, 12, 7, 0), "table": ((1, 128), I32)},
     "a table of one axis": {**reader(GAPS, 0, 12, 7, 0), "table": ((128,), U32)},
     "a table too few": {**reader(GAPS, 0, 12, 7, 0), "table": ((3, 128), U32)},
-    "starts of fewer lines": reader(COUNTED, 0, 1, 0, 0, table=8),
+    "counts of fewer rows": reader(COUNTED, 0, 1, 0, 0, table=8),
 }
 
 
@@ -235,7 +234,7 @@ def test_schemes_in_range_pass(scheme):
 
 @pytest.mark.parametrize("scheme", BAD_SCHEMES.values(), ids=BAD_SCHEMES)
 def test_schemes_out_of_range_are_refused(scheme):
-    with pytest.raises(Exception, match="evops_scatter: scheme is not"):
+    with pytest.raises(Exception, match="evops_scatter: spec"):
         jax.block_until_ready(product(**scheme))
 
 
@@ -255,21 +254,20 @@ def test_wrong_tables_write_nowhere_else(fill, low, rng):
         out = jax.ShapeDtypeStruct((1, 5000), np.int32)
         y = jax.ffi.ffi_call("evops_scatter", out)(
             np.ones((1, 40), bool), np.ones((1, 1), I32), np.ones((1, 2), U32), table[None],
-            np.zeros(0, I32), repeat=np.int64(1), law=np.int64(0),
-            synapses_per_line=np.int64(1), scheme=words(GAPS, 0, 22, 12, low),
+            np.zeros(0, I32), **spec([GAPS, 0, 22, 12, low], per_input=1),
         )  # fmt: skip
         assert 0 <= int(np.asarray(y).min()) and int(np.asarray(y).max()) <= 40
 
 
 @pytest.mark.parametrize("bits", [0, 9])
-def test_wrong_starts_write_nowhere_else(bits, rng):
-    """Nor do starts of lines that fall, or reach beyond the synapses there are."""
+def test_wrong_counts_write_nowhere_else(bits, rng):
+    """Nor do counts of rows that fall, or reach beyond the synapses there are."""
     for starts in (rng.integers(0, 2**32, 41, np.uint32), np.arange(41, dtype=U32)[::-1] * 99):
         out = jax.ShapeDtypeStruct((1, 100), F32)
         y = jax.ffi.ffi_call("evops_scatter", out)(
             np.arange(40)[None] < 3, np.ones((1, 1), F32), np.ones((1, 2), U32),
-            np.minimum(starts, 10**5)[None], np.zeros(0, I32), repeat=np.int64(1), law=np.int64(0),
-            synapses_per_line=np.int64(1), scheme=words(COUNTED, 0, *((3, bits, 100) if bits else (1, 0, 0))),
+            np.minimum(starts, 10**5)[None], np.zeros(0, I32),
+            **spec([COUNTED, 0, *((3, bits, 100) if bits else (1, 0, 0))], per_input=1),
         )  # fmt: skip
         assert np.isfinite(y).all() and float(np.asarray(y).min()) >= 0
 

@@ -18,14 +18,14 @@ def library():
 
 
 def push_attributes(**a):
-    """Those of one pair of 5 and 6 neurons and one source, in words `scheme`, `law` …"""
-    source = {"scheme": SCHEME, "law": 0, "synapses_per_line": 1, "delay_bits": 0}
-    source |= {"table_at": 0, "quantiles_at": 0, "delays_at": 0}
-    source = {name: a.pop(name, value) for name, value in source.items()}
+    """Those of one pair of 5 and 6 neurons and one spec, in words `scheme`, `law` …"""
+    spec = {"scheme": SCHEME, "law": 0, "synapses_per_row": 1, "delay_bits": 0}
+    spec |= {"table_offset": 0, "quantiles_offset": 0, "delays_offset": 0}
+    spec = {name: a.pop(name, value) for name, value in spec.items()}
     a = {
         "pre_offset": [0], "pre_size": [5], "post_offset": [0], "post_size": [6], "delay_column": [],
-        "source_of_pair": [], "starts_at": [],
-        "sources": [*source.pop("scheme"), *source.values()], **a,
+        "spec_of_pair": [], "indptr_offset": [],
+        "specs": [*spec.pop("scheme"), *spec.values()], **a,
     }  # fmt: skip
     return {k: np.array(v, np.int64)[()] for k, v in a.items()}
 
@@ -65,7 +65,7 @@ TWO = {  # pairs of a counted rule
     **one_table(COUNTED, 0, 1, 0, 0, table=12),
     "post_offset": [0, 3], "post_size": [3, 3],
     "w": ((1, 2, 1), F32), "s": ((1, 2, 2), U32), "d": ((1, 2), I32),
-    "starts_at": [0, 6],
+    "indptr_offset": [0, 6],
 }  # fmt: skip
 HANDLERS = [
     (push, {"ring": ((4, 6, 1), F32)}, "expected ranks 2, 1 and 2"),
@@ -74,7 +74,7 @@ HANDLERS = [
     (push, {"law": 1, "w": ((1, 1, 2), F32)}, "expected int32 with 3075 entries from entry 0"),
     (
         push,
-        {"law": 1, "w": ((1, 1, 2), F32), "quantiles": QUANTILES, "quantiles_at": 1},
+        {"law": 1, "w": ((1, 1, 2), F32), "quantiles": QUANTILES, "quantiles_offset": 1},
         "expected int32 with 3075 entries from entry 1 on",
     ),
     (
@@ -83,43 +83,43 @@ HANDLERS = [
         r"weight is float32\[1,1,1\], expected float32\[1,1,2\]",
     ),
     (push, {**DELAYED, "delay_bits": 3}, r"delays is uint32\[4\], expected uint32 with 8 entries"),
-    (push, {**DELAYED, "delays_at": 1}, "expected uint32 with 4 entries from entry 1 on"),
-    (push, {**DELAYED, "delays_at": -4}, "expected uint32 with 4 entries from entry -4 on"),
-    (push, {**DELAYED, "delay_bits": 13}, "delay_bits is 13, expected 0 to 12"),
-    (push, {**DELAYED, "delay_bits": -1}, "delay_bits is -1, expected 0 to 12"),
+    (push, {**DELAYED, "delays_offset": 1}, "expected uint32 with 4 entries from entry 1 on"),
+    (push, {**DELAYED, "delays_offset": -4}, "spec has the word -4"),
+    (push, {**DELAYED, "delay_bits": 13}, "MatrixSpec.delay_bits is out of its range"),
+    (push, {**DELAYED, "delay_bits": -1}, "spec has the word -1"),
     (push, one_table(COUNTED, 0, 1, 0, 0, table=5), "expected uint32 with 6 entries from entry 0"),
-    (push, {**TWO, "starts_at": [0, 7]}, "expected uint32 with 6 entries from entry 7 on"),
-    (push, {**TWO, "starts_at": [0, -1]}, "starts_at is -1, expected 0 to 2147483647"),
-    (push, {**TWO, "starts_at": [0, 2**63 - 1]}, "starts_at is 9223372036854775807"),
-    (push, {**TWO, "starts_at": [6]}, "have 1 entries, expected none or 2"),
-    (push, {**TWO, "table_at": 2**63 - 1}, "table_at is 9223372036854775807"),
-    (push, {**TWO, "source_of_pair": [0, 1]}, "source_of_pair is 1, expected -1 to 0"),
-    (push, {**TWO, "source_of_pair": [0, -2]}, "source_of_pair is -2, expected -1 to 0"),
-    (push, {**TWO, "source_of_pair": [0]}, "have 1 entries, expected none or 2"),
-    (push, {"sources": 2 * [*SCHEME, 0, 1, 0, 0, 0, 0]}, "no entries, expected 1 for 2 sources"),
+    (push, {**TWO, "indptr_offset": [0, 7]}, "expected uint32 with 6 entries from entry 7 on"),
+    (push, {**TWO, "indptr_offset": [0, -1]}, "indptr_offset is -1, expected 0 to 2147483647"),
+    (push, {**TWO, "indptr_offset": [0, 2**63 - 1]}, "indptr_offset is 9223372036854775807"),
+    (push, {**TWO, "indptr_offset": [6]}, "have 1 entries, expected none or 2"),
+    (push, {**TWO, "table_offset": 2**63 - 1}, "spec has the word 9223372036854775807"),
+    (push, {**TWO, "spec_of_pair": [0, 1]}, "spec_of_pair is 1, expected -1 to 0"),
+    (push, {**TWO, "spec_of_pair": [0, -2]}, "spec_of_pair is -2, expected -1 to 0"),
+    (push, {**TWO, "spec_of_pair": [0]}, "have 1 entries, expected none or 2"),
+    (push, {"specs": 2 * [*SCHEME, 0, 1, 0, 0, 0, 0]}, "no entries, expected 1 for 2 specs"),
     (
         push,
         {
-            "sources": [DENSE, 0, 12, 9, 9, 0, 1, 0, 0, 9, 0, DENSE, 0, 12, 9, 9, 1, 1, 0, 0, 0, 0],
-            "source_of_pair": [0],
+            "specs": [DENSE, 0, 12, 9, 9, 0, 1, 0, 0, 9, 0, DENSE, 0, 12, 9, 9, 1, 1, 0, 0, 0, 0],
+            "spec_of_pair": [0],
             "quantiles": QUANTILES,
             "w": ((1, 1, 2), F32),
         },
         "expected int32 with 3075 entries from entry 9 on",
     ),
-    (push, {"sources": []}, "sources are 0 words, expected 11 for each"),
-    (push, {"sources": [*SCHEME, 0, 1, 0, 0, 0]}, "sources are 10 words"),
+    (push, {"specs": []}, "specs are 0 words, expected 11 for each"),
+    (push, {"specs": [*SCHEME, 0, 1, 0, 0, 0]}, "specs are 10 words"),
     (
         push,
         {
-            "sources": [*SCHEME, 0, 1, 0, 0, 0, 0, DENSE, 0, 12, 9, 9, 0, 1, 0, 0, 0, 0],
-            "source_of_pair": [0],
+            "specs": [*SCHEME, 0, 1, 0, 0, 0, 0, DENSE, 0, 12, 9, 9, 0, 1, 0, 0, 0, 0],
+            "spec_of_pair": [0],
         },
         "the published scheme, with each of its laws, stands alone",
     ),
     (push, {"s": ((1, 1, 2), I32)}, "seed is int32"),
     (push, {"s": ((1, 1), U32)}, r"seed is uint32\[1,1\], expected uint32\[1,1,2\]"),
-    (push, {"scheme": [6, *SCHEME[1:]]}, "scheme is not"),
+    (push, {"scheme": [6, *SCHEME[1:]]}, "spec: "),
     (
         push,
         {"scheme": [GAPS, 0, 12, 7, 0]},
@@ -127,16 +127,16 @@ HANDLERS = [
     ),
     (push, {"scheme": [GAPS, 0, 12, 7, 0], "table": ((1, 128), U32)}, r"table is uint32\[1,128\]"),
     (push, {"scheme": [GAPS, 0, 12, 7, 0], "table": ((128,), I32)}, r"table is int32\[128\]"),
-    (push, {"scheme": [SUBSET, 0, 7, 8, 6]}, "scheme is not"),
-    (push, {"scheme": [SUBSET, 0, 4, 8, 6], "post_size": [5]}, "scheme is not"),
+    (push, {"scheme": [SUBSET, 0, 7, 8, 6]}, "spec: "),
+    (push, {"scheme": [SUBSET, 0, 4, 8, 6], "post_size": [5]}, "spec: "),
     (push, {"d": ((2, 1), I32)}, r"delay is int32\[2,1\], expected int32\[1,1\]"),
     (push, {"t": ((1,), I32)}, "step is int32"),
     (push, {"x": ((5,), I32)}, r"x is int32\[5\], expected bool or float32"),
-    (push, {"pre_size": [6]}, "blocks reach outside"),
-    (push, {"pre_offset": [-1]}, "blocks reach outside"),
-    (push, {"post_offset": [2**62]}, "blocks reach outside"),
-    (push, {"post_size": [7]}, "blocks reach outside"),
-    (push, {"post_size": [3, 3]}, "blocks reach outside"),
+    (push, {"pre_size": [6]}, "populations reach outside"),
+    (push, {"pre_offset": [-1]}, "populations reach outside"),
+    (push, {"post_offset": [2**62]}, "populations reach outside"),
+    (push, {"post_size": [7]}, "populations reach outside"),
+    (push, {"post_size": [3, 3]}, "populations reach outside"),
     (push, {"delay_column": [1], "d": ((5, 1), I32)}, "delay_column does not name"),
     (push, {"delay_column": [0, 0], "d": ((5, 1), I32)}, "delay_column does not name"),
     (push, {"delay_value": 4}, "delay of 4 steps of presynaptic neuron 4, expected 0 to 3"),
@@ -169,7 +169,7 @@ def test_wrong_starts_stay_in_their_targets(at, rng):
     """Of each pair, wherever its starts lie in the table."""
     starts = rng.integers(0, 10**5, 12).astype(U32)
     attributes = push_attributes(
-        scheme=[COUNTED, 0, 1, 0, 0], post_offset=[0, 4], post_size=[2, 2], starts_at=[at, 6 - at]
+        scheme=[COUNTED, 0, 1, 0, 0], post_offset=[0, 4], post_size=[2, 2], indptr_offset=[at, 6 - at]
     )
     ring = jax.ffi.ffi_call("evops_push", jax.ShapeDtypeStruct((3, 6), F32))(
         np.zeros((3, 6), F32), np.ones(5, bool), np.ones((1, 2, 1), F32), np.ones((1, 2, 2), U32),
@@ -206,7 +206,7 @@ def test_targets_of_several_blocks_are_added_up(offset):
     """Blocks that share neurons go to one thread."""
     n, synapses = 6000, 40_000_000
     attributes = push_attributes(
-        scheme=[DENSE, 0, 12, 256, 0], synapses_per_line=synapses, pre_size=[40],
+        scheme=[DENSE, 0, 12, 256, 0], synapses_per_row=synapses, pre_size=[40],
         post_offset=[0, offset], post_size=[n, n],
     )  # fmt: skip
     ring = jax.ffi.ffi_call("evops_push", jax.ShapeDtypeStruct((2, n + offset), F32))(

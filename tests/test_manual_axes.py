@@ -64,7 +64,7 @@ def test_starts_of_lines_in_shard_map(mesh, transform, backend, check_vma):
 
     def starts(seed):
         rule = evops.FixedTotalNumber(50)
-        return evops.Projection(rule, 1.0, (12, 9), seed=seed, backend=backend).starts
+        return evops.Projection(rule, 1.0, (12, 9), seed=seed, backend=backend).indptr
 
     def on_device(seeds):
         if transform == "vmap":

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from evops import installed
+from evops.connectivity.format import CountedRows, MatrixSpec
 
 HERE = Path(__file__).parent / "without_xla"
 sys.path.insert(0, str(HERE))
@@ -72,9 +73,9 @@ def test_scratch_is_bounded_and_given_back(million, library):
         np.ones((1, 64), bool), np.ones((1, 1), np.float32), np.ones((1, 2), np.uint32),
         np.zeros((1, 0), np.uint32), np.zeros(0, np.int32),
     ]  # fmt: skip
-    scheme = [5, 0, 1, 0, 0]
+    spec = MatrixSpec(CountedRows(slots=1, domain_bits=0, n_post=0), synapses_per_row=1 << 20)
     args[3] = np.arange(65, dtype=np.uint32)[None] * 10  # ten synapses each
-    attrs = {"repeat": 1, "law": 0, "synapses_per_line": 1 << 20, "scheme": scheme}
+    attrs = {"per_input": 1, "spec": spec.pack()}
     call = {"args": args, "outs": [((1, n_post), "float32")], "attrs": attrs}
     library.free()
     before = resident()
@@ -104,7 +105,7 @@ resource.setrlimit(resource.RLIMIT_AS, (used + (500 << 20),) * 2)
 message = ""
 try:
     jax.block_until_ready(
-        evops.Projection(evops.FixedTotalNumber(2_000_000), 1.0, (60_000_000, 3), seed=1).starts
+        evops.Projection(evops.FixedTotalNumber(2_000_000), 1.0, (60_000_000, 3), seed=1).indptr
     )
 except Exception as error:
     message = str(error)

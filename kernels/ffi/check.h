@@ -125,7 +125,9 @@ inline int64_t DelaysOf(int64_t bits) { return bits ? int64_t{1} << bits : 0; }
 
 // What is wrong with the words of a spec (MatrixSpec.pack) for rows of `shortest` to `longest` post neurons, or an
 // empty string.
-inline std::string ReadSpec(const int64_t* words, int64_t shortest, int64_t longest, MatrixSpec* spec) {
+inline std::string ReadSpec(Integers words, int64_t shortest, int64_t longest, MatrixSpec* spec) {
+  if (static_cast<int64_t>(words.size()) != kSpecWords)
+    return "spec has " + std::to_string(words.size()) + " words, expected " + std::to_string(kSpecWords);
   uint32_t packed[kSpecWords];
   for (int64_t k = 0; k < kSpecWords; ++k) {
     if (words[k] < 0 || words[k] > kMaxWord) return "spec has the word " + std::to_string(words[k]);
@@ -140,17 +142,13 @@ inline std::string ReadSpec(const int64_t* words, int64_t shortest, int64_t long
   return "";
 }
 
-// The same for `matrices` matrices of `rows` rows and n post neurons; the table has a row for all of them or one for
-// each.
-inline std::string ReadSpec(Integers words, const ffi::AnyBuffer& table, const ffi::AnyBuffer& quantiles,
-                            int64_t matrices, int64_t rows, int64_t n, MatrixSpec* spec) {
-  if (static_cast<int64_t>(words.size()) != kSpecWords)
-    return "spec has " + std::to_string(words.size()) + " words, expected " + std::to_string(kSpecWords);
-  const std::string bad = ReadSpec(words.begin(), n, n, spec);
-  if (!bad.empty()) return bad;
+// What is wrong with the tables of `matrices` matrices of `rows` rows, or an empty string. The rule's table has a row for
+// all of them or one for each.
+inline std::string CheckTables(const MatrixSpec& spec, const ffi::AnyBuffer& table, const ffi::AnyBuffer& quantiles,
+                               int64_t matrices, int64_t rows) {
   const int64_t tables = table.dimensions().size() == 2 && table.dimensions()[0] == matrices ? matrices : 1;
-  const std::string wrong = Mismatch("table", table, ffi::DataType::U32, {tables, TableSizeOf(spec->scheme, rows)});
-  return wrong.empty() ? Mismatch("quantiles", quantiles, ffi::DataType::S32, {QuantilesOf(LawOf(*spec))}) : wrong;
+  const std::string bad = Mismatch("table", table, ffi::DataType::U32, {tables, TableSizeOf(spec.scheme, rows)});
+  return bad.empty() ? Mismatch("quantiles", quantiles, ffi::DataType::S32, {QuantilesOf(LawOf(spec))}) : bad;
 }
 
 inline Draws::Table TableOf(const ffi::AnyBuffer& b) {

@@ -19,7 +19,8 @@ ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table,
   if (indptr.dimensions().size() != 1 || indptr.dimensions()[0] < 1)
     return Invalid(kOp, "indptr is " + Describe(indptr) + ", expected int32[n_pre + 1]");
   const int64_t n_pre = indptr.dimensions()[0] - 1;
-  std::string bad = ReadSpec(words, table, quantiles, 1, n_pre, n_post, &spec);
+  std::string bad = ReadSpec(words, n_post, n_post, &spec);
+  if (bad.empty()) bad = CheckTables(spec, table, quantiles, 1, n_pre);
   if (bad.empty()) bad = Mismatch("delays", delays, ffi::DataType::U32, {DelaysOf(spec.delay_bits)});
   if (!bad.empty()) return Invalid(kOp, bad);
   const bool varied = LawOf(spec) != Law::kConstant, delayed = spec.delay_bits != 0;

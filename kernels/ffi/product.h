@@ -45,9 +45,10 @@ struct Plan {
     if (o.x.dimensions().size() != 2) return "x is " + Describe(o.x) + ", expected rank 2";
     if (o.y.dimensions().size() != 2) return "y is " + Describe(o.y) + ", expected rank 2";
     const int64_t n_x = o.x.dimensions()[1], n_out = o.y.dimensions()[1];
-    std::string bad = ReadSpec(words, o.table, o.quantiles, o.y.dimensions()[0], gather ? n_out : n_x,
-                               gather ? n_x : n_out, &spec);
+    const int64_t n_pre = gather ? n_out : n_x, n_post = gather ? n_x : n_out;
+    std::string bad = ReadSpec(words, n_post, n_post, &spec);
     if (bad.empty()) bad = CheckShape(o, per_input, law(), &shape);
+    if (bad.empty()) bad = CheckTables(spec, o.table, o.quantiles, shape.matrices, n_pre);
     if (!bad.empty()) return bad;
     shape.synapses_per_row = spec.synapses_per_row;
     const bool fused_gather = gather && IsPublished(spec.scheme) && law() == Law::kConstant;

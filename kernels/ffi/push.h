@@ -162,7 +162,7 @@ struct PushPlan {
 
   std::string ReadOneSpec(int64_t k, const Spans& spans, const PushOperands& o) {
     MatrixSpec& s = specs[k];
-    std::string bad = ReadSpec(spec_words.begin() + k * kSpecWords, spans.shortest, spans.longest, &s);
+    std::string bad = ReadSpec(Integers(spec_words.begin() + k * kSpecWords, kSpecWords), spans.shortest, spans.longest, &s);
     if (bad.empty())
       bad = Short("quantiles", o.quantiles, ffi::DataType::S32, s.quantiles_offset, QuantilesOf(LawOf(s)));
     if (bad.empty()) bad = Short("delays", o.delays, ffi::DataType::U32, s.delays_offset, DelaysOf(s.delay_bits));

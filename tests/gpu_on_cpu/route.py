@@ -9,7 +9,7 @@ import jax
 from jax.interpreters import mlir
 
 from evops.compiler import native
-from evops.engine import library, custom, ops, ring, stored
+from evops.engine import custom, library, ops, ring, stored
 
 PRIMITIVES = (ops.product_p, ring.push_p, ring.pop_p, stored.stored_p)
 
@@ -42,20 +42,20 @@ def to_gpu(primitive) -> None:
 def users_kernels(built: Path):
     """Within, users' kernels for GPUs are compiled by user_kernel.py and run on the CPU."""
     handlers = load(built, ["evops_gpu_custom"])
-    library, rules = library.loaded(), mlir._platform_specific_lowerings["cpu"]
-    before = rules[custom.custom_p], native._EMIT, library.evops_gpu_register_custom
+    lib, rules = library.loaded(), mlir._platform_specific_lowerings["cpu"]
+    before = rules[custom.custom_p], native._EMIT, lib.evops_gpu_register_custom
     kept = os.environ.get("EVOPS_CACHE_DIR")
     # a text names a library of this folder: other processes have others
     os.environ["EVOPS_CACHE_DIR"] = str(built / "kernels")
     to_gpu(custom.custom_p)
     native._EMIT = Path(__file__).with_name("user_kernel.py")
     native._emit_digest.cache_clear()
-    library.evops_gpu_register_custom = handlers.evops_gpu_register_custom
+    lib.evops_gpu_register_custom = handlers.evops_gpu_register_custom
     os.environ["EVOPS_GPU_ON_CPU_OUT"] = str(built)
     try:
         yield driver_of(built)
     finally:
-        rules[custom.custom_p], native._EMIT, library.evops_gpu_register_custom = before
+        rules[custom.custom_p], native._EMIT, lib.evops_gpu_register_custom = before
         os.environ["EVOPS_CACHE_DIR"] = kept or ""
         native._emit_digest.cache_clear()
 

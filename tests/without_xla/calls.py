@@ -71,14 +71,9 @@ class Recorder:
         return noted
 
     def edges(self, edges):
-        def noted(key, tables, indptr, *, source, n_post, **rest):
-            out = edges(key, tables, indptr, source=source, n_post=n_post, **rest)
-            attrs = {
-                "n_post": n_post,
-                "law": source.law,
-                "delay_bits": source.delay_bits,
-                "scheme": source.scheme,
-            }
+        def noted(key, tables, indptr, *, spec, n_post, **rest):
+            out = edges(key, tables, indptr, spec=spec, n_post=n_post, **rest)
+            attrs = {"n_post": n_post, "spec": spec.pack()}
             self.note("evops_edges", [key, *tables, indptr], attrs, out)
             return out
 

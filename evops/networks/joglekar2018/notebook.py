@@ -21,9 +21,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from evops.braintaichi.operators import (
+    multi_area_event_mv_prob_homo_E,
+    multi_area_event_mv_prob_homo_I,
+)
 from evops.networks.joglekar2018.model import Model
 from evops.networks.shared.noise import noise_key, normal
-from evops.published import multi_area_event_mv_prob_homo_E, multi_area_event_mv_prob_homo_I
 
 
 class State(NamedTuple):

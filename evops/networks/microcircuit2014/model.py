@@ -309,7 +309,7 @@ def step(model: Model, parameters: Parameters, state: State, n: Any) -> tuple[St
     buffer = parameters.circuit.push(spikes, state.buffer)
     for name, w in parameters.thalamic.items():
         thalamic = _thalamic_spikes(model, parameters.pulse, n)
-        buffer = w.push(thalamic, buffer, at=model.populations.offset(name))
+        buffer = w.push(thalamic, buffer, post_offset=model.populations.offset(name))
     arriving, buffer = buffer.pop(model.backend)
 
     decay = math.exp(-model.dt / model.base["neuron"]["tau_syn_ms"])

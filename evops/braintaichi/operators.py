@@ -1,0 +1,343 @@
+"""The published operators: products with matrices of the LFSR88 scheme, and these matrices.
+
+Arguments, results and errors that they have in common stand in `evops.braintaichi.docs`.
+"""
+
+from jaxtyping import Array, ArrayLike, Num, Shaped
+
+from evops.braintaichi import scheme
+from evops.braintaichi.docs import AREAS, EVENT, EVENTS, MATRIX, VECTOR, documented
+from evops.connectivity.format import WeightLaw
+
+
+@documented(EVENTS)
+def event_mv_prob_homo(
+    events: Shaped[ArrayLike, "n_in"],
+    weight: Num[ArrayLike, "..."],
+    conn_prob: float,
+    seed: ArrayLike,
+    *,
+    shape: tuple[int, int],
+    transpose: bool = False,
+    outdim_parallel: bool = True,
+    backend: str | None = None,
+) -> Num[Array, "n_out"]:
+    """Sum of a constant weight over the events connected to each output.
+
+    The matrix has `shape` (n_out, n_in), or (n_in, n_out) with ``transpose=True``; it is drawn from
+    `seed` and never stored. Lines run along the outputs with ``outdim_parallel=True`` and along the
+    inputs with False (then silent inputs cost nothing): the two are different matrices.
+
+    Example:
+        >>> import jax.numpy as jnp, evops
+        >>> spikes = jnp.zeros(100).at[3].set(1)
+        >>> evops.event_mv_prob_homo(spikes, 0.5, 0.1, 42, shape=(80, 100)).shape
+        (80,)
+    """
+    return scheme.product(
+        "events", events, WeightLaw.CONSTANT, {"weight": weight},
+        conn_prob, seed, shape, transpose, outdim_parallel, backend,
+    )  # fmt: skip
+
+
+@documented(EVENTS)
+def event_mv_prob_uniform(
+    events: Shaped[ArrayLike, "n_in"],
+    w_low: Num[ArrayLike, "..."],
+    w_high: Num[ArrayLike, "..."],
+    conn_prob: float,
+    seed: ArrayLike,
+    *,
+    shape: tuple[int, int],
+    transpose: bool = False,
+    outdim_parallel: bool = True,
+    backend: str | None = None,
+) -> Num[Array, "n_out"]:
+    """Sum of uniformly drawn weights over the events connected to each output.
+
+    As `event_mv_prob_homo`, but each synapse has a weight of its own, drawn from the same stream
+    as the gaps: the synapses are not those of the other published families.
+
+    Example:
+        >>> import jax.numpy as jnp, evops
+        >>> spikes = jnp.zeros(100).at[3].set(1)
+        >>> evops.event_mv_prob_uniform(spikes, 0.0, 1.0, 0.1, 42, shape=(80, 100)).shape
+        (80,)
+    """
+    return scheme.product(
+        "events", events, WeightLaw.LFSR_UNIFORM, {"w_low": w_low, "w_high": w_high},
+        conn_prob, seed, shape, transpose, outdim_parallel, backend,
+    )  # fmt: skip
+
+
+@documented(EVENTS)
+def event_mv_prob_normal(
+    events: Shaped[ArrayLike, "n_in"],
+    w_mu: Num[ArrayLike, "..."],
+    w_sigma: Num[ArrayLike, "..."],
+    conn_prob: float,
+    seed: ArrayLike,
+    *,
+    shape: tuple[int, int],
+    transpose: bool = False,
+    outdim_parallel: bool = True,
+    backend: str | None = None,
+) -> Num[Array, "n_out"]:
+    """Sum of normally drawn weights over the events connected to each output.
+
+    As `event_mv_prob_homo`, but each synapse has a weight of its own, drawn from the same stream
+    as the gaps: the synapses are not those of the other published families.
+
+    Example:
+        >>> import jax.numpy as jnp, evops
+        >>> spikes = jnp.zeros(100).at[3].set(1)
+        >>> evops.event_mv_prob_normal(spikes, 0.5, 0.1, 0.1, 42, shape=(80, 100)).shape
+        (80,)
+    """
+    return scheme.product(
+        "events", events, WeightLaw.LFSR_NORMAL, {"w_mu": w_mu, "w_sigma": w_sigma},
+        conn_prob, seed, shape, transpose, outdim_parallel, backend,
+    )  # fmt: skip
+
+
+@documented(
+    AREAS,
+    events=f"`(n_pre,)`; {EVENT}",
+    weight="`(area_num,)`, the weight onto each area. Any unit.",
+)
+def multi_area_event_mv_prob_homo_E(
+    events: Shaped[ArrayLike, "n_pre"],
+    weight: Num[ArrayLike, "area_num"],
+    seed: ArrayLike,
+    conn_prob: float,
+    *,
+    shape: tuple[int, int],
+    area_num: int,
+    backend: str | None = None,
+) -> Num[Array, "area_num n_post"]:
+    """Input to every area from the spikes of one excitatory population.
+
+    Each target area has its own weight and random matrix; areas of zero weight cost nothing.
+
+    Example:
+        >>> import jax.numpy as jnp, evops
+        >>> spikes = jnp.zeros(16, bool).at[3].set(True)
+        >>> evops.multi_area_event_mv_prob_homo_E(
+        ...     spikes, jnp.ones(2), jnp.array([1, 2]), 0.5, shape=(16, 8), area_num=2).shape
+        (2, 8)
+    """
+    arguments = events, weight, seed, conn_prob, shape, area_num, backend
+    return scheme.areas_product(*arguments, own_spikes=False)
+
+
+@documented(AREAS, events=f"`(area_num, n_pre)`; {EVENT}", area_num="number of areas, static.")
+def multi_area_event_mv_prob_homo_I(
+    events: Shaped[ArrayLike, "area_num n_pre"],
+    weight: Num[ArrayLike, "..."],
+    seed: ArrayLike,
+    conn_prob: float,
+    *,
+    shape: tuple[int, int],
+    area_num: int,
+    backend: str | None = None,
+) -> Num[Array, "area_num n_post"]:
+    """Input to every area from the spikes of its own inhibitory population.
+
+    Each area has its own random matrix; the weight is common.
+
+    Example:
+        >>> import jax.numpy as jnp, evops
+        >>> spikes = jnp.zeros((2, 16), bool).at[1, 3].set(True)
+        >>> evops.multi_area_event_mv_prob_homo_I(
+        ...     spikes, -0.5, jnp.array([1, 2]), 0.5, shape=(16, 8), area_num=2).shape
+        (2, 8)
+    """
+    arguments = events, weight, seed, conn_prob, shape, area_num, backend
+    return scheme.areas_product(*arguments, own_spikes=True)
+
+
+@documented(VECTOR)
+def mv_prob_homo(
+    vector: Shaped[ArrayLike, "n_in"],
+    weight: Num[ArrayLike, "..."],
+    conn_prob: float,
+    seed: ArrayLike,
+    *,
+    shape: tuple[int, int],
+    transpose: bool = False,
+    outdim_parallel: bool = True,
+    backend: str | None = None,
+) -> Num[Array, "n_out"]:
+    """Product of a vector with a random matrix of one weight.
+
+    The matrix is that of `event_mv_prob_homo`, and the values of the vector count: a NaN reaches
+    every output that it is connected to.
+
+    Example:
+        >>> import jax.numpy as jnp, evops
+        >>> evops.mv_prob_homo(jnp.ones(100), 0.5, 0.1, 42, shape=(80, 100)).shape
+        (80,)
+    """
+    return scheme.product(
+        "vector", vector, WeightLaw.CONSTANT, {"weight": weight},
+        conn_prob, seed, shape, transpose, outdim_parallel, backend,
+    )  # fmt: skip
+
+
+@documented(VECTOR)
+def mv_prob_uniform(
+    vector: Shaped[ArrayLike, "n_in"],
+    w_low: Num[ArrayLike, "..."],
+    w_high: Num[ArrayLike, "..."],
+    conn_prob: float,
+    seed: ArrayLike,
+    *,
+    shape: tuple[int, int],
+    transpose: bool = False,
+    outdim_parallel: bool = True,
+    backend: str | None = None,
+) -> Num[Array, "n_out"]:
+    """Product of a vector with a random matrix of uniformly drawn weights.
+
+    The matrix is that of `event_mv_prob_uniform`, and the values of the vector count: a NaN reaches
+    every output that it is connected to.
+
+    Example:
+        >>> import jax.numpy as jnp, evops
+        >>> evops.mv_prob_uniform(jnp.ones(100), 0.0, 1.0, 0.1, 42, shape=(80, 100)).shape
+        (80,)
+    """
+    return scheme.product(
+        "vector", vector, WeightLaw.LFSR_UNIFORM, {"w_low": w_low, "w_high": w_high},
+        conn_prob, seed, shape, transpose, outdim_parallel, backend,
+    )  # fmt: skip
+
+
+@documented(VECTOR)
+def mv_prob_normal(
+    vector: Shaped[ArrayLike, "n_in"],
+    w_mu: Num[ArrayLike, "..."],
+    w_sigma: Num[ArrayLike, "..."],
+    conn_prob: float,
+    seed: ArrayLike,
+    *,
+    shape: tuple[int, int],
+    transpose: bool = False,
+    outdim_parallel: bool = True,
+    backend: str | None = None,
+) -> Num[Array, "n_out"]:
+    """Product of a vector with a random matrix of normally drawn weights.
+
+    The matrix is that of `event_mv_prob_normal`, and the values of the vector count: a NaN reaches
+    every output that it is connected to.
+
+    Example:
+        >>> import jax.numpy as jnp, evops
+        >>> evops.mv_prob_normal(jnp.ones(100), 0.5, 0.1, 0.1, 42, shape=(80, 100)).shape
+        (80,)
+    """
+    return scheme.product(
+        "vector", vector, WeightLaw.LFSR_NORMAL, {"w_mu": w_mu, "w_sigma": w_sigma},
+        conn_prob, seed, shape, transpose, outdim_parallel, backend,
+    )  # fmt: skip
+
+
+@documented(MATRIX)
+def get_homo_weight_matrix(
+    weight: Num[ArrayLike, "..."],
+    conn_prob: float,
+    seed: ArrayLike,
+    *,
+    shape: tuple[int, int],
+    transpose: bool = False,
+    outdim_parallel: bool = True,
+    backend: str | None = None,
+) -> Num[Array, "..."]:
+    """The matrix of `mv_prob_homo`, stored: one weight.
+
+    With M the matrix for `outdim_parallel` and N the one for its opposite, `mv_prob_homo` gives
+    ``M @ v``, and with ``transpose=True`` ``v @ N``.
+
+    Example:
+        >>> import evops
+        >>> evops.get_homo_weight_matrix(0.5, 0.1, 42, shape=(80, 100)).shape
+        (80, 100)
+    """
+    return scheme.matrix(
+        WeightLaw.CONSTANT,
+        {"weight": weight},
+        conn_prob,
+        seed,
+        shape,
+        transpose,
+        outdim_parallel,
+        backend,
+    )
+
+
+@documented(MATRIX)
+def get_uniform_weight_matrix(
+    w_low: Num[ArrayLike, "..."],
+    w_high: Num[ArrayLike, "..."],
+    conn_prob: float,
+    seed: ArrayLike,
+    *,
+    shape: tuple[int, int],
+    transpose: bool = False,
+    outdim_parallel: bool = True,
+    backend: str | None = None,
+) -> Num[Array, "..."]:
+    """The matrix of `mv_prob_uniform`, stored: uniformly drawn weights.
+
+    With M the matrix for `outdim_parallel` and N the one for its opposite, `mv_prob_uniform` gives
+    ``M @ v``, and with ``transpose=True`` ``v @ N``.
+
+    Example:
+        >>> import evops
+        >>> evops.get_uniform_weight_matrix(0.0, 1.0, 0.1, 42, shape=(80, 100)).shape
+        (80, 100)
+    """
+    return scheme.matrix(
+        WeightLaw.LFSR_UNIFORM,
+        {"w_low": w_low, "w_high": w_high},
+        conn_prob,
+        seed,
+        shape,
+        transpose,
+        outdim_parallel,
+        backend,
+    )
+
+
+@documented(MATRIX)
+def get_normal_weight_matrix(
+    w_mu: Num[ArrayLike, "..."],
+    w_sigma: Num[ArrayLike, "..."],
+    conn_prob: float,
+    seed: ArrayLike,
+    *,
+    shape: tuple[int, int],
+    transpose: bool = False,
+    outdim_parallel: bool = True,
+    backend: str | None = None,
+) -> Num[Array, "..."]:
+    """The matrix of `mv_prob_normal`, stored: normally drawn weights.
+
+    With M the matrix for `outdim_parallel` and N the one for its opposite, `mv_prob_normal` gives
+    ``M @ v``, and with ``transpose=True`` ``v @ N``.
+
+    Example:
+        >>> import evops
+        >>> evops.get_normal_weight_matrix(0.5, 0.1, 0.1, 42, shape=(80, 100)).shape
+        (80, 100)
+    """
+    return scheme.matrix(
+        WeightLaw.LFSR_NORMAL,
+        {"w_mu": w_mu, "w_sigma": w_sigma},
+        conn_prob,
+        seed,
+        shape,
+        transpose,
+        outdim_parallel,
+        backend,
+    )

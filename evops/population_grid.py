@@ -1,0 +1,206 @@
+"""Projections placed into a grid of populations, and pushed together in few calls.
+
+A row of the grid is a presynaptic population, a column a postsynaptic one, and a cell holds the
+random matrix between the two, or none.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Num, UInt32
+
+from evops import inputs
+from evops.connectivity.format import MatrixSpec, WeightLaw
+from evops.connectivity.laws import Law
+from evops.connectivity.rules import Rule
+from evops.connectivity.steps import Steps
+from evops.delays import DelayBuffer
+from evops.engine import ring
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PlacedProjection:
+    """A random matrix from one range of neurons to another, with delays.
+
+    Attributes:
+        pre: first neuron and number of neurons.
+        post: the same of the other side, in the buffer.
+        rule: which pairs of neurons are connected.
+        law: the weights.
+        delay: the delays.
+        spec: how synapses are drawn, without places of tables.
+        key: words of the seed.
+        indptr_offset: where the running counts of its rows begin among those of all projections.
+        backend: "native" or "jnp".
+    """
+
+    pre: tuple[int, int]
+    post: tuple[int, int]
+    rule: Rule
+    law: Law
+    delay: Steps
+    spec: MatrixSpec
+    key: UInt32[Array, "2"]
+    indptr_offset: int
+    backend: str
+
+    @property
+    def counted(self) -> bool:
+        """Whether the indptr of its lines follow from the seed, and are its table."""
+        return self.spec.counted
+
+    @property
+    def call(self) -> tuple:
+        """Equal for projections that one call can push.
+
+        The braintaichi scheme is drawn for one law, and rows of counted rules have indptr.
+        """
+        law = self.spec.law if self.spec.published else None
+        return self.backend, self.spec.published, law, self.counted
+
+    def check(self, buffer: DelayBuffer, spikes: Any) -> None:
+        """Raise where the buffer cannot hold what `spikes` cause."""
+        post_offset, n = self.post
+        types = {"weights": inputs.weight_dtype(self.law), "spikes": spikes.dtype}
+        buffer.check(n, self.delay.longest, post_offset, **types)
+
+
+def push(
+    projections: Sequence[PlacedProjection],
+    indptr: UInt32[Array, " m"],
+    spikes: Bool[Array, " n"] | Num[Array, " n"],
+    buffer: DelayBuffer,
+) -> DelayBuffer:
+    """The buffer with what `spikes` cause added, in as few calls as there are kinds of them."""
+    sums, calls = buffer.sums, {}
+    for projection in projections:
+        projection.check(buffer, spikes)
+        calls.setdefault(projection.call, []).append(projection)
+    x = spikes if spikes.dtype == bool else inputs.cast("spikes", spikes, sums.dtype)
+    for of_call in calls.values():
+        sums = _push(of_call, indptr, x, sums, buffer.step)
+    return buffer.with_sums(sums)
+
+
+def _push(projections: list[PlacedProjection], indptr, x, sums, step) -> jax.Array:
+    """`sums` with what projections of one call add."""
+    grid = _grid(projections)
+    tables, specs, spec_of = _pack_tables(projections, indptr)
+    weight, key = _dense_operands(projections, grid, sums.dtype)
+    delay = grid.of_cells([p.delay.shortest for p in projections], empty=1)
+    spec_of_cell = grid.of_cells(spec_of, empty=-1)
+    indptr_offset = grid.of_cells(
+        [p.indptr_offset if p.counted else 0 for p in projections], empty=0
+    )
+    told_apart = len(specs) > 1 or -1 in spec_of_cell
+    return ring.push(
+        sums,
+        x,
+        weight,
+        key,
+        jnp.asarray(delay),
+        step,
+        tables,
+        grid=ring.PopulationGrid(
+            x.shape[0],
+            *(tuple(k) for side in (grid.pre, grid.post) for k in zip(*side, strict=True)),
+            spec_of_pair=tuple(spec_of_cell.ravel().tolist()) if told_apart else (),
+            indptr_offset=tuple(indptr_offset.ravel().tolist()) if indptr_offset.any() else (),
+        ),
+        specs=specs,
+        backend=projections[0].backend,
+    )
+
+
+class _Grid(NamedTuple):
+    """First neuron and size of every population on each side, and each projection's cell."""
+
+    pre: list[tuple[int, int]]
+    post: list[tuple[int, int]]
+    cells: list[int]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Populations of the two sides."""
+        return len(self.pre), len(self.post)
+
+    def of_cells(self, values: list[int], empty: int) -> np.ndarray:
+        """The values of the projections by cell, int32, and `empty` where there is none."""
+        out = np.full(self.shape, empty, np.int32)
+        out.reshape(-1)[self.cells] = values
+        return out
+
+
+def _grid(projections: list[PlacedProjection]) -> _Grid:
+    """The grid of these projections: populations in the order of their neurons."""
+    pre, post = (sorted({getattr(p, side) for p in projections}) for side in ("pre", "post"))
+    cells = [pre.index(p.pre) * len(post) + post.index(p.post) for p in projections]
+    return _Grid(pre, post, cells)
+
+
+def _pack_tables(projections: list[PlacedProjection], indptr):
+    """Tables of rules, laws and delays, the specs that read them, and each projection's spec.
+
+    Projections whose specs differ in expected synapses alone share one, which has their mean.
+    """
+    rules, laws, delays = _Joined(np.uint32), _Joined(np.int32), _Joined(np.uint32)
+    counted = projections[0].counted
+    per_row: dict[MatrixSpec, list[int]] = {}
+    each = []
+    for p in projections:
+        varied = p.spec.law == WeightLaw.QUANTILES
+        spec = dataclasses.replace(
+            p.spec,
+            synapses_per_row=0,
+            table_offset=0 if counted else rules.place(p.rule.table),
+            quantiles_offset=laws.place(p.law.table()[0])
+            if p.spec.law == WeightLaw.QUANTILES
+            else 0,
+            delays_offset=delays.place(p.delay.table) if p.spec.delay_bits else 0,
+        )
+        per_row.setdefault(spec, []).append(p.spec.synapses_per_row)
+        each.append(list(per_row).index(spec))
+    specs = tuple(
+        dataclasses.replace(spec, synapses_per_row=round(sum(synapses) / len(synapses)))
+        for spec, synapses in per_row.items()
+    )
+    return (indptr if counted else rules.array(), laws.array(), delays.array()), specs, each
+
+
+def _dense_operands(projections: list[PlacedProjection], grid: _Grid, dtype):
+    """Weight parameters `(S, T, 1 or 2)` and key words `(S, T, 2)` of every cell, 0 if empty."""
+    parameters = [p.law.parameters(dtype) for p in projections]
+    most = max(map(len, parameters))
+    weight = jnp.stack([w if len(w) == most else jnp.pad(w, (0, 1)) for w in parameters])
+    key = jnp.stack([p.key for p in projections])
+    size = grid.shape[0] * grid.shape[1]
+    if grid.cells != list(range(size)):
+        index = np.array(grid.cells)
+        weight, key = (
+            jnp.zeros((size, o.shape[1]), o.dtype).at[index].set(o) for o in (weight, key)
+        )
+    return weight.reshape(*grid.shape, most), key.reshape(*grid.shape, 2)
+
+
+class _Joined:
+    """Tables one after another, equal ones once."""
+
+    def __init__(self, dtype):
+        self._tables, self._places, self._size = [np.zeros(0, dtype)], {}, 0
+
+    def place(self, table: np.ndarray) -> int:
+        """Where a table begins; it is appended if it is new."""
+        known = table.tobytes()
+        if known not in self._places:
+            self._places[known] = self._size
+            self._tables.append(table)
+            self._size += len(table)
+        return self._places[known]
+
+    def array(self) -> jax.Array:
+        """The tables that have a place, in order."""
+        return jnp.asarray(np.concatenate(self._tables))
