@@ -1,11 +1,12 @@
-"""Compile the Taichi kernels to objects: ``python kernels/build.py OUT``.
+"""Compile the Taichi kernels to objects: ``python kernels/build.py OUT [LEVEL...]``.
 
 Taichi writes textual LLVM IR (its ahead-of-time module); llvmlite turns it into
-position-independent objects, one per kernel and instruction-set level. ``OUT/kernel_table.h`` lists
-them for the bridge and
-``OUT/objects.txt`` for CMake. Taichi and llvmlite are needed here and never at run time.
+position-independent objects, one per kernel and instruction-set level. ``OUT/kernel_table.h`` and
+``OUT/format.h`` are for the C++ sources, ``OUT/objects.txt`` and ``OUT/levels.txt`` for CMake.
+Taichi and llvmlite are needed here and never at run time.
 """
 
+import ast
 import hashlib
 import sys
 from importlib import metadata
@@ -19,15 +20,28 @@ from _evops import PACKAGE, module  # noqa: E402
 
 emit = module("compiler/emit.py")
 
-# level name -> LLVM's CPU name
+# level -> LLVM's CPU name, and what /proc/cpuinfo calls what it needs; the best last
 LEVELS = {"x86_64": "x86-64", "x86_64_v3": "x86-64-v3", "x86_64_v4": "x86-64-v4"}
-# kernels that the bridge has by hand for the levels above the first (kernels/ffi/simd)
+_NEEDS = {
+    "x86_64": set(),
+    "x86_64_v3": {"avx2", "fma", "bmi1", "bmi2", "popcnt"},
+    "x86_64_v4": {"avx2", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
+}
+# kernels that are written in C++ for the levels above the first (kernels/ffi/simd)
 BY_HAND = (
     "scatter",
     "draw_geometric_gaps",
     "draw_dense_blocks",
     "draw_counted_rows",
     "variate",
+)
+# what kernels of every kind depend on, besides what they import
+COMMON = (
+    "compiler/emit.py",
+    "compiler/cuda.py",
+    "taichi.py",
+    "connectivity/sampler.py",
+    "connectivity/format.py",
 )
 
 
@@ -43,24 +57,37 @@ def kernels():
     return every | {f"{make.__name__}": make() for make in (variate, delay, count_rows)}
 
 
+def write(path: Path, text: str):
+    """Write a file, unless it holds that already: what depends on it is not made again."""
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
 def write_names(names, out: Path):
-    """The kernels' names as a macro, for the bridge."""
+    """The kernels' names as a macro, for C++."""
     table = "".join(f" \\\n  X({name})" for name in names)
-    (out / "kernel_table.h").write_text(f"#pragma once\n#define EVOPS_KERNELS(X){table}\n")
+    write(out / "kernel_table.h", f"#pragma once\n#define EVOPS_KERNELS(X){table}\n")
 
 
-def inputs_digest() -> str:
-    """Digest of everything that the compiled kernels depend on."""
-    files = sorted([*HERE.glob("*.py"), *HERE.glob("cuda_stub/*")])
-    files += [
-        PACKAGE / "compiler/emit.py",
-        PACKAGE / "compiler/cuda.py",
-        PACKAGE / "taichi.py",
-        PACKAGE / "connectivity/sampler.py",
-        PACKAGE / "connectivity/format.py",
-    ]
+def sources(script: str) -> set[Path]:
+    """The files of this folder that a script imports, itself included."""
+    found, new = set(), {HERE / script}
+    while new:
+        path = new.pop()
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            new |= {HERE / f"{n}.py" for n in names if (HERE / f"{n}.py").exists()} - found
+    return found
+
+
+def inputs_digest(script: str, *more: object) -> str:
+    """Digest of everything that the kernels which a script compiles depend on."""
+    files = [*sorted(sources(script)), *(PACKAGE / name for name in COMMON)]
     digest = hashlib.sha256()
-    for part in [*(f.read_bytes() for f in files), *map(_version, ("taichi", "llvmlite"))]:
+    parts = [f.read_bytes() for f in files] + [str(part).encode() for part in more]
+    for part in [*parts, *map(_version, ("taichi", "llvmlite"))]:
         digest.update(part + b"\0")
     return digest.hexdigest()
 
@@ -72,15 +99,26 @@ def _version(package: str) -> bytes:
         return b"none"
 
 
-def is_done(stamp: Path) -> bool:
+def is_done(stamp: Path, digest: str) -> bool:
     """Whether a build before wrote the same kernels: a package is built several times in a row."""
-    return stamp.exists() and stamp.read_text() == inputs_digest()
+    return stamp.exists() and stamp.read_text() == digest
 
 
-def main(out: Path):
+def levels(asked: list[str]) -> list[str]:
+    """The levels asked for, in order; ``native`` stands for the first and this processor's best."""
+    if asked != ["native"]:
+        return [level for level in LEVELS if level in asked or not asked]
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    return ["x86_64", *[level for level, needs in _NEEDS.items() if needs and needs <= flags][-1:]]
+
+
+def main(out: Path, asked: list[str]):
     out.mkdir(parents=True, exist_ok=True)
-    format_header.write(out)
-    if is_done(out / "cpu.stamp"):
+    write(out / "format.h", format_header.header())
+    wanted = levels(asked)
+    write(out / "levels.txt", ";".join(wanted))
+    digest = inputs_digest("build.py", wanted)
+    if is_done(out / "cpu.stamp", digest):
         return
     try:
         emit.start()
@@ -89,19 +127,19 @@ def main(out: Path):
     names, objects = [], []
     for name, ir, _ in emit.taichi_ir(kernels(), out):
         names.append(name)
-        for level, cpu in LEVELS.items():
+        for level in wanted:
             if level != "x86_64" and name.startswith(BY_HAND):
                 continue
             path = out / f"{name}_{level}.o"
-            path.write_bytes(emit.compile_object(ir, f"evops_{name}_{level}", cpu))
+            path.write_bytes(emit.compile_object(ir, f"evops_{name}_{level}", LEVELS[level]))
             objects.append(path.as_posix())
     write_names(names, out)
-    (out / "objects.txt").write_text(";".join(objects))
-    (out / "cpu.stamp").write_text(inputs_digest())
+    write(out / "objects.txt", ";".join(objects))
+    (out / "cpu.stamp").write_text(digest)
 
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]).resolve())
+        main(Path(sys.argv[1]).resolve(), sys.argv[2:])
     except emit.Refused as error:
         sys.exit(str(error))

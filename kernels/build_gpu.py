@@ -14,7 +14,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # also where PYTHONSAFEPATH is set
 
 import launch  # noqa: E402
-from build import emit, inputs_digest, is_done  # noqa: E402
+from build import emit, inputs_digest, is_done, write  # noqa: E402
 from format_header import camel, constants, format  # noqa: E402
 
 ARRAY_BYTES, WORD_BYTES = 16, 4
@@ -65,12 +65,19 @@ def arguments_struct(family: str, members: list[tuple[str, int]]) -> str:
 def write_launches(families: dict[str, list[tuple[str, int]]], path: Path):
     """C++ header: sizes of launches, and the arguments of each family of kernels by name."""
     structs = "\n".join(arguments_struct(*family) for family in families.items())
-    path.write_text(
+    write(
+        path,
         "// Launches, written by kernels/build_gpu.py from kernels/launch.py and the signatures of "
         "the kernels.\n#pragma once\n"
         '#include "kernels.h"  // of kernels/ffi\n\nnamespace evops::gpu {\n\n'
-        f"{constants(launch, 'int64_t')}\n{structs}\n}}  // namespace evops::gpu\n"
+        f"{constants(launch, 'int64_t')}\n{structs}\n}}  // namespace evops::gpu\n",
     )
+
+
+def digest() -> str:
+    """Of everything that the GPU kernels depend on; gpu.py imports them."""
+    own = [path.read_text() for path in (Path(__file__), HERE / "cuda_stub/cuda.c")]
+    return inputs_digest("gpu.py", *own)
 
 
 def with_entry(ir: str, name: str, size: int, *, by_value: bool) -> str:
@@ -108,7 +115,7 @@ def main(out: Path):
         texts[name] = size, text
     write_table(texts, out / "gpu_kernels.cc")
     write_launches(families, out / "launches.h")
-    (out / "gpu.stamp").write_text(inputs_digest())
+    (out / "gpu.stamp").write_text(digest())
 
 
 def with_stand_in(command, out: Path, compiler: str):
@@ -127,7 +134,7 @@ def with_stand_in(command, out: Path, compiler: str):
 
 if __name__ == "__main__":
     out = Path(sys.argv[1]).resolve()
-    if is_done(out / "gpu.stamp"):
+    if is_done(out / "gpu.stamp", digest()):
         sys.exit()
     if len(sys.argv) > 2:
         sys.exit(with_stand_in([sys.executable, __file__, str(out)], out, sys.argv[2]))

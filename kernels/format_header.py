@@ -1,7 +1,6 @@
 """The draw format for C++: ``format.h``, written from the package's own definition of it."""
 
 import enum
-from pathlib import Path
 
 from _evops import module
 
@@ -91,10 +90,3 @@ def header() -> str:
         "static_assert(sizeof(MatrixSpec) == kSpecWords * sizeof(uint32_t));\n\n"
         "}  // namespace evops\n"
     )
-
-
-def write(out: Path) -> None:
-    """Write it, unless it is there already: what includes it need not be compiled again."""
-    path, text = out / "format.h", header()
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)

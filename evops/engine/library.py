@@ -73,13 +73,15 @@ def _library() -> tuple[ctypes.CDLL | None, str, BaseException | None]:
             return None, detail, BackendError(detail)
         for target in TARGETS:
             ffi.register_ffi_target(target, ffi.pycapsule(getattr(library, target)), platform="cpu")
-        for target in GPU_TARGETS:  # kept by jax until a GPU is there
+        gpu = hasattr(library, "evops_gpu_kernel")  # a library for developers may have none
+        for target in GPU_TARGETS if gpu else ():  # kept by jax until a GPU is there
             stages = {"initialize": f"{target}_load", "execute": target}
             capsules = {k: ffi.pycapsule(getattr(library, v)) for k, v in stages.items()}
             ffi.register_ffi_target(target, capsules, platform="CUDA")
     except (OSError, AttributeError, metadata.PackageNotFoundError) as error:
         return None, f"the library does not load: {error}", error
-    return library, f"Taichi kernels for CUDA, and for CPU: {library.evops_level().decode()}", None
+    kinds = "CUDA, and for CPU" if gpu else "CPU"
+    return library, f"Taichi kernels for {kinds}: {library.evops_level().decode()}", None
 
 
 def loaded() -> ctypes.CDLL:

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <string>
 
-#include "lines.h"
+#include "synapse_reader.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace evops {
@@ -151,13 +151,17 @@ inline std::string CheckTables(const MatrixSpec& spec, const ffi::AnyBuffer& tab
   return bad.empty() ? Mismatch("quantiles", quantiles, ffi::DataType::S32, {QuantilesOf(LawOf(spec))}) : bad;
 }
 
-inline Draws::Table TableOf(const ffi::AnyBuffer& b) {
+inline SynapseReader::Table TableOf(const ffi::AnyBuffer& b) {
   return {b.untyped_data(), static_cast<int64_t>(b.element_count())};
 }
 // The row of matrix k in the tables of a rule.
-inline Draws::Table RowOf(const ffi::AnyBuffer& b, int64_t k) {
+inline SynapseReader::Table RowOf(const ffi::AnyBuffer& b, int64_t k) {
   const int64_t rows = b.dimensions()[0], size = b.dimensions()[1];
   return {static_cast<const uint32_t*>(b.untyped_data()) + (rows > 1 ? k * size : 0), size};
+}
+
+inline ffi::Error WrongElement(const std::string& op, ffi::DataType type) {
+  return Invalid(op, "values are " + Name(type) + ", expected int32, float32 or float64");
 }
 
 // Runs body(T()) for the element type T of an array of values, unsigned for integers: they wrap around.
@@ -167,7 +171,7 @@ ffi::Error ForElement(const char* op, ffi::DataType type, Body body) {
     case ffi::DataType::S32: return body(uint32_t{});
     case ffi::DataType::F32: return body(float{});
     case ffi::DataType::F64: return body(double{});
-    default: return Invalid(op, "values are " + Name(type) + ", expected int32, float32 or float64");
+    default: return WrongElement(op, type);
   }
 }
 

@@ -1,5 +1,5 @@
-// evops_edges: all synapses of a projection, line after line, for the conversion to stored form; and
-// evops_indptr, which counts synapses out among the lines.
+// evops_edges: all synapses of a projection, row after row, for the conversion to stored form; and
+// evops_indptr, which counts synapses out among the rows.
 #include <vector>
 
 #include "check.h"
@@ -51,28 +51,34 @@ ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table,
   Parallel(pool, parts, [&](int64_t part) {
     const int64_t begin = n_pre * part / parts, end = n_pre * (part + 1) / parts;
     std::vector<int32_t> at(start + begin, start + end);
-    Draws draws(spec.scheme, LawOf(spec), RowOf(table, 0), TableOf(quantiles), table_of_delays);
-    const auto line = [&](int64_t i) {
-      return Line{t[0], t[1], static_cast<uint32_t>(begin + i), 0, n_post};
-    };
-    draws.Run(end - begin, line, [&](const Synapses& list) {
-      for (int64_t k = 0; k < list.count; ++k) {
-        const int64_t i = list.line[list.owner[k]];
-        const int32_t place = at[i];
-        if (place >= start[begin + i + 1]) {
-          wrong_count = true;
-          return;
+    SynapseReader reader(spec.scheme, LawOf(spec), RowOf(table, 0), TableOf(quantiles), table_of_delays);
+    constexpr int64_t kRows = 512;
+    Row rows[kRows];
+    Synapses list;
+    for (int64_t first = begin; first < end; first += kRows) {
+      const int64_t count = std::min(kRows, end - first);
+      for (int64_t i = 0; i < count; ++i)
+        rows[i] = {t[0], t[1], static_cast<uint32_t>(first + i), 0, n_post, 0, nullptr};
+      reader.Begin(rows, count);
+      while (reader.Next(&list)) {
+        for (int64_t k = 0; k < list.count; ++k) {
+          const int64_t i = first - begin + list.row[list.owner[k]];
+          const int32_t place = at[i];
+          if (place >= start[begin + i + 1]) {  // written there, it would be another row's
+            wrong_count = true;
+            break;
+          }
+          ++at[i];
+          posts[place] = static_cast<int32_t>(list.target[k]);
+          if (varied) zs[place] = list.z[k];
+          if (list.delay) steps[place] = static_cast<int32_t>(list.delay[k]);
         }
-        ++at[i];
-        posts[place] = static_cast<int32_t>(list.target[k]);
-        if (varied) zs[place] = list.z[k];
-        if (list.delay) steps[place] = static_cast<int32_t>(list.delay[k]);
       }
-    });
+    }
     for (int64_t i = begin; i < end; ++i)
       if (at[i - begin] != start[i + 1]) wrong_count = true;
   });
-  if (wrong_count) return Invalid(kOp, "a line has more or fewer synapses than indptr says");
+  if (wrong_count) return Invalid(kOp, "a row has more or fewer synapses than indptr says");
   return ffi::Error::Success();
 }
 

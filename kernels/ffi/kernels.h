@@ -16,7 +16,7 @@ struct RuntimeContext {
 };
 using Kernel = void (*)(RuntimeContext*);
 
-// Blocks to read, all under one scheme (draws.h). Arrays are padded to whole groups of lanes.
+// Blocks to read, all under one scheme (synapse_reader.h). Arrays are padded to whole groups of lanes.
 struct Tasks {
   const uint32_t *t0, *t1, *pre, *block, *origin, *n;
   int64_t count;
@@ -25,12 +25,12 @@ struct Tasks {
 };
 
 // Delays of synapses, and the ring of slots of `width` sums that they choose from: a synapse goes to slot
-// (late + delay) mod slots, `late` < slots being that of its task and the delay drawn from an alias table of
+// (base_slot + delay) mod slots, `base_slot` < slots being that of its task and the delay drawn from an alias table of
 // 2**bits outcomes.
 struct Delays {
   const uint32_t* table = nullptr;
   uint32_t bits = 0, slots = 0, width = 0;
-  const uint32_t* late = nullptr;
+  const uint32_t* base_slot = nullptr;
 };
 
 // What a synapse adds to the sum of its target: 1, the value a of its line, or a + b z with a variate z.

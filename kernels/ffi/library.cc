@@ -2,35 +2,49 @@
 #include <array>
 #include <atomic>
 #include <cstring>
+#include <vector>
 
 #include "handler.h"
 #include "kernels.h"
 
 namespace evops {
-#define EVOPS_DECLARE(name)                                  \
-  extern "C" void evops_##name##_x86_64(RuntimeContext*);    \
-  extern "C" void evops_##name##_x86_64_v3(RuntimeContext*); \
-  extern "C" void evops_##name##_x86_64_v4(RuntimeContext*);
+// The kernels of a level, and what the SIMD kernels have beside them. Which levels there are, CMake says.
+#define EVOPS_DECLARE_SUMS(level)                                       \
+  void evops_sum_##level(const Tasks&, const Summation<uint32_t>&);     \
+  void evops_sum_##level(const Tasks&, const Summation<float>&);        \
+  void evops_sum_##level(const Tasks&, const Summation<double>&);
+#define EVOPS_NAME_BASE(name) evops_##name##_x86_64
+#define EVOPS_NAME_V3(name) evops_##name##_x86_64_v3
+#define EVOPS_NAME_V4(name) evops_##name##_x86_64_v4
+
+#define EVOPS_DECLARE(name) extern "C" void EVOPS_NAME_BASE(name)(RuntimeContext*);
 EVOPS_KERNELS(EVOPS_DECLARE)
 #undef EVOPS_DECLARE
-#define EVOPS_DECLARE(T)                                     \
-  void evops_sum_x86_64_v3(const Tasks&, const Summation<T>&); \
-  void evops_sum_x86_64_v4(const Tasks&, const Summation<T>&);
-EVOPS_DECLARE(uint32_t)
-EVOPS_DECLARE(float)
-EVOPS_DECLARE(double)
+#define EVOPS_ENTRY(name) EVOPS_NAME_BASE(name),
+constexpr Kernels kBase{EVOPS_KERNELS(EVOPS_ENTRY)};
+#undef EVOPS_ENTRY
+
+#ifdef EVOPS_HAS_x86_64_v3
+#define EVOPS_DECLARE(name) extern "C" void EVOPS_NAME_V3(name)(RuntimeContext*);
+EVOPS_KERNELS(EVOPS_DECLARE)
 #undef EVOPS_DECLARE
+EVOPS_DECLARE_SUMS(x86_64_v3)
+#define EVOPS_ENTRY(name) EVOPS_NAME_V3(name),
+constexpr Kernels kV3{EVOPS_KERNELS(EVOPS_ENTRY) evops_sum_x86_64_v3, evops_sum_x86_64_v3, evops_sum_x86_64_v3};
+#undef EVOPS_ENTRY
+#endif
+
+#ifdef EVOPS_HAS_x86_64_v4
+#define EVOPS_DECLARE(name) extern "C" void EVOPS_NAME_V4(name)(RuntimeContext*);
+EVOPS_KERNELS(EVOPS_DECLARE)
+#undef EVOPS_DECLARE
+EVOPS_DECLARE_SUMS(x86_64_v4)
+#define EVOPS_ENTRY(name) EVOPS_NAME_V4(name),
+constexpr Kernels kV4{EVOPS_KERNELS(EVOPS_ENTRY) evops_sum_x86_64_v4, evops_sum_x86_64_v4, evops_sum_x86_64_v4};
+#undef EVOPS_ENTRY
+#endif
 
 namespace {
-#define EVOPS_BASE(name) evops_##name##_x86_64,
-#define EVOPS_V3(name) evops_##name##_x86_64_v3,
-#define EVOPS_V4(name) evops_##name##_x86_64_v4,
-constexpr Kernels kBase{EVOPS_KERNELS(EVOPS_BASE)};
-constexpr Kernels kV3{EVOPS_KERNELS(EVOPS_V3) evops_sum_x86_64_v3, evops_sum_x86_64_v3, evops_sum_x86_64_v3};
-constexpr Kernels kV4{EVOPS_KERNELS(EVOPS_V4) evops_sum_x86_64_v4, evops_sum_x86_64_v4, evops_sum_x86_64_v4};
-#undef EVOPS_BASE
-#undef EVOPS_V3
-#undef EVOPS_V4
 
 struct Level {
   const char* name;
@@ -39,19 +53,25 @@ struct Level {
 };
 
 // The best last.
-const std::array<Level, 3>& Levels() {
-  const auto has_v3 = [] {
+const std::vector<Level>& Levels() {
+  [[maybe_unused]] const auto has_v3 = [] {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
            __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
   };
-  const auto has_v4 = [] {
+  [[maybe_unused]] const auto has_v4 = [] {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vl");
   };
-  static const std::array<Level, 3> levels{{{"x86-64", &kBase, true},
-                                            {"x86-64-v3", &kV3, has_v3()},
-                                            {"x86-64-v4", &kV4, has_v3() && has_v4()}}};
+  static const std::vector<Level> levels{
+      {"x86-64", &kBase, true},
+#ifdef EVOPS_HAS_x86_64_v3
+      {"x86-64-v3", &kV3, has_v3()},
+#endif
+#ifdef EVOPS_HAS_x86_64_v4
+      {"x86-64-v4", &kV4, has_v3() && has_v4()},
+#endif
+  };
   return levels;
 }
 

@@ -71,26 +71,39 @@ void Parallel(xla::ffi::ThreadPool& pool, int64_t parts, const Body& body, int64
   std::rethrow_exception(error);
 }
 
-// Calls body(part, sums) for every part, with sums of its own for each, adds them up in out[0, n), and calls
-// finish(begin, end) for pieces of it. `out`, which is zero before, itself serves the first part.
-template <class T, class Body, class Finish>
-void ParallelSums(xla::ffi::ThreadPool& pool, int64_t parts, T* __restrict__ out, int64_t n, const Body& body,
-                  const Finish& finish) {
-  constexpr int64_t kManySums = 1 << 17;  // worth waking a thread again
-  std::vector<ZeroSums<T>> own(parts);
-  for (int64_t part = 1; part < parts; ++part) own[part] = ZeroSums<T>(n);
-  Parallel(pool, parts, [&](int64_t part) { body(part, part == 0 ? out : own[part].get()); });
-  const int64_t pieces = n < kManySums ? 1 : parts;
-  Parallel(pool, pieces, [&](int64_t piece) {
-    const int64_t begin = n * piece / pieces, end = n * (piece + 1) / pieces;
-    for (int64_t part = 1; part < parts; ++part) {
-      T* __restrict__ sums = own[part].get();
-      for (int64_t j = begin; j < end; ++j) out[j] += sums[j];
-      std::memset(sums + begin, 0, (end - begin) * sizeof(T));
-    }
-    finish(begin, end);
-  });
-  for (ZeroSums<T>& sums : own) sums.Keep();
-}
+// Sums for every part of a call, which are added up in out[0, n) at the end. `out`, which is zero before, itself serves
+// the first part.
+template <class T>
+class SumsOfParts {
+ public:
+  SumsOfParts(int64_t parts, T* out, int64_t n) : out_(out), n_(n), own_(parts) {
+    for (int64_t part = 1; part < parts; ++part) own_[part] = ZeroSums<T>(n);
+  }
+
+  T* Of(int64_t part) { return part == 0 ? out_ : own_[part].get(); }
+
+  // Adds them up, and calls finish(sums, n) for pieces of the result.
+  template <class Finish>
+  void AddUp(xla::ffi::ThreadPool& pool, const Finish& finish) {
+    constexpr int64_t kManySums = 1 << 17;  // worth waking a thread again
+    const int64_t parts = own_.size(), pieces = n_ < kManySums ? 1 : parts;
+    Parallel(pool, pieces, [&](int64_t piece) {
+      const int64_t begin = n_ * piece / pieces, end = n_ * (piece + 1) / pieces;
+      T* __restrict__ out = out_;
+      for (int64_t part = 1; part < parts; ++part) {
+        T* __restrict__ sums = own_[part].get();
+        for (int64_t j = begin; j < end; ++j) out[j] += sums[j];
+        std::memset(sums + begin, 0, (end - begin) * sizeof(T));
+      }
+      finish(out + begin, end - begin);
+    });
+    for (ZeroSums<T>& sums : own_) sums.Keep();
+  }
+
+ private:
+  T* out_;
+  int64_t n_;
+  std::vector<ZeroSums<T>> own_;
+};
 
 }  // namespace evops

@@ -5,37 +5,49 @@
 #include "handler.h"
 #include "parallel.h"
 #include "product.h"
+#include "row_buffers.h"
+#include "spikes.h"
 
 namespace evops {
 namespace {
 
-// The published scheme with one weight: the fused kernels, one rounding per synapse.
+// ---- the braintaichi scheme with one weight: kernels of its own, one rounding per synapse ----
+
 template <class X, class T>
-void PublishedScatter(const X* x, const T* weight, const uint32_t* seed, T* y, const Shape& s,
-                      const Scheme& scheme) {
-  Lines<T> lines(scheme, y, s.matrices * s.n_out);
+void ScatterChains(const Operands& o, const Plan& p, ffi::ThreadPool&) {
+  const X* x = static_cast<const X*>(o.x.untyped_data());
+  const T* weight = static_cast<const T*>(o.weight.untyped_data());
+  const uint32_t* seed = static_cast<const uint32_t*>(o.seed.untyped_data());
+  const Shape& s = p.shape;
+  ChainBuffer<T> buffer(p.spec.scheme, static_cast<T*>(o.y.untyped_data()), s.matrices * s.n_out);
   for (int64_t first = 0; first < s.matrices; first += s.per_input) {
     const X* row = x + (first / s.per_input) % s.rows * s.n_x;
     ForEachNonzero(row, s.n_x, [&](int64_t i) {
       for (int64_t k = first; k < first + s.per_input; ++k)
         if (weight[k] != T(0))
-          lines.Add(seed + 2 * k, i, k * s.n_out, s.n_out, {static_cast<T>(row[i]), weight[k], T(0)});
+          buffer.Add({seed[2 * k], seed[2 * k + 1], static_cast<uint32_t>(i), k * s.n_out, s.n_out, 0, nullptr},
+                     {static_cast<T>(row[i]), weight[k], T(0)});
     });
   }
-  lines.Flush();
+  buffer.Flush();
 }
 
-template <class T>
-void PublishedGather(const T* x, const T* weight, const uint32_t* seed, T* y, const Shape& s,
-                     const Scheme& scheme) {
+template <class X, class T>
+void GatherChains(const Operands& o, const Plan& p, ffi::ThreadPool&) {
+  const X* x = static_cast<const X*>(o.x.untyped_data());
+  const T* weight = static_cast<const T*>(o.weight.untyped_data());
+  const uint32_t* seed = static_cast<const uint32_t*>(o.seed.untyped_data());
+  T* y = static_cast<T*>(o.y.untyped_data());
+  const Shape& s = p.shape;
   if (s.n_x == 0) return;
   for (int64_t k = 0; k < s.matrices; ++k) {
     if (weight[k] == T(0)) continue;
-    const T* row = x + (k / s.per_input) % s.rows * s.n_x;
-    Call(Element<T>::Gather(), Array(row, s.n_x), Array(weight + k, 1), Array(seed + 2 * k, 1),
-         Array(scheme.words(), kSchemeWords), Array(y + k * s.n_out, s.n_out));
+    Call(Element<T>::Gather(), Array(x + (k / s.per_input) % s.rows * s.n_x, s.n_x), Array(weight + k, 1),
+         Array(seed + 2 * k, 1), Array(p.spec.scheme.words(), kSchemeWords), Array(y + k * s.n_out, s.n_out));
   }
 }
+
+// ---- all others ----
 
 #ifdef __SANITIZE_THREAD__  // whose functions cannot be called yet where a clone is chosen
 #define EVOPS_EVERY_LEVEL
@@ -51,63 +63,37 @@ EVOPS_EVERY_LEVEL void Weigh(float weight, uint32_t* counts, int64_t n) {
   }
 }
 
-// Sums of drawn synapses. With one weight for all (kOne) the inputs are summed and weighted at the end; times an
-// infinite weight, or one that is not a number, they would not cancel, so each is weighted by itself. Spikes are
-// counted (where the weight has 32 bits in integers, in the result's own memory), so that the result is the same for
-// any number of threads.
+// The operands by name. With one weight for all (kOne) inputs are summed and weighted at the end; times an infinite
+// weight, or one that is not a number, they would not cancel, so each is weighted by itself. Spikes are counted (where the
+// weight has 32 bits in integers, in the result's own memory), so that the result is the same for any number of threads.
 template <class X, class T, bool kOne>
-class Drawn {
+class Matrices {
  public:
-  Drawn(const Operands& o, const Shape& s, const Scheme& scheme, Law law, ffi::ThreadPool& pool)
-      : x_(static_cast<const X*>(o.x.untyped_data())), weight_(static_cast<const T*>(o.weight.untyped_data())),
-        seed_(static_cast<const uint32_t*>(o.seed.untyped_data())), y_(static_cast<T*>(o.y.untyped_data())),
-        s_(s), scheme_(scheme), law_(law), table_(o.table), quantiles_(TableOf(o.quantiles)), pool_(pool) {}
-
   static constexpr bool kSpikes = std::is_same_v<X, uint8_t>;
-  using Sum = std::conditional_t<kOne && kSpikes && std::is_same_v<X, uint8_t> && sizeof(T) == 4, uint32_t, T>;
+  using Sum = std::conditional_t<kOne && kSpikes && sizeof(T) == 4, uint32_t, T>;
+  static constexpr Addend kAddend = !kOne ? Addend::kVariate : kSpikes ? Addend::kOne : Addend::kValue;
 
-  void Scatter() {
-    std::vector<int64_t> active;
-    active.reserve(std::min<int64_t>(s_.n_x, 256));
-    for (int64_t k = 0; k < s_.matrices; ++k) {
-      const X* row = Row(k);
-      if (k % s_.per_input == 0) {
-        active.clear();
-        ForEachNonzero(row, s_.n_x, [&](int64_t i) { active.push_back(i); });
-      }
-      if (Silent(k) || active.empty()) continue;
-      const int64_t count = active.size();
-      const int64_t parts = Parts(pool_, count * s_.synapses_per_row);
-      Sum* sums = reinterpret_cast<Sum*>(y_ + k * s_.n_out);
-      ParallelSums(
-          pool_, parts, sums, s_.n_out,
-          [&](int64_t part, Sum* own) {
-            const int64_t begin = count * part / parts;
-            ScatterLines(k, row, active.data() + begin, count * (part + 1) / parts - begin, own);
-          },
-          [&](int64_t begin, int64_t end) {
-            if (kOne && !Each(k)) TakeWeighted(A(k), sums + begin, end - begin);
-          });
-    }
-  }
+  Matrices(const Operands& o, const Plan& p)
+      : shape(p.shape), x_(static_cast<const X*>(o.x.untyped_data())),
+        weight_(static_cast<const T*>(o.weight.untyped_data())),
+        seed_(static_cast<const uint32_t*>(o.seed.untyped_data())), y_(static_cast<T*>(o.y.untyped_data())),
+        spec_(p.spec), table_(o.table), quantiles_(TableOf(o.quantiles)) {}
 
-  void Gather() {
-    for (int64_t k = 0; k < s_.matrices; ++k) {
-      if (Silent(k) || s_.n_x == 0) continue;
-      const int64_t parts = Parts(pool_, s_.n_out * s_.synapses_per_row);
-      Parallel(pool_, parts, [&](int64_t part) {
-        GatherLines(k, s_.n_out * part / parts, s_.n_out * (part + 1) / parts);
-      });
-    }
-  }
-
- private:
-  const X* Row(int64_t k) const { return x_ + (k / s_.per_input) % s_.rows * s_.n_x; }
-  T A(int64_t k) const { return weight_[k * s_.parameters]; }
-  T B(int64_t k) const { return kOne ? T(0) : weight_[k * s_.parameters + 1]; }
+  const X* Input(int64_t k) const { return x_ + (k / shape.per_input) % shape.rows * shape.n_x; }
+  Sum* Output(int64_t k) const { return reinterpret_cast<Sum*>(y_ + k * shape.n_out); }
+  T A(int64_t k) const { return weight_[k * shape.parameters]; }
+  T B(int64_t k) const { return kOne ? T(0) : weight_[k * shape.parameters + 1]; }
   bool Silent(int64_t k) const { return A(k) == T(0) && B(k) == T(0); }
   // Whether each input is weighted by itself.
   bool Each(int64_t k) const { return !kOne || (!kSpikes && !Finite(A(k))); }
+
+  Row RowOf(int64_t k, int64_t pre, int64_t n_post) const {
+    return {seed_[2 * k], seed_[2 * k + 1], static_cast<uint32_t>(pre), 0, n_post, 0, nullptr};
+  }
+  SynapseReader ReaderOf(int64_t k) const {
+    return {spec_.scheme, LawOf(spec_), evops::RowOf(table_, k), quantiles_};
+  }
+
   // Turns sums into weighted sums, in place.
   static void TakeWeighted(T weight, Sum* sums, int64_t n) {
     const bool finite = Finite(weight);
@@ -120,96 +106,142 @@ class Drawn {
     }
   }
 
-  Line LineOf(int64_t k, int64_t pre, int64_t n) const {
-    return {seed_[2 * k], seed_[2 * k + 1], static_cast<uint32_t>(pre), 0, n};
-  }
+  const Shape& shape;
 
-  void ScatterLines(int64_t k, const X* row, const int64_t* active, int64_t count, Sum* sums) {
-    Draws draws(scheme_, law_, RowOf(table_, k), quantiles_);
-    constexpr Addend addend = !kOne ? Addend::kVariate : kSpikes ? Addend::kOne : Addend::kValue;
-    const Sum a = Each(k) ? static_cast<Sum>(A(k)) : Sum(1), b = static_cast<Sum>(B(k));
-    draws.AddUp<addend>(
-        count, [&](int64_t i) { return LineOf(k, active[i], s_.n_out); },
-        [&](int64_t i) { return Value<Sum>{static_cast<Sum>(row[active[i]]), a, b}; }, sums);
-  }
-
-  void GatherLines(int64_t k, int64_t begin, int64_t end) {
-    const X* row = Row(k);
-    const bool each = Each(k);
-    std::vector<Sum> sums(end - begin, Sum(0));
-    Draws draws(scheme_, law_, RowOf(table_, k), quantiles_);
-    draws.Run(end - begin, [&](int64_t i) { return LineOf(k, begin + i, s_.n_x); }, [&](const Synapses& list) {
-      Sum part[Draws::kMaxTasks] = {};
-      for (int64_t j = 0; j < list.count; ++j) {
-        const X value = row[list.target[j]];
-        if (kOne && !each) {
-          part[list.owner[j]] += static_cast<Sum>(value);
-        } else if constexpr (kOne) {
-          if (value != X(0)) part[list.owner[j]] += static_cast<Sum>(A(k) * static_cast<T>(value));
-        } else if (value != X(0)) {
-          part[list.owner[j]] += static_cast<T>((A(k) + B(k) * Cast<T>(list.z[j])) * static_cast<T>(value));
-        }
-      }
-      for (int64_t l = 0; l < list.lines; ++l) sums[list.line[l]] += part[l];
-    });
-    if (!each) TakeWeighted(A(k), sums.data(), end - begin);
-    std::memcpy(y_ + k * s_.n_out + begin, sums.data(), (end - begin) * sizeof(T));
-  }
-
+ private:
   const X* x_;
   const T* weight_;
   const uint32_t* seed_;
   T* y_;
-  Shape s_;
-  Scheme scheme_;
-  Law law_;
+  MatrixSpec spec_;
   ffi::AnyBuffer table_;
-  Draws::Table quantiles_;
-  ffi::ThreadPool& pool_;
+  SynapseReader::Table quantiles_;
 };
 
-template <class X, class T>
-void Run(const Operands& o, const Shape& s, const Scheme& scheme, Law law, bool gather, ffi::ThreadPool& pool) {
-  if (IsPublished(scheme) && law == Law::kConstant) {
-    const X* x = static_cast<const X*>(o.x.untyped_data());
-    const T* weight = static_cast<const T*>(o.weight.untyped_data());
-    const uint32_t* seed = static_cast<const uint32_t*>(o.seed.untyped_data());
-    T* y = static_cast<T*>(o.y.untyped_data());
-    if (!gather) return PublishedScatter(x, weight, seed, y, s, scheme);
-    if constexpr (std::is_same_v<X, T>) return PublishedGather(x, weight, seed, y, s, scheme);
-  } else if (law == Law::kConstant) {
-    Drawn<X, T, true> drawn(o, s, scheme, law, pool);
-    gather ? drawn.Gather() : drawn.Scatter();
-  } else {
-    Drawn<X, T, false> drawn(o, s, scheme, law, pool);
-    gather ? drawn.Gather() : drawn.Scatter();
+// Adds the rows of some neurons that fire to `sums`.
+template <class X, class T, bool kOne>
+void ScatterRows(const Matrices<X, T, kOne>& m, int64_t k, const int64_t* active, int64_t count,
+                 typename Matrices<X, T, kOne>::Sum* sums) {
+  using Sum = typename Matrices<X, T, kOne>::Sum;
+  const X* x = m.Input(k);
+  const Sum a = m.Each(k) ? static_cast<Sum>(m.A(k)) : Sum(1), b = static_cast<Sum>(m.B(k));
+  SynapseReader reader = m.ReaderOf(k);
+  RowBuffer<Sum, Matrices<X, T, kOne>::kAddend> buffer(reader, sums);
+  for (int64_t i = 0; i < count; ++i)
+    buffer.Add(m.RowOf(k, active[i], m.shape.n_out), {static_cast<Sum>(x[active[i]]), a, b});
+  buffer.Flush();
+}
+
+template <class X, class T, bool kOne>
+void ScatterMatrices(const Operands& o, const Plan& p, ffi::ThreadPool& pool) {
+  const Matrices<X, T, kOne> m(o, p);
+  std::vector<int64_t> active;
+  active.reserve(std::min<int64_t>(m.shape.n_x, 256));
+  for (int64_t k = 0; k < m.shape.matrices; ++k) {
+    if (k % m.shape.per_input == 0) {
+      active.clear();
+      ForEachNonzero(m.Input(k), m.shape.n_x, [&](int64_t i) { active.push_back(i); });
+    }
+    if (m.Silent(k) || active.empty()) continue;
+    const int64_t count = active.size(), parts = Parts(pool, count * m.shape.synapses_per_row);
+    SumsOfParts sums(parts, m.Output(k), m.shape.n_out);
+    Parallel(pool, parts, [&](int64_t part) {
+      const int64_t begin = count * part / parts;
+      ScatterRows(m, k, active.data() + begin, count * (part + 1) / parts - begin, sums.Of(part));
+    });
+    sums.AddUp(pool, [&](auto* piece, int64_t n) {
+      if (kOne && !m.Each(k)) m.TakeWeighted(m.A(k), piece, n);
+    });
   }
 }
 
-ffi::Error Product(const char* op, bool gather, ffi::ThreadPool& pool, const Operands& o, int64_t per_input,
-                   Integers spec) {
-  Plan p;
-  const std::string bad = p.Read(gather, o, per_input, spec);
-  if (!bad.empty()) return Invalid(op, bad);
-  const Shape& s = p.shape;
-  return ForElement(op, o.y.element_type(), [&](auto zero) {
-    using T = decltype(zero);
-    std::memset(o.y.untyped_data(), 0, s.matrices * s.n_out * sizeof(T));  // XLA does not
-    if (p.spikes) {
-      Run<uint8_t, T>(o, s, p.spec.scheme, p.law(), gather, pool);
-    } else {
-      Run<T, T>(o, s, p.spec.scheme, p.law(), gather, pool);
+// Sums up the inputs of rows begin … end - 1, kRows at a time.
+template <class X, class T, bool kOne>
+void GatherRows(const Matrices<X, T, kOne>& m, int64_t k, int64_t begin, int64_t end) {
+  using Sum = typename Matrices<X, T, kOne>::Sum;
+  constexpr int64_t kRows = 512;
+  const X* x = m.Input(k);
+  const bool each = m.Each(k);
+  SynapseReader reader = m.ReaderOf(k);
+  Row rows[kRows];
+  Synapses list;
+  for (int64_t first = begin; first < end; first += kRows) {
+    const int64_t count = std::min(kRows, end - first);
+    Sum* sums = m.Output(k) + first;  // zero so far
+    for (int64_t i = 0; i < count; ++i) rows[i] = m.RowOf(k, first + i, m.shape.n_x);
+    reader.Begin(rows, count);
+    while (reader.Next(&list)) {
+      Sum of_task[SynapseReader::kMaxTasks] = {};
+      for (int64_t j = 0; j < list.count; ++j) {
+        const X value = x[list.target[j]];
+        Sum& sum = of_task[list.owner[j]];
+        if (kOne && !each) {
+          sum += static_cast<Sum>(value);
+        } else if constexpr (kOne) {
+          if (value != X(0)) sum += static_cast<Sum>(m.A(k) * static_cast<T>(value));
+        } else if (value != X(0)) {
+          sum += static_cast<T>((m.A(k) + m.B(k) * Cast<T>(list.z[j])) * static_cast<T>(value));
+        }
+      }
+      for (int64_t t = 0; t < list.tasks; ++t) sums[list.row[t]] += of_task[t];
     }
-    return ffi::Error::Success();
-  });
+    if (!each) m.TakeWeighted(m.A(k), sums, count);
+  }
+}
+
+template <class X, class T, bool kOne>
+void GatherMatrices(const Operands& o, const Plan& p, ffi::ThreadPool& pool) {
+  const Matrices<X, T, kOne> m(o, p);
+  const int64_t n_out = m.shape.n_out;
+  for (int64_t k = 0; k < m.shape.matrices; ++k) {
+    if (m.Silent(k) || m.shape.n_x == 0) continue;
+    const int64_t parts = Parts(pool, n_out * m.shape.synapses_per_row);
+    Parallel(pool, parts, [&](int64_t part) {
+      GatherRows(m, k, n_out * part / parts, n_out * (part + 1) / parts);
+    });
+  }
+}
+
+// ---- the handlers ----
+
+using Product = void (*)(const Operands&, const Plan&, ffi::ThreadPool&);
+
+template <bool kGather, class X, class T>
+Product Choose(const Plan& p) {
+  if (p.law() != Law::kConstant) return kGather ? GatherMatrices<X, T, false> : ScatterMatrices<X, T, false>;
+  if (!IsPublished(p.spec.scheme)) return kGather ? GatherMatrices<X, T, true> : ScatterMatrices<X, T, true>;
+  if constexpr (!kGather) return ScatterChains<X, T>;
+  if constexpr (std::is_same_v<X, T>) return GatherChains<X, T>;
+  return nullptr;  // Plan::Read has refused it
+}
+template <bool kGather, class T>
+Product ChooseInput(const Plan& p) {
+  return p.spikes ? Choose<kGather, uint8_t, T>(p) : Choose<kGather, T, T>(p);
+}
+template <bool kGather>
+Product ChooseElement(ffi::DataType type, const Plan& p) {
+  switch (type) {
+    case ffi::DataType::S32: return ChooseInput<kGather, uint32_t>(p);  // integers wrap around
+    case ffi::DataType::F32: return ChooseInput<kGather, float>(p);
+    case ffi::DataType::F64: return ChooseInput<kGather, double>(p);
+    default: return nullptr;
+  }
 }
 
 template <bool kGather>
 ffi::Error Handle(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
                   ffi::AnyBuffer table, ffi::AnyBuffer quantiles, ffi::Result<ffi::AnyBuffer> y, int64_t per_input,
                   Integers spec) {
-  return Product(kGather ? "evops_gather" : "evops_scatter", kGather, pool, {x, weight, seed, table, quantiles, *y},
-                 per_input, spec);
+  constexpr const char* kOp = kGather ? "evops_gather" : "evops_scatter";
+  const Operands o{x, weight, seed, table, quantiles, *y};
+  Plan p;
+  const std::string bad = p.Read(kGather, o, per_input, spec);
+  if (!bad.empty()) return Invalid(kOp, bad);
+  const Product product = ChooseElement<kGather>(y->element_type(), p);
+  if (!product) return WrongElement(kOp, y->element_type());
+  std::memset(y->untyped_data(), 0, y->size_bytes());  // XLA does not
+  product(o, p, pool);
+  return ffi::Error::Success();
 }
 
 auto Binding() { return BindOnCpu<5, 1>().Attr<int64_t>("per_input").Attr<Integers>("spec"); }

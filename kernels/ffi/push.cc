@@ -2,13 +2,15 @@
 // sums of one slot out of it.
 //
 // The ring is [slots, n_post]; a spike of pre neuron i at `step` with delay d is added to slot
-// (step + d) mod slots. Pre neurons and post neurons come in blocks; every pair (s, t) of blocks has
+// (step + d) mod slots. Pre neurons and post neurons come in populations; every pair (s, t) of them has
 // its own weight and random stream, and pairs of zero weight are skipped. Delays are one per pair
-// [S, T], or one per pre neuron and delay column [n_pre, C], where block t reads column delay_column[t]; every
+// [S, T], or one per pre neuron and delay column [n_pre, C], where post population t reads column delay_column[t]; every
 // synapse may add what it draws from a table. Rules, laws and delays of pairs may differ.
 #include "handler.h"
 #include "parallel.h"
 #include "push.h"
+#include "row_buffers.h"
+#include "spikes.h"
 
 namespace evops {
 namespace {
@@ -19,9 +21,9 @@ struct BadDelay {
 };
 
 template <class X, class T>
-class Pushing {
+class PushOp {
  public:
-  Pushing(const PushOperands& o, const PushPlan& p)
+  PushOp(const PushOperands& o, const PushPlan& p)
       : p_(p), x_(static_cast<const X*>(o.x.untyped_data())), weight_(static_cast<const T*>(o.weight.untyped_data())),
         seed_(static_cast<const uint32_t*>(o.seed.untyped_data())),
         delay_(static_cast<const int32_t*>(o.delay.untyped_data())),
@@ -45,7 +47,7 @@ class Pushing {
         pool, units,
         [&](int64_t unit) {
           for (const MatrixSpec& spec : p_.specs)
-            Push(spec, targets * unit / units, targets * (unit + 1) / units, &bad[unit]);
+            PushSpec(spec, targets * unit / units, targets * (unit + 1) / units, &bad[unit]);
         },
         std::min(Parts(pool, work), units));
     for (const BadDelay& b : bad)
@@ -70,17 +72,17 @@ class Pushing {
     }
     begin_.push_back(static_cast<int64_t>(active_.size()));
     double most = 0, work = 0;
-    for (const MatrixSpec& spec : p_.specs) most = std::max(most, WorkOfLine(spec));
+    for (const MatrixSpec& spec : p_.specs) most = std::max(most, WorkOfRow(spec));
     const int64_t targets = p_.post.count();
     if (most * static_cast<double>(active_.size()) * targets < 2 * kWorkOfAThread) return 0;  // for one thread at most
     for (int64_t s = 0; s < p_.pre.count(); ++s) {
       const int64_t count = begin_[s + 1] - begin_[s];
       for (int64_t pair = s * targets; count > 0 && pair < (s + 1) * targets; ++pair)
-        if (const int64_t k = p_.SpecOf(pair); k >= 0 && !Silent(pair)) work += count * WorkOfLine(p_.specs[k]);
+        if (const int64_t k = p_.SpecOf(pair); k >= 0 && !Silent(pair)) work += count * WorkOfRow(p_.specs[k]);
     }
     return work;
   }
-  static double WorkOfLine(const MatrixSpec& spec) {
+  static double WorkOfRow(const MatrixSpec& spec) {
     return static_cast<double>(spec.synapses_per_row) * (spec.delay_bits ? kWorkInRing : 1);
   }
 
@@ -111,33 +113,34 @@ class Pushing {
   T B(int64_t pair) const { return p_.parameters == 2 ? weight_[pair * 2 + 1] : T(0); }
   bool Silent(int64_t pair) const { return A(pair) == T(0) && B(pair) == T(0); }
 
-  void Push(const MatrixSpec& spec, int64_t first, int64_t last, BadDelay* bad) {
+  // The pairs of one spec, with post populations first … last - 1.
+  void PushSpec(const MatrixSpec& spec, int64_t first, int64_t last, BadDelay* bad) {
     Delays drawn;
     if (spec.delay_bits)
       drawn = {delays_ + spec.delays_offset, static_cast<uint32_t>(spec.delay_bits),
                static_cast<uint32_t>(p_.slots), static_cast<uint32_t>(p_.n_post)};
     const bool constant = LawOf(spec) == Law::kConstant;
     if (IsPublished(spec.scheme) && constant && !drawn.table) {
-      Lines<T> lines(spec.scheme, ring_, p_.slots * p_.n_post);
-      return Push(spec, first, last, bad, lines);
+      ChainBuffer<T> buffer(spec.scheme, ring_, p_.slots * p_.n_post);
+      return PushPairs(spec, first, last, bad, buffer);
     }
-    Draws draws(spec.scheme, LawOf(spec), {table_ + spec.table_offset, table_size_ - spec.table_offset},
+    SynapseReader reader(spec.scheme, LawOf(spec), {table_ + spec.table_offset, table_size_ - spec.table_offset},
                       {quantiles_ + spec.quantiles_offset, QuantilesOf(LawOf(spec))}, drawn);
     if (constant) {
-      DrawnLines<T, Addend::kValue> lines(draws, ring_);
-      return Push(spec, first, last, bad, lines);
+      RowBuffer<T, Addend::kValue> buffer(reader, ring_);
+      return PushPairs(spec, first, last, bad, buffer);
     }
-    DrawnLines<T, Addend::kVariate> lines(draws, ring_);
-    Push(spec, first, last, bad, lines);
+    RowBuffer<T, Addend::kVariate> buffer(reader, ring_);
+    PushPairs(spec, first, last, bad, buffer);
   }
 
-  template <class Sink>
-  void Push(const MatrixSpec& spec, int64_t first, int64_t last, BadDelay* bad, Sink& lines) {
+  template <class Buffer>
+  void PushPairs(const MatrixSpec& spec, int64_t first, int64_t last, BadDelay* bad, Buffer& buffer) {
     const int64_t targets = p_.post.count();
     if (p_.spec_of_pair.size() == 0) {
       for (int64_t s = 0; s < p_.pre.count(); ++s)
-        Push(spec, s, last - first, [&](int64_t j) { return s * targets + first + j; }, bad, lines);
-      return lines.Flush();
+        PushPopulation(spec, s, last - first, [&](int64_t j) { return s * targets + first + j; }, bad, buffer);
+      return buffer.Flush();
     }
     const int64_t k = &spec - p_.specs.data();
     std::vector<int64_t> own;
@@ -146,14 +149,15 @@ class Pushing {
       own.clear();
       for (; at < first_[k + 1] && pairs_[at] < (s + 1) * targets; ++at)
         if (const int64_t t = pairs_[at] - s * targets; t >= first && t < last) own.push_back(pairs_[at]);
-      Push(spec, s, static_cast<int64_t>(own.size()), [&](int64_t j) { return own[j]; }, bad, lines);
+      PushPopulation(spec, s, static_cast<int64_t>(own.size()), [&](int64_t j) { return own[j]; }, bad, buffer);
     }
-    lines.Flush();
+    buffer.Flush();
   }
 
-  // The spikes of a block of pre neurons, to some pairs of its row.
-  template <class PairOf, class Sink>
-  void Push(const MatrixSpec& spec, int64_t s, int64_t count, PairOf pair_of, BadDelay* bad, Sink& lines) {
+  // The spikes of a pre population, to some pairs of its row.
+  template <class PairOf, class Buffer>
+  void PushPopulation(const MatrixSpec& spec, int64_t s, int64_t count, PairOf pair_of, BadDelay* bad,
+                      Buffer& buffer) {
     const int64_t targets = p_.post.count();
     for (int64_t at = begin_[s]; count > 0 && at < begin_[s + 1]; ++at) {
       const int64_t i = active_[at], neuron = p_.pre.offset[s] + i;
@@ -169,8 +173,10 @@ class Pushing {
           continue;
         }
         const int64_t slot = (step_ + d) % p_.slots, base = spec.delay_bits ? 0 : slot * p_.n_post;
-        lines.Add(seed_ + 2 * pair, i, base + p_.post.offset[t], p_.post.size[t], {value, a, b},
-                  static_cast<uint32_t>(slot), table_ + spec.table_offset + p_.IndptrOffset(pair));
+        buffer.Add({seed_[2 * pair], seed_[2 * pair + 1], static_cast<uint32_t>(i), base + p_.post.offset[t],
+                    p_.post.size[t], static_cast<uint32_t>(slot),
+                    table_ + spec.table_offset + p_.IndptrOffset(pair)},
+                   {value, a, b});
       }
     }
   }
@@ -204,8 +210,8 @@ ffi::Error Push(ffi::ThreadPool pool, ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi
     using T = decltype(zero);
     if (ring.untyped_data() != out->untyped_data())
       std::memcpy(out->untyped_data(), ring.untyped_data(), ring.size_bytes());
-    if (x.element_type() == ffi::DataType::PRED) return Pushing<uint8_t, T>(o, p).Run(kOp, pool);
-    return Pushing<T, T>(o, p).Run(kOp, pool);
+    if (x.element_type() == ffi::DataType::PRED) return PushOp<uint8_t, T>(o, p).Run(kOp, pool);
+    return PushOp<T, T>(o, p).Run(kOp, pool);
   });
 }
 

@@ -7,6 +7,7 @@
 
 #include "handler.h"
 #include "parallel.h"
+#include "spikes.h"
 #include "stored.h"
 
 // What only prefetches has no effect in the eyes of GCC, which drops calls of it.
@@ -138,13 +139,12 @@ void Scatter(const X* x, Weights<T> w, T* y, int64_t n_y, Pattern& m, ffi::Threa
   const int64_t count = active.size(), *rows = active.data();
   const int64_t parts = Parts(pool, static_cast<double>(count) * m.EntriesPerRow());
   std::vector<Pattern> own(parts, m);
-  ParallelSums(
-      pool, parts, y, n_y,
-      [&](int64_t part, T* sums) {
-        const int64_t begin = count * part / parts;
-        ScatterRows(x, rows + begin, count * (part + 1) / parts - begin, w, sums, own[part]);
-      },
-      [](int64_t, int64_t) {});
+  SumsOfParts sums(parts, y, n_y);
+  Parallel(pool, parts, [&](int64_t part) {
+    const int64_t begin = count * part / parts;
+    ScatterRows(x, rows + begin, count * (part + 1) / parts - begin, w, sums.Of(part), own[part]);
+  });
+  sums.AddUp(pool, [](T*, int64_t) {});
   for (const Pattern& part : own) m.Blame(part);
 }
 

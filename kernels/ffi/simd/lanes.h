@@ -11,6 +11,7 @@
 #include "format.h"
 
 #define EVOPS_INLINE __attribute__((always_inline)) inline  // in the loops, wherever they are called from
+#define EVOPS_OUTLINE __attribute__((noinline))  // loops that want all registers for themselves
 
 namespace evops {
 namespace {  // a copy for every file: nothing compiled for one level may be picked by the linker elsewhere

@@ -9,7 +9,7 @@
 // Counted: the synapses of one block side by side.
 //
 // A sink has Begin(group, first) for each group of tasks, Focus(lane) where one of them fills all lanes and
-// Unfocus() where each has its own again, Full(count), and Put(targets, counters of the variates, hit).
+// Unfocus() where each has its own again, Full(count), and Emit(targets, counters of the variates, hit).
 #pragma once
 #include <algorithm>
 
@@ -54,7 +54,7 @@ inline uint32_t BlockBits(const Scheme& scheme) {
   return scheme.reader == Reader::kDenseBlocks ? scheme.dense_blocks.block_bits : scheme.geometric_gaps.block_bits;
 }
 
-// kLanes tasks; lists are padded to whole groups with lines of no targets (draws.h).
+// kLanes tasks; lists are padded to whole groups with rows of no targets (synapse_reader.h).
 struct Group {
   Group() = default;
   Group(const Tasks& tasks, int64_t first) {
@@ -134,7 +134,7 @@ void ReadManyGaps(const Tasks& tasks, const Group& g, Lanes size, Sink& sink) {
     gap = gaps.Draw(word, low_word);
     draw_words();
     const Lanes target = Add(g.base, post);
-    sink.Put(target, target, Bits(hit));
+    sink.Emit(target, target, Bits(hit));
   }
 }
 
@@ -163,14 +163,14 @@ void ReadGapsOfOne(const Tasks& tasks, const Group& g, int64_t lane, Sink& sink)
     next = Add(next, Pick(ends, Set(kLanes - 1)));
     draw();
     const Lanes target = Add(base, post);
-    sink.Put(target, target, Bits(hit));
+    sink.Emit(target, target, Bits(hit));
   }
 }
 
 // Side by side as many blocks as there are lanes are read fastest; one at a time costs the sums over lanes, but
 // leaves none idle. A full block has 256 synapses or more (rules.py), unless its size is the largest.
 template <class Gaps, bool kAutapses, class Sink>
-void ReadGaps(const Tasks& tasks, const Group& g, Sink& sink) {
+void ReadGapGroup(const Tasks& tasks, const Group& g, Sink& sink) {
   constexpr uint32_t kFew = 5;
   const uint32_t bits = tasks.scheme.geometric_gaps.block_bits;
   const Mask large = Less(Set(bits < kMaxBlockBits ? (uint32_t{1} << bits >> kFew) - 1 : ~uint32_t{0} >> 1), g.size);
@@ -185,7 +185,7 @@ void ReadGaps(const Tasks& tasks, const Group& g, Sink& sink) {
 }
 
 template <class Sink>
-void ReadDense(const Tasks& tasks, const Group& g, int64_t lanes, Sink& sink) {
+void ReadDenseGroup(const Tasks& tasks, const Group& g, int64_t lanes, Sink& sink) {
   constexpr uint32_t kBytes = 4 * kLanes;
   const uint32_t whole = tasks.scheme.dense_blocks.threshold, rest = tasks.scheme.dense_blocks.tie_threshold;
   alignas(64) uint32_t k0[kLanes], k1[kLanes], base[kLanes], size[kLanes], leave_out[kLanes], tie[kLanes];
@@ -216,7 +216,7 @@ void ReadDense(const Tasks& tasks, const Group& g, int64_t lanes, Sink& sink) {
       if (leave_out[l] - j < kBytes) hits &= ~(uint64_t{1} << (leave_out[l] - j));
       for (uint32_t part = 0; part < kBytes; part += kLanes) {
         const Lanes target = Add(Set(base[l] + j + part), Count());
-        sink.Put(target, target, hits >> part & kAllLanes);
+        sink.Emit(target, target, hits >> part & kAllLanes);
       }
     }
   }
@@ -236,9 +236,9 @@ inline Lanes Permuted(Lanes k0, Lanes k1, Lanes x, uint32_t bits) {
   return Add(Left(half[0], by_right), half[1]);
 }
 
-// The synapses of counted lines. Targets are numbers below n, or slots of a permutation modulo n.
+// The synapses of counted rows. Targets are numbers below n, or slots of a permutation modulo n.
 template <class Sink>
-void ReadCounted(const Tasks& tasks, const Group& g, int64_t first, int64_t lanes, Sink& sink) {
+void ReadCountedGroup(const Tasks& tasks, const Group& g, int64_t first, int64_t lanes, Sink& sink) {
   const uint32_t k = tasks.scheme.counted_rows.slots, bits = tasks.scheme.counted_rows.domain_bits;
   alignas(64) uint32_t k0[kLanes], k1[kLanes], posts[kLanes];
   Key key = g.key;
@@ -268,67 +268,80 @@ void ReadCounted(const Tasks& tasks, const Group& g, int64_t first, int64_t lane
         post = Load(posts);
       }
       const uint32_t left = stop - i;
-      sink.Put(Add(origin, post), index, left < kLanes ? (uint32_t{1} << left) - 1 : kAllLanes);
+      sink.Emit(Add(origin, post), index, left < kLanes ? (uint32_t{1} << left) - 1 : kAllLanes);
     }
   }
 }
 
-// All synapses of the tasks into the sink. Keys come first, for many groups: they do not wait for each
-// other, as synapses of a block do.
-template <class Read, class Sink>
-void ForEachGroup(const Tasks& tasks, Sink& sink, Read read) {
-  constexpr int64_t kGroups = 64 / kLanes;
-  for (int64_t begin = 0; begin < tasks.count; begin += kGroups * kLanes) {
-    const int64_t end = std::min(tasks.count, begin + kGroups * kLanes);
-    Group groups[kGroups];
-    for (int64_t first = begin; first < end; first += kLanes) groups[(first - begin) / kLanes] = Group(tasks, first);
-    for (int64_t first = begin; first < end; first += kLanes) {
-      const Group& group = groups[(first - begin) / kLanes];
-      sink.Begin(group, first);
-      read(group, first, std::min(kLanes, tasks.count - first));
-    }
-  }
-}
+// Groups of kLanes tasks, one after another. Keys of several groups are hashed together: unlike the synapses of a block,
+// they do not wait for each other.
+class Groups {
+ public:
+  explicit Groups(const Tasks& tasks) : tasks_(tasks) {}
 
-template <int held, bool kTwoDigits, bool kAutapses, class Sink>
-void ReadAllGaps(const Tasks& tasks, Sink& sink) {
-  ForEachGroup(tasks, sink, [&](const Group& group, int64_t, int64_t) {
-    ReadGaps<Gaps<held, kTwoDigits>, kAutapses>(tasks, group, sink);
-  });
+  // Goes to the next group; false after the last one.
+  bool Next() {
+    first_ += kLanes;
+    if (first_ >= tasks_.count) return false;
+    if (first_ == hashed_) {
+      const int64_t end = std::min(tasks_.count, first_ + kGroups * kLanes);
+      for (; hashed_ < end; hashed_ += kLanes) groups_[hashed_ / kLanes % kGroups] = Group(tasks_, hashed_);
+    }
+    return true;
+  }
+  const Group& group() const { return groups_[first_ / kLanes % kGroups]; }
+  int64_t first() const { return first_; }
+  int64_t lanes() const { return std::min(kLanes, tasks_.count - first_); }
+
+ private:
+  static constexpr int64_t kGroups = 64 / kLanes;
+  const Tasks& tasks_;
+  int64_t first_ = -kLanes, hashed_ = 0;
+  Group groups_[kGroups];
+};
+
+template <class Gaps, bool kAutapses, class Sink>
+EVOPS_OUTLINE void ReadGapBlocks(const Tasks& tasks, Sink& sink) {
+  for (Groups groups(tasks); groups.Next();) {
+    sink.Begin(groups.group(), groups.first());
+    ReadGapGroup<Gaps, kAutapses>(tasks, groups.group(), sink);
+  }
 }
 
 template <class Sink>
-void ReadGaps(const Tasks& tasks, Sink& sink) {
+EVOPS_OUTLINE void ReadDenseBlocks(const Tasks& tasks, Sink& sink) {
+  for (Groups groups(tasks); groups.Next();) {
+    sink.Begin(groups.group(), groups.first());
+    ReadDenseGroup(tasks, groups.group(), groups.lanes(), sink);
+  }
+}
+
+template <class Sink>
+EVOPS_OUTLINE void ReadCountedRows(const Tasks& tasks, Sink& sink) {
+  for (Groups groups(tasks); groups.Next();) {
+    sink.Begin(groups.group(), groups.first());
+    ReadCountedGroup(tasks, groups.group(), groups.first(), groups.lanes(), sink);
+  }
+}
+
+// All synapses of the tasks into the sink.
+template <class Sink>
+void ReadTasks(const Tasks& tasks, Sink& sink) {
   const bool autapses = tasks.scheme.exclude_autapses == 0;
   const GeometricGaps& gaps = tasks.scheme.geometric_gaps;
-  if (gaps.low_digit_bits) {
-    autapses ? ReadAllGaps<0, true, true>(tasks, sink) : ReadAllGaps<0, true, false>(tasks, sink);
-  } else if (gaps.high_digit_bits == kMostHeld) {
-    autapses ? ReadAllGaps<kMostHeld, false, true>(tasks, sink) : ReadAllGaps<kMostHeld, false, false>(tasks, sink);
-  } else {
-    autapses ? ReadAllGaps<0, false, true>(tasks, sink) : ReadAllGaps<0, false, false>(tasks, sink);
-  }
-}
-
-template <class Sink>
-void ReadDense(const Tasks& tasks, Sink& sink) {
-  ForEachGroup(tasks, sink, [&](const Group& group, int64_t, int64_t lanes) { ReadDense(tasks, group, lanes, sink); });
-}
-
-template <class Sink>
-void ReadCounted(const Tasks& tasks, Sink& sink) {
-  ForEachGroup(tasks, sink, [&](const Group& group, int64_t first, int64_t lanes) {
-    ReadCounted(tasks, group, first, lanes, sink);
-  });
-}
-
-template <class Sink>
-void Read(const Tasks& tasks, Sink& sink) {
   switch (tasks.scheme.reader) {
-    case Reader::kGeometricGaps: return ReadGaps(tasks, sink);
-    case Reader::kDenseBlocks: return ReadDense(tasks, sink);
-    case Reader::kCountedRows: return ReadCounted(tasks, sink);
+    case Reader::kDenseBlocks: return ReadDenseBlocks(tasks, sink);
+    case Reader::kCountedRows: return ReadCountedRows(tasks, sink);
+    case Reader::kGeometricGaps: break;
     default: return;  // others have no reader by hand
+  }
+  if (gaps.low_digit_bits) {
+    autapses ? ReadGapBlocks<Gaps<0, true>, true>(tasks, sink) : ReadGapBlocks<Gaps<0, true>, false>(tasks, sink);
+  } else if (gaps.high_digit_bits == kMostHeld) {
+    autapses ? ReadGapBlocks<Gaps<kMostHeld, false>, true>(tasks, sink)
+             : ReadGapBlocks<Gaps<kMostHeld, false>, false>(tasks, sink);
+  } else {
+    autapses ? ReadGapBlocks<Gaps<0, false>, true>(tasks, sink) : ReadGapBlocks<Gaps<0, false>, false>(tasks, sink);
   }
 }
 

@@ -1,7 +1,7 @@
-// The scatter kernel by hand: kernels/scatter.py to the bit.
+// The scatter kernel by hand: bit-identical to kernels/scatter.py.
 //
 // What the compiled Taichi kernel cannot do: lanes of lines that have ended are squeezed out by one
-// permutation, so that the end of a line costs no branch. Lists are padded to whole groups (lines.h).
+// permutation, so that the end of a line costs no branch. Lists are padded to whole groups (row_buffers.h).
 #include "../kernels.h"
 #include "lanes.h"
 

@@ -1,5 +1,5 @@
-// The variates of a list by hand: kernels/draw.py's `variate` to the bit. Reads and writes whole groups of
-// lanes: lists have room for that (draws.h).
+// The variates of a list by hand: bit-identical to `variate` of kernels/draw.py. Reads and writes whole groups of
+// lanes: lists have room for that (synapse_reader.h).
 #include "../kernels.h"
 #include "law.h"
 

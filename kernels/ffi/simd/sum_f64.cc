@@ -1,0 +1,8 @@
+// Sums of one element type: three files, since each takes the compiler long.
+#include "sum.h"
+
+namespace evops {
+
+void EVOPS_SYMBOL(sum)(const Tasks& tasks, const Summation<double>& s) { Sum(tasks, s); }
+
+}  // namespace evops
