@@ -30,6 +30,27 @@ if BUILT := os.environ.get("EVOPS_GPU_ON_CPU"):
     route(Path(BUILT))
 
 
+# A build for developers has no GPU code (README of the tests): what needs it is left out, in one line.
+HAS_GPU_CODE = "CUDA" in evops.backends()["native"].detail
+if os.environ.get("EVOPS_REQUIRE_NATIVE") and not HAS_GPU_CODE:
+    raise pytest.UsageError(f"the library is not whole: {evops.backends()['native']}")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out tests of GPU code where the library has none."""
+    if HAS_GPU_CODE:
+        return
+    out = [i for i in items if i.get_closest_marker("gpu_code") or "driver" in i.fixturenames]
+    config.hook.pytest_deselected(items=out)
+    items[:] = [item for item in items if item not in set(out)]
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say so."""
+    if not HAS_GPU_CODE:
+        terminalreporter.write_line("tests of GPU code were left out: this library has none")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def kernel_cache(tmp_path_factory):
     """Where this run keeps users' compiled kernels, shared by the processes of pytest-xdist."""

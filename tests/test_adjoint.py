@@ -1,4 +1,4 @@
-"""Rung 6: the adjoint identity <y, A x> = <A^T y, x> on any shape, probability, seed and flags."""
+"""The adjoint identity <y, A x> = <A^T y, x> on any shape, probability, seed and flags."""
 
 import jax
 import jax.numpy as jnp

@@ -11,6 +11,8 @@ from jax.test_util import check_grads
 
 import evops
 
+pytestmark = pytest.mark.range_ends
+
 AREAS, PRE, POST, P = 3, (12, 5), (9, 7), 0.2
 STEPS = 30
 

@@ -1,4 +1,4 @@
-"""Rung 2: counted rules, weights with bounds, delays; with the false-alarm rate of `chance`."""
+"""Counted rules, weights with bounds, delays; with the false-alarm rate of `chance`."""
 
 import math
 

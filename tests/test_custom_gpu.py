@@ -22,6 +22,8 @@ import evops
 from evops.compiler import cache, native
 from evops.engine import library
 
+pytestmark = pytest.mark.gpu_code
+
 STRUCT = jax.ShapeDtypeStruct
 A1 = ti.types.ndarray(ndim=1)
 X = np.arange(1, 4, dtype=np.float32)

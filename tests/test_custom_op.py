@@ -14,6 +14,8 @@ from test_golden import load, unpack
 import evops
 from evops.connectivity import sampler
 
+pytestmark = pytest.mark.range_ends
+
 ti.init(ti.cpu, log_level=ti.ERROR)
 STRUCT = jax.ShapeDtypeStruct
 

@@ -15,6 +15,8 @@ import additions
 
 import evops
 
+pytestmark = pytest.mark.gpu_code
+
 block, warp = ti.simt.block, ti.simt.warp
 STRUCT = jax.ShapeDtypeStruct
 A1 = ti.types.ndarray(ndim=1)

@@ -7,6 +7,8 @@ import pytest
 
 import evops
 
+pytestmark = pytest.mark.range_ends
+
 RULES = {
     "gaps": evops.FixedProbability(0.05),
     "dense": evops.FixedProbability(0.4, autapses=False),

@@ -7,6 +7,8 @@ import pytest
 
 import evops
 
+pytestmark = pytest.mark.range_ends
+
 N = 20
 SHAPE = (N, N)
 RULES = {

@@ -1,4 +1,4 @@
-"""Rung 8: the examples of the README and of every public docstring run."""
+"""The examples of the README and of every public docstring run."""
 
 import doctest
 import inspect

@@ -13,6 +13,8 @@ import evops
 from evops.connectivity import sampler
 from evops.connectivity.steps import steps
 
+pytestmark = pytest.mark.range_ends
+
 SEED = 0x1_2345_6789
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "edges.json").read_text())
 

@@ -1,4 +1,4 @@
-"""Rung 1: the outputs of the original library.
+"""The outputs of the original library.
 
 To the bit where it is addition of one weight, or a matrix of drawn uniform numbers; sums of drawn
 weights or of real inputs are rounded in another order, and logarithms by another library.
@@ -22,7 +22,10 @@ GOLDEN = Path(__file__).parent / "golden"
 FLAGS = ("transpose", "outdim_parallel")
 
 # The density is off in some of the recorded cases.
-pytestmark = pytest.mark.filterwarnings("ignore::evops.EvopsConnectivityWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::evops.EvopsConnectivityWarning"),
+    pytest.mark.range_ends,
+]
 
 
 def load(name):

@@ -18,6 +18,8 @@ import pytest
 
 from evops import installed
 
+pytestmark = pytest.mark.gpu_code
+
 HERE = Path(__file__).resolve().parent
 CHILD = {"EVOPS_BACKEND": "native", "JAX_PLATFORMS": "cpu"}
 # tests run in processes of their own, which leave room on the card; all failures are of interest, in short

@@ -90,8 +90,16 @@ HANDLERS = [
     (product, {"y": ((2, 5), np.float16), "w": ((2, 1), np.float16)}, "expected int32, float32 or"),
     (product, {"per_input": 0}, "with per_input 0"),
     (product, {"per_input": 3}, "2 matrices for 1 rows of x with per_input 3"),
-    (product, {"per_input": 2**62, "x": ((4, 8), bool)}, "2 matrices for 4 rows of x with per_input"),
-    (product, {"per_input": 2**62, "x": ((2, 8), bool)}, "2 matrices for 2 rows of x with per_input"),
+    (
+        product,
+        {"per_input": 2**62, "x": ((4, 8), bool)},
+        "2 matrices for 4 rows of x with per_input",
+    ),
+    (
+        product,
+        {"per_input": 2**62, "x": ((2, 8), bool)},
+        "2 matrices for 2 rows of x with per_input",
+    ),
     (product, {"x": ((0, 8), bool)}, "2 matrices for 0 rows"),
     (product, {"law": -1, "w": ((2, 2), F32)}, "spec has the word -1"),
     (product, {"law": 4, "w": ((2, 2), F32)}, "MatrixSpec.law is out of its range"),

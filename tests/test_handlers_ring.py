@@ -169,7 +169,10 @@ def test_wrong_starts_stay_in_their_targets(at, rng):
     """Of each pair, wherever its starts lie in the table."""
     starts = rng.integers(0, 10**5, 12).astype(U32)
     attributes = push_attributes(
-        scheme=[COUNTED, 0, 1, 0, 0], post_offset=[0, 4], post_size=[2, 2], indptr_offset=[at, 6 - at]
+        scheme=[COUNTED, 0, 1, 0, 0],
+        post_offset=[0, 4],
+        post_size=[2, 2],
+        indptr_offset=[at, 6 - at],
     )
     ring = jax.ffi.ffi_call("evops_push", jax.ShapeDtypeStruct((3, 6), F32))(
         np.zeros((3, 6), F32), np.ones(5, bool), np.ones((1, 2, 1), F32), np.ones((1, 2, 2), U32),

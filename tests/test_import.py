@@ -1,4 +1,4 @@
-"""Rung 7: what `import evops` does and does not do, and what happens without the library."""
+"""What `import evops` does and does not do, and what happens without the library."""
 
 import os
 import shutil
@@ -10,6 +10,8 @@ import pytest
 
 import evops
 from evops.engine import library
+
+pytestmark = pytest.mark.range_ends
 
 PACKAGE = Path(evops.__file__).parent
 

@@ -11,6 +11,8 @@ from manual_axes import CUTS, DEVICES, OPERATORS, TRANSFORMS, dense, of_one, sha
 
 import evops
 
+pytestmark = pytest.mark.range_ends
+
 ALL = list(itertools.product(OPERATORS, CUTS, TRANSFORMS, ("native", "jnp"), (True, False)))
 # One in seven of them, so that every pair of choices is among them.
 SOME = [case for k, case in enumerate(ALL) if k % 7 == 0]

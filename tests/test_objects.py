@@ -15,6 +15,8 @@ import pytest
 
 import evops
 
+pytestmark = pytest.mark.range_ends
+
 RULE = evops.FixedProbability(0.5)
 P = evops.Populations({"A": 6, "B": 6})
 

@@ -11,6 +11,8 @@ from jax.test_util import check_grads
 
 import evops
 
+pytestmark = pytest.mark.range_ends
+
 N_PRE, N_POST = 20, 17
 CASES = {
     "p=0.4, normal": (evops.FixedProbability(0.4), evops.Normal(0.5, 0.25)),

@@ -1,4 +1,4 @@
-"""Rungs 2 and 3: one definition, the same lines everywhere; what the published scheme draws."""
+"""One definition, the same lines everywhere; what the published scheme draws."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -7,6 +7,8 @@ import pytest
 
 import evops
 
+pytestmark = pytest.mark.range_ends
+
 X = np.ones(12, bool)
 
 

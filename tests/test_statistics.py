@@ -1,4 +1,4 @@
-"""Rung 2: statistics of what is drawn, with the false-alarm rate of `chance`."""
+"""Statistics of what is drawn, with the false-alarm rate of `chance`."""
 
 import math
 

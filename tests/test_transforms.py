@@ -1,4 +1,4 @@
-"""Rung 5: jit, scan, vmap, grad, jvp, hessian and threads over the table of operators."""
+"""Jit, scan, vmap, grad, jvp, hessian and threads over the table of operators."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial

@@ -9,6 +9,8 @@ import pytest
 
 import evops
 
+pytestmark = pytest.mark.range_ends
+
 N = 12
 WEIGHTS = {
     "float": (0.1, np.float32, np.float32),

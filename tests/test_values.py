@@ -1,4 +1,4 @@
-"""Rung 4: every operator against the dense product with the oracle's matrix."""
+"""Every operator against the dense product with the oracle's matrix."""
 
 import jax
 import jax.numpy as jnp

@@ -38,8 +38,7 @@ inline std::string Name(ffi::DataType type) {
 
 inline std::string Describe(const ffi::AnyBuffer& b) {
   std::string s = Name(b.element_type()) + "[";
-  for (size_t i = 0; i < b.dimensions().size(); ++i)
-    s += (i ? "," : "") + std::to_string(b.dimensions()[i]);
+  for (size_t i = 0; i < b.dimensions().size(); ++i) s += (i ? "," : "") + std::to_string(b.dimensions()[i]);
   return s + "]";
 }
 
@@ -53,70 +52,31 @@ inline std::string Mismatch(const char* argument, const ffi::AnyBuffer& b, ffi::
   }
   if (same) return "";
   std::string wanted = Name(type) + "[";
-  for (int64_t extent : shape)
-    wanted += (wanted.back() == '[' ? "" : ",") + std::to_string(extent);
+  for (int64_t extent : shape) wanted += (wanted.back() == '[' ? "" : ",") + std::to_string(extent);
   return std::string(argument) + " is " + Describe(b) + ", expected " + wanted + "]";
 }
 
 template <class T>
 constexpr ffi::DataType TypeOf();
 template <>
-constexpr ffi::DataType TypeOf<bool>() { return ffi::DataType::PRED; }
-template <>
-constexpr ffi::DataType TypeOf<int32_t>() { return ffi::DataType::S32; }
-template <>
-constexpr ffi::DataType TypeOf<uint32_t>() { return ffi::DataType::U32; }
-template <>
-constexpr ffi::DataType TypeOf<float>() { return ffi::DataType::F32; }
-template <>
-constexpr ffi::DataType TypeOf<double>() { return ffi::DataType::F64; }
-
-// Whether `bits` are those of the domain that 0 … size - 1 are permuted in (evops.connectivity.format): in a larger
-// one, more targets would lie outside and be drawn again.
-inline bool IsDomain(int64_t bits, int64_t size) {
-  return bits >= kMinDomainBits && bits <= kMaxDomainBits && size <= int64_t{1} << bits &&
-         (bits == kMinDomainBits || size > int64_t{1} << (bits - 1));
+constexpr ffi::DataType TypeOf<bool>() {
+  return ffi::DataType::PRED;
 }
-
-// Whether the fields of a scheme, each in its range, fit each other and rows of `shortest` to `longest` post neurons.
-inline bool Fits(const Scheme& scheme, int64_t shortest, int64_t longest) {
-  const auto is_n_post = [&](int64_t n) { return n == shortest && n == longest; };
-  switch (scheme.reader) {
-    case Reader::kUniformGaps: {
-      const UniformGaps& gaps = scheme.uniform_gaps;
-      return gaps.reciprocal == std::min((int64_t{1} << 32) / gaps.clen, kMaxWord);
-    }
-    case Reader::kGeometricGaps: {
-      const GeometricGaps& gaps = scheme.geometric_gaps;
-      return gaps.low_digit_bits == 0 || gaps.low_digit_bits == kLowDigitBits;
-    }
-    case Reader::kDenseBlocks: {
-      const DenseBlocks& dense = scheme.dense_blocks;
-      return dense.block_bits == kMinBlockBits || (dense.threshold == 0 && dense.tie_threshold == 0);
-    }
-    case Reader::kEqualRows: {
-      const EqualRows& rows = scheme.equal_rows;
-      return is_n_post(rows.n_post) &&
-             (rows.domain_bits == 0 || (IsDomain(rows.domain_bits, rows.n_post) && rows.k <= rows.n_post));
-    }
-    case Reader::kDiagonal:
-      return scheme.fields[0] == 0 && scheme.fields[1] == 0 && scheme.fields[2] == 0;
-    case Reader::kCountedRows: {
-      const CountedRows& rows = scheme.counted_rows;
-      if (rows.domain_bits == 0) return rows.slots == 1 && rows.n_post == 0;
-      const int64_t total = int64_t{rows.slots} * rows.n_post;  // below 2^62
-      return is_n_post(rows.n_post) && total <= kMaxSynapses && IsDomain(rows.domain_bits, total);
-    }
-  }
-  return false;
+template <>
+constexpr ffi::DataType TypeOf<int32_t>() {
+  return ffi::DataType::S32;
 }
-
-// Entries of what the reader of `rows` rows looks up: the rule's table, or running counts of the synapses of rows.
-inline int64_t TableSizeOf(const Scheme& scheme, int64_t rows) {
-  if (IsCounted(scheme)) return rows + 1;
-  if (scheme.reader != Reader::kGeometricGaps) return 0;
-  const GeometricGaps& gaps = scheme.geometric_gaps;
-  return (int64_t{1} << gaps.high_digit_bits) + (gaps.low_digit_bits ? int64_t{1} << gaps.low_digit_bits : 0);
+template <>
+constexpr ffi::DataType TypeOf<uint32_t>() {
+  return ffi::DataType::U32;
+}
+template <>
+constexpr ffi::DataType TypeOf<float>() {
+  return ffi::DataType::F32;
+}
+template <>
+constexpr ffi::DataType TypeOf<double>() {
+  return ffi::DataType::F64;
 }
 
 // Entries of a law's table, and of the delays'.
@@ -142,8 +102,8 @@ inline std::string ReadSpec(Integers words, int64_t shortest, int64_t longest, M
   return "";
 }
 
-// What is wrong with the tables of `matrices` matrices of `rows` rows, or an empty string. The rule's table has a row for
-// all of them or one for each.
+// What is wrong with the tables of `matrices` matrices of `rows` rows, or an empty string. The rule's table has a row
+// for all of them or one for each.
 inline std::string CheckTables(const MatrixSpec& spec, const ffi::AnyBuffer& table, const ffi::AnyBuffer& quantiles,
                                int64_t matrices, int64_t rows) {
   const int64_t tables = table.dimensions().size() == 2 && table.dimensions()[0] == matrices ? matrices : 1;

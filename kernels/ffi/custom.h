@@ -53,8 +53,10 @@ class Registry {
 
 inline ffi::Error NotLoaded(const std::string& op, std::string_view key) {
   return ffi::Error(ffi::ErrorCode::kFailedPrecondition,
-                    op + ": the kernel is not loaded in this process; trace or call its evops.XLACustomOp once "
-                         "before running code that was compiled elsewhere (key " + std::string(key) + ")");
+                    op +
+                        ": the kernel is not loaded in this process; trace or call its evops.XLACustomOp once "
+                        "before running code that was compiled elsewhere (key " +
+                        std::string(key) + ")");
 }
 
 // Taichi's argument block: for each array its extents, padded to 8 bytes, and its address.

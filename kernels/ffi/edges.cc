@@ -11,8 +11,7 @@ namespace {
 
 ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table, ffi::AnyBuffer quantiles,
                  ffi::AnyBuffer delays, ffi::AnyBuffer indptr, ffi::Result<ffi::AnyBuffer> post,
-                 ffi::Result<ffi::AnyBuffer> z, ffi::Result<ffi::AnyBuffer> drawn, int64_t n_post,
-                 Integers words) {
+                 ffi::Result<ffi::AnyBuffer> z, ffi::Result<ffi::AnyBuffer> drawn, int64_t n_post, Integers words) {
   constexpr const char* kOp = "evops_edges";
   MatrixSpec spec;
   if (n_post < 1 || n_post > kMaxElements) return Invalid(kOp, "n_post is " + std::to_string(n_post));
@@ -26,8 +25,7 @@ ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table,
   const bool varied = LawOf(spec) != Law::kConstant, delayed = spec.delay_bits != 0;
   const int64_t synapses = static_cast<int64_t>(post->element_count());
   for (const std::string& wrong :
-       {Mismatch("key", key, ffi::DataType::U32, {2}),
-        Mismatch("indptr", indptr, ffi::DataType::S32, {n_pre + 1}),
+       {Mismatch("key", key, ffi::DataType::U32, {2}), Mismatch("indptr", indptr, ffi::DataType::S32, {n_pre + 1}),
         Mismatch("post", *post, ffi::DataType::S32, {synapses}),
         Mismatch("z", *z, ffi::DataType::F32, {varied ? synapses : 0}),
         Mismatch("drawn", *drawn, ffi::DataType::S32, {delayed ? synapses : 0})})
@@ -37,7 +35,8 @@ ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table,
   int32_t* posts = static_cast<int32_t*>(post->untyped_data());
   float* zs = static_cast<float*>(z->untyped_data());
   int32_t* steps = static_cast<int32_t*>(drawn->untyped_data());
-  const Delays table_of_delays{delayed ? static_cast<const uint32_t*>(delays.untyped_data()) : nullptr, spec.delay_bits};
+  const Delays table_of_delays{delayed ? static_cast<const uint32_t*>(delays.untyped_data()) : nullptr,
+                               spec.delay_bits};
   for (int64_t i = 0; i <= n_pre; ++i)
     if (start[i] < (i ? start[i - 1] : 0) || start[i] > synapses || (i == 0 && start[i] != 0))
       return Invalid(kOp, "indptr does not rise from 0 to at most " + std::to_string(synapses));
@@ -88,8 +87,8 @@ ffi::Error Indptr(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::Result<ffi::Any
   if (indptr->dimensions().size() != 1 || indptr->dimensions()[0] < 2 || indptr->dimensions()[0] > kMaxElements)
     return Invalid(kOp, "the result is " + Describe(*indptr) + ", expected uint32[n_pre + 1]");
   const int64_t n = indptr->dimensions()[0] - 1;
-  for (const std::string& wrong : {Mismatch("key", key, ffi::DataType::U32, {2}),
-                                   Mismatch("indptr", *indptr, ffi::DataType::U32, {n + 1})})
+  for (const std::string& wrong :
+       {Mismatch("key", key, ffi::DataType::U32, {2}), Mismatch("indptr", *indptr, ffi::DataType::U32, {n + 1})})
     if (!wrong.empty()) return Invalid(kOp, wrong);
   if (total < 0 || total > kMaxElements) return Invalid(kOp, "total is " + std::to_string(total));
   uint32_t* sums = static_cast<uint32_t*>(indptr->untyped_data());
@@ -112,7 +111,6 @@ ffi::Error Indptr(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::Result<ffi::Any
 }  // namespace
 }  // namespace evops
 
-EVOPS_HANDLER(evops_indptr, evops::Indptr,
-              (evops::BindOnCpu<1, 1>().Attr<int64_t>("total")));
+EVOPS_HANDLER(evops_indptr, evops::Indptr, (evops::BindOnCpu<1, 1>().Attr<int64_t>("total")));
 EVOPS_HANDLER(evops_edges, evops::Edges,
               (evops::BindOnCpu<5, 3>().Attr<int64_t>("n_post").Attr<evops::Integers>("spec")));

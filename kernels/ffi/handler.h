@@ -69,11 +69,11 @@ auto BindOnCpu() {
 }  // namespace evops
 
 // Exports a handler: its name, its function and what it binds, and its traits if it has any.
-#define EVOPS_HANDLER(name, ...)                          \
+#define EVOPS_HANDLER(name, ...)                               \
   EVOPS_EXPORT XLA_FFI_Error* name(XLA_FFI_CallFrame* frame) { \
-    return evops::Guarded(#name, frame, [frame] {         \
-      XLA_FFI_DEFINE_HANDLER(handler, __VA_ARGS__);       \
-      return (*handler)(frame);                           \
-    });                                                   \
-  }                                                       \
+    return evops::Guarded(#name, frame, [frame] {              \
+      XLA_FFI_DEFINE_HANDLER(handler, __VA_ARGS__);            \
+      return (*handler)(frame);                                \
+    });                                                        \
+  }                                                            \
   static_assert(std::is_same_v<decltype(name), XLA_FFI_Handler>)

@@ -62,8 +62,7 @@ const Kernels& ActiveKernels();
 
 // Packs 1-D arrays the way Taichi lays out its argument block, and calls.
 struct Array {
-  Array(const void* data, int64_t size)
-      : size(static_cast<int32_t>(size)), data(const_cast<void*>(data)) {}
+  Array(const void* data, int64_t size) : size(static_cast<int32_t>(size)), data(const_cast<void*>(data)) {}
   int32_t size;
   int32_t padding = 0;
   void* data;
@@ -80,12 +79,12 @@ void Call(Kernel kernel, const A&... arrays) {
 // The kernels of one element type.
 template <class T>
 struct Element;
-#define EVOPS_ELEMENT(type, suffix)                                         \
-  template <>                                                               \
-  struct Element<type> {                                                    \
-    static Kernel Scatter() { return ActiveKernels().scatter_##suffix; }    \
-    static Kernel Gather() { return ActiveKernels().gather_##suffix; }      \
-    static auto Sum() { return ActiveKernels().sum_##suffix; }              \
+#define EVOPS_ELEMENT(type, suffix)                                      \
+  template <>                                                            \
+  struct Element<type> {                                                 \
+    static Kernel Scatter() { return ActiveKernels().scatter_##suffix; } \
+    static Kernel Gather() { return ActiveKernels().gather_##suffix; }   \
+    static auto Sum() { return ActiveKernels().sum_##suffix; }           \
   }
 EVOPS_ELEMENT(uint32_t, i32);  // integers wrap around
 EVOPS_ELEMENT(float, f32);

@@ -9,9 +9,9 @@
 
 namespace evops {
 // The kernels of a level, and what the SIMD kernels have beside them. Which levels there are, CMake says.
-#define EVOPS_DECLARE_SUMS(level)                                       \
-  void evops_sum_##level(const Tasks&, const Summation<uint32_t>&);     \
-  void evops_sum_##level(const Tasks&, const Summation<float>&);        \
+#define EVOPS_DECLARE_SUMS(level)                                   \
+  void evops_sum_##level(const Tasks&, const Summation<uint32_t>&); \
+  void evops_sum_##level(const Tasks&, const Summation<float>&);    \
   void evops_sum_##level(const Tasks&, const Summation<double>&);
 #define EVOPS_NAME_BASE(name) evops_##name##_x86_64
 #define EVOPS_NAME_V3(name) evops_##name##_x86_64_v3
@@ -91,8 +91,8 @@ std::atomic<const Kernels*>& Active() {
 const Kernels& ActiveKernels() { return *Active().load(std::memory_order_relaxed); }
 }  // namespace evops
 
-// What a thread needs to throw an exception then has its place from the start. Otherwise the C library finds it when it is
-// first needed, which may be where memory has run out, and ends the process if it cannot.
+// What a thread needs to throw an exception then has its place from the start. Otherwise the C library finds it when it
+// is first needed, which may be where memory has run out, and ends the process if it cannot.
 static __attribute__((tls_model("initial-exec"))) thread_local volatile char in_static_memory;
 
 EVOPS_EXPORT const char* evops_version() {

@@ -64,8 +64,9 @@ EVOPS_EVERY_LEVEL void Weigh(float weight, uint32_t* counts, int64_t n) {
 }
 
 // The operands by name. With one weight for all (kOne) inputs are summed and weighted at the end; times an infinite
-// weight, or one that is not a number, they would not cancel, so each is weighted by itself. Spikes are counted (where the
-// weight has 32 bits in integers, in the result's own memory), so that the result is the same for any number of threads.
+// weight, or one that is not a number, they would not cancel, so each is weighted by itself. Spikes are counted (where
+// the weight has 32 bits in integers, in the result's own memory), so that the result is the same for any number of
+// threads.
 template <class X, class T, bool kOne>
 class Matrices {
  public:
@@ -74,10 +75,14 @@ class Matrices {
   static constexpr Addend kAddend = !kOne ? Addend::kVariate : kSpikes ? Addend::kOne : Addend::kValue;
 
   Matrices(const Operands& o, const Plan& p)
-      : shape(p.shape), x_(static_cast<const X*>(o.x.untyped_data())),
+      : shape(p.shape),
+        x_(static_cast<const X*>(o.x.untyped_data())),
         weight_(static_cast<const T*>(o.weight.untyped_data())),
-        seed_(static_cast<const uint32_t*>(o.seed.untyped_data())), y_(static_cast<T*>(o.y.untyped_data())),
-        spec_(p.spec), table_(o.table), quantiles_(TableOf(o.quantiles)) {}
+        seed_(static_cast<const uint32_t*>(o.seed.untyped_data())),
+        y_(static_cast<T*>(o.y.untyped_data())),
+        spec_(p.spec),
+        table_(o.table),
+        quantiles_(TableOf(o.quantiles)) {}
 
   const X* Input(int64_t k) const { return x_ + (k / shape.per_input) % shape.rows * shape.n_x; }
   Sum* Output(int64_t k) const { return reinterpret_cast<Sum*>(y_ + k * shape.n_out); }
@@ -90,9 +95,7 @@ class Matrices {
   Row RowOf(int64_t k, int64_t pre, int64_t n_post) const {
     return {seed_[2 * k], seed_[2 * k + 1], static_cast<uint32_t>(pre), 0, n_post, 0, nullptr};
   }
-  SynapseReader ReaderOf(int64_t k) const {
-    return {spec_.scheme, LawOf(spec_), evops::RowOf(table_, k), quantiles_};
-  }
+  SynapseReader ReaderOf(int64_t k) const { return {spec_.scheme, LawOf(spec_), evops::RowOf(table_, k), quantiles_}; }
 
   // Turns sums into weighted sums, in place.
   static void TakeWeighted(T weight, Sum* sums, int64_t n) {
@@ -196,9 +199,7 @@ void GatherMatrices(const Operands& o, const Plan& p, ffi::ThreadPool& pool) {
   for (int64_t k = 0; k < m.shape.matrices; ++k) {
     if (m.Silent(k) || m.shape.n_x == 0) continue;
     const int64_t parts = Parts(pool, n_out * m.shape.synapses_per_row);
-    Parallel(pool, parts, [&](int64_t part) {
-      GatherRows(m, k, n_out * part / parts, n_out * (part + 1) / parts);
-    });
+    Parallel(pool, parts, [&](int64_t part) { GatherRows(m, k, n_out * part / parts, n_out * (part + 1) / parts); });
   }
 }
 

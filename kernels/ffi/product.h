@@ -26,9 +26,9 @@ inline std::string CheckShape(const Operands& o, int64_t per_input, Law law, Sha
     return "x is " + Describe(o.x) + " and y " + Describe(o.y) + ", at most 2147483647 elements each";
   // neither factor is more than the matrices, so their product does not overflow
   if (s->matrices > 0 && (per_input < 1 || s->rows < 1 || per_input > s->matrices || s->rows > s->matrices ||
-                           s->matrices % (s->rows * per_input) != 0))
-    return std::to_string(s->matrices) + " matrices for " + std::to_string(s->rows) +
-           " rows of x with per_input " + std::to_string(per_input);
+                          s->matrices % (s->rows * per_input) != 0))
+    return std::to_string(s->matrices) + " matrices for " + std::to_string(s->rows) + " rows of x with per_input " +
+           std::to_string(per_input);
   std::string bad = Mismatch("weight", o.weight, o.y.element_type(), {s->matrices, s->parameters});
   return bad.empty() ? Mismatch("seed", o.seed, ffi::DataType::U32, {s->matrices, 2}) : bad;
 }

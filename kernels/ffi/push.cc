@@ -4,8 +4,8 @@
 // The ring is [slots, n_post]; a spike of pre neuron i at `step` with delay d is added to slot
 // (step + d) mod slots. Pre neurons and post neurons come in populations; every pair (s, t) of them has
 // its own weight and random stream, and pairs of zero weight are skipped. Delays are one per pair
-// [S, T], or one per pre neuron and delay column [n_pre, C], where post population t reads column delay_column[t]; every
-// synapse may add what it draws from a table. Rules, laws and delays of pairs may differ.
+// [S, T], or one per pre neuron and delay column [n_pre, C], where post population t reads column delay_column[t];
+// every synapse may add what it draws from a table. Rules, laws and delays of pairs may differ.
 #include "handler.h"
 #include "parallel.h"
 #include "push.h"
@@ -24,13 +24,17 @@ template <class X, class T>
 class PushOp {
  public:
   PushOp(const PushOperands& o, const PushPlan& p)
-      : p_(p), x_(static_cast<const X*>(o.x.untyped_data())), weight_(static_cast<const T*>(o.weight.untyped_data())),
+      : p_(p),
+        x_(static_cast<const X*>(o.x.untyped_data())),
+        weight_(static_cast<const T*>(o.weight.untyped_data())),
         seed_(static_cast<const uint32_t*>(o.seed.untyped_data())),
         delay_(static_cast<const int32_t*>(o.delay.untyped_data())),
-        table_(static_cast<const uint32_t*>(o.table.untyped_data())), table_size_(o.table.element_count()),
+        table_(static_cast<const uint32_t*>(o.table.untyped_data())),
+        table_size_(o.table.element_count()),
         quantiles_(static_cast<const int32_t*>(o.quantiles.untyped_data())),
         delays_(static_cast<const uint32_t*>(o.delays.untyped_data())),
-        step_(*static_cast<const int32_t*>(o.step.untyped_data())), ring_(static_cast<T*>(o.out.untyped_data())) {}
+        step_(*static_cast<const int32_t*>(o.step.untyped_data())),
+        ring_(static_cast<T*>(o.out.untyped_data())) {}
 
   ffi::Error Run(const char* op, ffi::ThreadPool& pool) {
     if (step_ < 0) return Invalid(op, "step is " + std::to_string(step_) + ", expected >= 0");
@@ -117,15 +121,15 @@ class PushOp {
   void PushSpec(const MatrixSpec& spec, int64_t first, int64_t last, BadDelay* bad) {
     Delays drawn;
     if (spec.delay_bits)
-      drawn = {delays_ + spec.delays_offset, static_cast<uint32_t>(spec.delay_bits),
-               static_cast<uint32_t>(p_.slots), static_cast<uint32_t>(p_.n_post)};
+      drawn = {delays_ + spec.delays_offset, static_cast<uint32_t>(spec.delay_bits), static_cast<uint32_t>(p_.slots),
+               static_cast<uint32_t>(p_.n_post)};
     const bool constant = LawOf(spec) == Law::kConstant;
     if (IsPublished(spec.scheme) && constant && !drawn.table) {
       ChainBuffer<T> buffer(spec.scheme, ring_, p_.slots * p_.n_post);
       return PushPairs(spec, first, last, bad, buffer);
     }
     SynapseReader reader(spec.scheme, LawOf(spec), {table_ + spec.table_offset, table_size_ - spec.table_offset},
-                      {quantiles_ + spec.quantiles_offset, QuantilesOf(LawOf(spec))}, drawn);
+                         {quantiles_ + spec.quantiles_offset, QuantilesOf(LawOf(spec))}, drawn);
     if (constant) {
       RowBuffer<T, Addend::kValue> buffer(reader, ring_);
       return PushPairs(spec, first, last, bad, buffer);
@@ -156,8 +160,7 @@ class PushOp {
 
   // The spikes of a pre population, to some pairs of its row.
   template <class PairOf, class Buffer>
-  void PushPopulation(const MatrixSpec& spec, int64_t s, int64_t count, PairOf pair_of, BadDelay* bad,
-                      Buffer& buffer) {
+  void PushPopulation(const MatrixSpec& spec, int64_t s, int64_t count, PairOf pair_of, BadDelay* bad, Buffer& buffer) {
     const int64_t targets = p_.post.count();
     for (int64_t at = begin_[s]; count > 0 && at < begin_[s + 1]; ++at) {
       const int64_t i = active_[at], neuron = p_.pre.offset[s] + i;
@@ -174,8 +177,7 @@ class PushOp {
         }
         const int64_t slot = (step_ + d) % p_.slots, base = spec.delay_bits ? 0 : slot * p_.n_post;
         buffer.Add({seed_[2 * pair], seed_[2 * pair + 1], static_cast<uint32_t>(i), base + p_.post.offset[t],
-                    p_.post.size[t], static_cast<uint32_t>(slot),
-                    table_ + spec.table_offset + p_.IndptrOffset(pair)},
+                    p_.post.size[t], static_cast<uint32_t>(slot), table_ + spec.table_offset + p_.IndptrOffset(pair)},
                    {value, a, b});
       }
     }
@@ -196,11 +198,11 @@ class PushOp {
   std::vector<int64_t> pairs_, first_;   // pairs by their spec, and where those of each begin
 };
 
-ffi::Error Push(ffi::ThreadPool pool, ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight,
-                ffi::AnyBuffer seed, ffi::AnyBuffer delay, ffi::AnyBuffer step, ffi::AnyBuffer table,
-                ffi::AnyBuffer quantiles, ffi::AnyBuffer delays, ffi::Result<ffi::AnyBuffer> out, Integers pre_offset,
-                Integers pre_size, Integers post_offset, Integers post_size, Integers delay_column,
-                Integers spec_of_pair, Integers indptr_offset, Integers specs) {
+ffi::Error Push(ffi::ThreadPool pool, ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
+                ffi::AnyBuffer delay, ffi::AnyBuffer step, ffi::AnyBuffer table, ffi::AnyBuffer quantiles,
+                ffi::AnyBuffer delays, ffi::Result<ffi::AnyBuffer> out, Integers pre_offset, Integers pre_size,
+                Integers post_offset, Integers post_size, Integers delay_column, Integers spec_of_pair,
+                Integers indptr_offset, Integers specs) {
   constexpr const char* kOp = "evops_push";
   PushPlan p({pre_offset, pre_size}, {post_offset, post_size}, delay_column, spec_of_pair, indptr_offset, specs);
   const PushOperands o{ring, x, weight, seed, delay, step, table, quantiles, delays, *out};
@@ -220,9 +222,9 @@ ffi::Error Pop(ffi::AnyBuffer ring, ffi::AnyBuffer step, ffi::Result<ffi::AnyBuf
   constexpr const char* kOp = "evops_pop";
   if (ring.dimensions().size() != 2) return Invalid(kOp, "ring is " + Describe(ring) + ", expected rank 2");
   const int64_t slots = ring.dimensions()[0], n = ring.dimensions()[1];
-  for (const std::string& bad : {Mismatch("result", *out, ring.element_type(), {slots, n}),
-                                 Mismatch("now", *now, ring.element_type(), {n}),
-                                 Mismatch("step", step, ffi::DataType::S32, {})})
+  for (const std::string& bad :
+       {Mismatch("result", *out, ring.element_type(), {slots, n}), Mismatch("now", *now, ring.element_type(), {n}),
+        Mismatch("step", step, ffi::DataType::S32, {})})
     if (!bad.empty()) return Invalid(kOp, bad);
   const int64_t slot = *static_cast<const int32_t*>(step.untyped_data());
   if (slot < 0 || slot >= slots)

@@ -26,7 +26,11 @@ struct PushOperands {
 struct PushPlan {
   PushPlan(Populations pre, Populations post, Integers delay_column, Integers spec_of_pair, Integers indptr_offset,
            Integers spec_words)
-      : pre(pre), post(post), delay_column(delay_column), spec_of_pair(spec_of_pair), indptr_offset(indptr_offset),
+      : pre(pre),
+        post(post),
+        delay_column(delay_column),
+        spec_of_pair(spec_of_pair),
+        indptr_offset(indptr_offset),
         spec_words(spec_words) {}
 
   Populations pre, post;
@@ -77,11 +81,11 @@ struct PushPlan {
     if (std::string bad = ReadSpecs(o); !bad.empty()) return bad;
     const int64_t rows = pre.count(), targets = post.count();
     const int64_t delay_rows = per_neuron() ? n_pre : rows, delay_columns = per_neuron() ? columns : targets;
-    for (const std::string& bad :
-         {Mismatch("result", o.out, type, {slots, n_post}), Mismatch("weight", o.weight, type, {rows, targets, parameters}),
-          Mismatch("seed", o.seed, ffi::DataType::U32, {rows, targets, 2}),
-          Mismatch("delay", o.delay, ffi::DataType::S32, {delay_rows, delay_columns}),
-          Mismatch("step", o.step, ffi::DataType::S32, {})})
+    for (const std::string& bad : {Mismatch("result", o.out, type, {slots, n_post}),
+                                   Mismatch("weight", o.weight, type, {rows, targets, parameters}),
+                                   Mismatch("seed", o.seed, ffi::DataType::U32, {rows, targets, 2}),
+                                   Mismatch("delay", o.delay, ffi::DataType::S32, {delay_rows, delay_columns}),
+                                   Mismatch("step", o.step, ffi::DataType::S32, {})})
       if (!bad.empty()) return bad;
     return "";
   }
@@ -102,7 +106,8 @@ struct PushPlan {
       return "specs are " + std::to_string(spec_words.size()) + " words, expected " + std::to_string(kSpecWords) +
              " for each";
     if (spec_of_pair.size() == 0 && count != 1)
-      return "spec_of_pair has no entries, expected " + std::to_string(pairs) + " for " + std::to_string(count) + " specs";
+      return "spec_of_pair has no entries, expected " + std::to_string(pairs) + " for " + std::to_string(count) +
+             " specs";
     for (const Integers& words : {spec_of_pair, indptr_offset})
       if (words.size() != 0 && static_cast<int64_t>(words.size()) != pairs)
         return "spec_of_pair and indptr_offset have " + std::to_string(words.size()) + " entries, expected none or " +
@@ -162,7 +167,8 @@ struct PushPlan {
 
   std::string ReadOneSpec(int64_t k, const Spans& spans, const PushOperands& o) {
     MatrixSpec& s = specs[k];
-    std::string bad = ReadSpec(Integers(spec_words.begin() + k * kSpecWords, kSpecWords), spans.shortest, spans.longest, &s);
+    std::string bad =
+        ReadSpec(Integers(spec_words.begin() + k * kSpecWords, kSpecWords), spans.shortest, spans.longest, &s);
     if (bad.empty())
       bad = Short("quantiles", o.quantiles, ffi::DataType::S32, s.quantiles_offset, QuantilesOf(LawOf(s)));
     if (bad.empty()) bad = Short("delays", o.delays, ffi::DataType::U32, s.delays_offset, DelaysOf(s.delay_bits));

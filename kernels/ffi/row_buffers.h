@@ -31,9 +31,8 @@ class ChainBuffer {
       seed_[k] = index_[k] = base_[k] = stop_[k] = 0;
       value_[k] = T(0);
     }
-    Call(kernel_, Array(seed_, count_), Array(index_, count_), Array(base_, count_),
-         Array(stop_, count_), Array(value_, count_), Array(scheme_.words(), kSchemeWords),
-         Array(out_, out_size_));
+    Call(kernel_, Array(seed_, count_), Array(index_, count_), Array(base_, count_), Array(stop_, count_),
+         Array(value_, count_), Array(scheme_.words(), kSchemeWords), Array(out_, out_size_));
     count_ = 0;
   }
 

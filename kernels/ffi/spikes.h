@@ -30,7 +30,8 @@ uint64_t Nonzero16(const X* x) {
 template <class X>
 bool AnyOf256(const X* x) {
   __m128i any = _mm_setzero_si128();
-  for (size_t k = 0; k < 16 * sizeof(X); ++k) any = _mm_or_si128(any, _mm_loadu_si128(reinterpret_cast<const __m128i*>(x) + k));
+  for (size_t k = 0; k < 16 * sizeof(X); ++k)
+    any = _mm_or_si128(any, _mm_loadu_si128(reinterpret_cast<const __m128i*>(x) + k));
   return _mm_movemask_epi8(_mm_cmpeq_epi8(any, _mm_setzero_si128())) != 0xFFFF;
 }
 

@@ -77,9 +77,9 @@ class Pattern {
   }
   ffi::Error Result(const char* op) const {
     if (bad_row_ >= 0)
-      return Invalid(op, "indptr of row " + std::to_string(bad_row_) + " is " + Signed(indptr_[bad_row_]) +
-                             " to " + Signed(indptr_[bad_row_ + 1]) + ", expected 0 to " +
-                             std::to_string(size_) + ", not decreasing");
+      return Invalid(op, "indptr of row " + std::to_string(bad_row_) + " is " + Signed(indptr_[bad_row_]) + " to " +
+                             Signed(indptr_[bad_row_ + 1]) + ", expected 0 to " + std::to_string(size_) +
+                             ", not decreasing");
     if (bad_entry_ >= 0)
       return Invalid(op, "indices[" + std::to_string(bad_entry_) + "] is " + Signed(indices_[bad_entry_]) +
                              ", expected 0 to " + std::to_string(static_cast<int64_t>(columns_) - 1));

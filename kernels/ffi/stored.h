@@ -8,8 +8,7 @@ namespace evops {
 
 // A description of what is wrong, or an empty string. Reads no operand's elements.
 inline std::string CheckStored(bool gather, const ffi::AnyBuffer& x, const ffi::AnyBuffer& data,
-                       const ffi::AnyBuffer& indices, const ffi::AnyBuffer& indptr,
-                       const ffi::AnyBuffer& y) {
+                               const ffi::AnyBuffer& indices, const ffi::AnyBuffer& indptr, const ffi::AnyBuffer& y) {
   if (x.dimensions().size() != 2) return "x is " + Describe(x) + ", expected rank 2";
   if (y.dimensions().size() != 2) return "y is " + Describe(y) + ", expected rank 2";
   if (indices.dimensions().size() != 1) return "indices is " + Describe(indices) + ", expected rank 1";
@@ -18,15 +17,13 @@ inline std::string CheckStored(bool gather, const ffi::AnyBuffer& x, const ffi::
   const int64_t rows = indptr.dimensions()[0] - 1, nnz = indices.dimensions()[0];
   const int64_t columns = (gather ? x : y).dimensions()[1];
   if (nnz > kMaxElements || columns > kMaxElements)
-    return std::to_string(nnz) + " entries and " + std::to_string(columns) +
-           " columns, at most 2147483647 each";
+    return std::to_string(nnz) + " entries and " + std::to_string(columns) + " columns, at most 2147483647 each";
   const int64_t batch = x.dimensions()[0];
-  for (const std::string& bad :
-       {Mismatch("indices", indices, ffi::DataType::S32, {nnz}),
-        Mismatch("indptr", indptr, ffi::DataType::S32, {rows + 1}),
-        Mismatch("x", x, x.element_type(), {batch, gather ? columns : rows}),
-        Mismatch("y", y, y.element_type(), {batch, gather ? rows : columns}),
-        Mismatch("data", data, y.element_type(), {data.element_count() == 1 ? 1 : nnz})})
+  for (const std::string& bad : {Mismatch("indices", indices, ffi::DataType::S32, {nnz}),
+                                 Mismatch("indptr", indptr, ffi::DataType::S32, {rows + 1}),
+                                 Mismatch("x", x, x.element_type(), {batch, gather ? columns : rows}),
+                                 Mismatch("y", y, y.element_type(), {batch, gather ? rows : columns}),
+                                 Mismatch("data", data, y.element_type(), {data.element_count() == 1 ? 1 : nnz})})
     if (!bad.empty()) return bad;
   const bool spikes = x.element_type() == ffi::DataType::PRED && !gather;
   if (!spikes && x.element_type() != y.element_type())

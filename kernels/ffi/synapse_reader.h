@@ -29,31 +29,21 @@
 #include <type_traits>
 #include <utility>
 
-#include "kernels.h"
+#include "schemes.h"
 #include "scratch.h"
 
 namespace evops {
 
-inline Law LawOf(const MatrixSpec& spec) { return static_cast<Law>(spec.law); }
-inline bool IsPublished(const Scheme& s) { return s.reader == Reader::kUniformGaps; }
-inline bool IsCounted(const Scheme& s) { return s.reader == Reader::kCountedRows; }
-// Whether a block has a few synapses only.
-inline bool IsSparse(const Scheme& s) { return s.reader == Reader::kGeometricGaps || s.reader == Reader::kDiagonal; }
-// Whether variates belong to the synapses of a row by number, not by post neuron.
-inline bool IsByRank(const Scheme& s) {
-  return IsCounted(s) || (s.reader == Reader::kEqualRows && s.equal_rows.domain_bits == 0);
-}
-
 // The synapses of a pre neuron of one matrix. Nothing is initialised by itself: buffers hold hundreds.
 struct Row {
   uint32_t t0, t1, pre;
-  int64_t origin, n_post;   // post neurons 0 … n_post - 1 lie at origin … origin + n_post - 1
-  uint32_t base_slot;       // slot of the ring that a drawn delay of 0 means
-  const uint32_t* indptr;   // running counts of the synapses of the rows of its matrix; null: the reader's table
+  int64_t origin, n_post;  // post neurons 0 … n_post - 1 lie at origin … origin + n_post - 1
+  uint32_t base_slot;      // slot of the ring that a drawn delay of 0 means
+  const uint32_t* indptr;  // running counts of the synapses of the rows of its matrix; null: the reader's table
 };
 
-// A list of synapses: target, owner (index of the task), and variate and delay where they are drawn. `row` says for each
-// task which row it is of.
+// A list of synapses: target, owner (index of the task), and variate and delay where they are drawn. `row` says for
+// each task which row it is of.
 struct Synapses {
   const uint32_t* target;
   const uint8_t* owner;
@@ -68,7 +58,11 @@ struct Synapses {
 struct Lists {
   Lists() = default;
   Lists(size_t capacity, bool variates, bool delays)
-      : target(capacity), delay(delays ? capacity : 0), owner(capacity), z(variates ? capacity : 0), capacity(capacity) {}
+      : target(capacity),
+        delay(delays ? capacity : 0),
+        owner(capacity),
+        z(variates ? capacity : 0),
+        capacity(capacity) {}
   Room<uint32_t> target, delay;
   Room<uint8_t> owner;
   Room<float> z;
@@ -114,11 +108,15 @@ class SynapseReader {
   };
 
   SynapseReader(const Scheme& scheme, Law law, Table table, Table quantiles, Delays delays = {})
-      : scheme_(scheme), law_(law), table_(table), quantiles_(quantiles), delays_(delays),
+      : scheme_(scheme),
+        law_(law),
+        table_(table),
+        quantiles_(quantiles),
+        delays_(delays),
         draw_(KernelOf(scheme, law)) {}
 
-  // Adds to `out` at every synapse of `count` rows: 1, or what values[i] says of row i. With delays (not for ones), `out`
-  // is their ring.
+  // Adds to `out` at every synapse of `count` rows: 1, or what values[i] says of row i. With delays (not for ones),
+  // `out` is their ring.
   template <Addend addend, class T>
   void Accumulate(const Row* rows, const Value<T>* values, int64_t count, T* out) {
     const auto sum = Element<T>::Sum();
@@ -150,7 +148,7 @@ class SynapseReader {
     rows_ = rows;
     count_ = count;
     row_at_ = block_at_ = blocks_ = 0;
-    for (int64_t i = 0; i < count; ++i) blocks_ = std::max(blocks_, BlocksOf(rows[i]));
+    for (int64_t i = 0; i < count; ++i) blocks_ = std::max(blocks_, BlocksOfRow(rows[i]));
   }
 
   // The next list; false after the last one. The synapses of a row come in the order of the sampler, those of different
@@ -208,30 +206,10 @@ class SynapseReader {
     }
   }
 
-  // Lists of the braintaichi scheme are as long as a row, others as their blocks and what a kernel may write past the end
-  // of a list before it looks.
+  // Lists of the braintaichi scheme are as long as a row, others as their blocks and what a kernel may write past the
+  // end of a list before it looks.
   size_t Capacity(int64_t n_post, int64_t tasks) const {
     return (IsPublished(scheme_) ? n_post : tasks * kBlockSynapses) + kSlack;
-  }
-
-  static Kernel KernelOf(const Scheme& scheme, Law law) {
-    const Kernels& k = ActiveKernels();
-    if (law == Law::kLfsrUniform) return k.draw_uniform_gaps_uniform;
-    if (law == Law::kLfsrNormal) return k.draw_uniform_gaps_normal;
-    switch (scheme.reader) {
-      case Reader::kGeometricGaps: return k.draw_geometric_gaps;
-      case Reader::kDenseBlocks: return k.draw_dense_blocks;
-      case Reader::kEqualRows: return k.draw_equal_rows;
-      case Reader::kDiagonal: return k.draw_diagonal;
-      case Reader::kCountedRows: return k.draw_counted_rows;
-      case Reader::kUniformGaps: return k.draw_uniform_gaps;
-    }
-    return nullptr;  // schemes have been checked
-  }
-
-  // Whether the kernels by hand draw and add up in one pass.
-  static bool HasSum(Reader reader) {
-    return reader == Reader::kGeometricGaps || reader == Reader::kDenseBlocks || reader == Reader::kCountedRows;
   }
 
   // Where a row and the next one start among the synapses of a counted matrix.
@@ -241,7 +219,7 @@ class SynapseReader {
   // Synapses of a row whose number is known before they are drawn. A table at run time may be wrong: its counts may
   // fall, or be too large.
   int64_t CountOf(const Row& row) const {
-    if (!IsCounted(scheme_)) return scheme_.equal_rows.k;
+    if (!IsCounted(scheme_)) return SynapsesOfRow(scheme_);
     const uint32_t* starts = StartsOf(row);
     return starts[1] > starts[0] ? std::min<int64_t>(starts[1] - starts[0], kMaxSynapses) : 0;
   }
@@ -249,19 +227,8 @@ class SynapseReader {
   // What readers look up: the rule's table, or first synapse and number of synapses of each counted task.
   Table TableOfTasks() const { return IsCounted(scheme_) ? Table{counted_, 2 * tasks_} : table_; }
 
-  int64_t BlocksOf(const Row& row) const {
-    if (row.n_post <= 0) return 0;
-    switch (scheme_.reader) {
-      case Reader::kDenseBlocks: {
-        const DenseBlocks& dense = scheme_.dense_blocks;
-        if (dense.threshold == 0 && dense.tie_threshold == 0) return 0;
-        return ((row.n_post - 1) >> dense.block_bits) + 1;
-      }
-      case Reader::kGeometricGaps: return ((row.n_post - 1) >> scheme_.geometric_gaps.block_bits) + 1;
-      case Reader::kEqualRows:
-      case Reader::kCountedRows: return (CountOf(row) + kSynapsesPerBlock - 1) / kSynapsesPerBlock;
-      default: return 1;
-    }
+  int64_t BlocksOfRow(const Row& row) const {
+    return row.n_post <= 0 ? 0 : BlocksOf(scheme_, row.n_post, CountOf(row));
   }
 
   // Cuts the next blocks into tasks, `most` of them at most; false where there are none left. All rows come block by
@@ -271,7 +238,7 @@ class SynapseReader {
     for (; block_at_ < blocks_; ++block_at_, row_at_ = 0) {
       for (; row_at_ < count_; ++row_at_) {
         if (tasks_ == most) return Padded();
-        if (block_at_ < BlocksOf(rows_[row_at_])) AddTask(rows_[row_at_]);
+        if (block_at_ < BlocksOfRow(rows_[row_at_])) AddTask(rows_[row_at_]);
       }
     }
     return Padded();
@@ -319,8 +286,13 @@ class SynapseReader {
         CallWithSynapses(ActiveKernels().delay, shift, produced, Array(delays_.table, int64_t{1} << delays_.bits),
                          Array(&delays_.bits, 1), Array(lists_.delay.get(), produced));
     }
-    return {lists_.target.get(), lists_.owner.get(), lists_.z.get(), delayed ? lists_.delay.get() : nullptr,
-            produced,            row_,               tasks_};
+    return {lists_.target.get(),
+            lists_.owner.get(),
+            lists_.z.get(),
+            delayed ? lists_.delay.get() : nullptr,
+            produced,
+            row_,
+            tasks_};
   }
   template <class... Rest>
   void CallWithSynapses(Kernel kernel, const uint32_t* shift, int64_t produced, const Rest&... rest) const {
@@ -340,7 +312,7 @@ class SynapseReader {
       if (!IsByRank(scheme_)) continue;
       const int64_t begin = block_[j] * kSynapsesPerBlock;
       shift[j] = place - static_cast<uint32_t>(begin);
-      const int64_t count = IsCounted(scheme_) ? counted_[2 * j + 1] : scheme_.equal_rows.k;
+      const int64_t count = IsCounted(scheme_) ? counted_[2 * j + 1] : SynapsesOfRow(scheme_);
       place += static_cast<uint32_t>(std::min(kSynapsesPerBlock, count - begin));
     }
   }
@@ -354,8 +326,8 @@ class SynapseReader {
   const Row* rows_ = nullptr;
   int64_t count_ = 0, blocks_ = 0, row_at_ = 0, block_at_ = 0;  // of the rows, and the next of them
   int64_t tasks_ = 0, row_[kMaxTasks];
-  uint32_t t0_[kMaxTasks], t1_[kMaxTasks], pre_[kMaxTasks], block_[kMaxTasks], origin_[kMaxTasks],
-      n_[kMaxTasks], base_slot_[kMaxTasks], counted_[2 * kMaxTasks];
+  uint32_t t0_[kMaxTasks], t1_[kMaxTasks], pre_[kMaxTasks], block_[kMaxTasks], origin_[kMaxTasks], n_[kMaxTasks],
+      base_slot_[kMaxTasks], counted_[2 * kMaxTasks];
 };
 
 }  // namespace evops

@@ -79,8 +79,7 @@ class Commands {
   void Copy(const ffi::AnyBuffer& to, const ffi::AnyBuffer& from) {
     if (!error_.empty() || stage_ == Stage::kLoad || to.untyped_data() == from.untyped_data()) return;
     if (to.size_bytes() == 0) return;
-    Check("copy of a ring",
-          Driver::Get().MemcpyDtoDAsync(Address(to), Address(from), to.size_bytes(), stream_));
+    Check("copy of a ring", Driver::Get().MemcpyDtoDAsync(Address(to), Address(from), to.size_bytes(), stream_));
   }
 
   ffi::Error Result() const {
@@ -131,17 +130,10 @@ inline std::string KindOf(bool published, Law law) {
   }
 }
 
-// Tasks into which a row of n post neurons is cut.
+// Tasks into which a row of n post neurons is cut, one at least.
 inline int64_t PartsOf(const MatrixSpec& spec, int64_t n) {
-  const auto of_synapses = [](int64_t k) { return std::max<int64_t>((k + kSynapsesPerBlock - 1) / kSynapsesPerBlock, 1); };
-  const auto of_targets = [n](uint32_t block_bits) { return n > 0 ? ((n - 1) >> block_bits) + 1 : 1; };
-  switch (spec.scheme.reader) {
-    case Reader::kGeometricGaps: return of_targets(spec.scheme.geometric_gaps.block_bits);
-    case Reader::kDenseBlocks: return of_targets(spec.scheme.dense_blocks.block_bits);
-    case Reader::kEqualRows: return of_synapses(spec.scheme.equal_rows.k);
-    case Reader::kCountedRows: return of_synapses(spec.synapses_per_row);
-    default: return 1;
-  }
+  const int64_t synapses = IsCounted(spec.scheme) ? spec.synapses_per_row : SynapsesOfRow(spec.scheme);
+  return std::max<int64_t>(BlocksOf(spec.scheme, std::max<int64_t>(n, 1), synapses), 1);
 }
 
 // What the kernels' 32-bit numbers cannot count, or an empty string: more tasks (threads go on in strides of
@@ -188,11 +180,12 @@ namespace xla::ffi {
 template <>
 struct CtxDecoding<evops::gpu::XlaStream> {
   using Type = evops::gpu::Stream;
-  static std::optional<Type> Decode(const XLA_FFI_Api* api, XLA_FFI_ExecutionContext* ctx, DiagnosticEngine& diagnostic) {
+  static std::optional<Type> Decode(const XLA_FFI_Api* api, XLA_FFI_ExecutionContext* ctx,
+                                    DiagnosticEngine& diagnostic) {
 #ifdef EVOPS_GPU_ON_CPU
     return (void)api, (void)ctx, (void)diagnostic, reinterpret_cast<Type>(0x57);  // which the tests' driver expects
 #else
-    return CtxDecoding<PlatformStream<Type>>::Decode(api, ctx, diagnostic);
+    return CtxDecoding<PlatformStream<Type> >::Decode(api, ctx, diagnostic);
 #endif
   }
 };
@@ -208,13 +201,15 @@ auto BindStream() {
   return ffi::Ffi::Bind<stage>().template Ctx<XlaStream>();
 }
 template <Stage kStage, int kArguments, int kResults>
-auto Bind() { return WithBuffers<kArguments, kResults>(BindStream<kStage>()); }
+auto Bind() {
+  return WithBuffers<kArguments, kResults>(BindStream<kStage>());
+}
 
 }  // namespace evops::gpu
 
 // Exports a handler and, as <name>_load, the stage that loads its kernels. Launches on the stream that XLA gives are
 // all that a handler does, so they can be recorded into a graph.
-#define EVOPS_GPU_HANDLERS(name, implementation, binding)                                                        \
+#define EVOPS_GPU_HANDLERS(name, implementation, binding)                                                  \
   EVOPS_HANDLER(name, implementation<evops::gpu::Stage::kExecute>, binding<evops::gpu::Stage::kExecute>(), \
-                                {evops::ffi::Traits::kCmdBufferCompatible});                                     \
+                {evops::ffi::Traits::kCmdBufferCompatible});                                               \
   EVOPS_HANDLER(name##_load, implementation<evops::gpu::Stage::kLoad>, binding<evops::gpu::Stage::kLoad>())

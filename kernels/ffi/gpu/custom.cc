@@ -63,8 +63,8 @@ auto Binding() {
 }  // namespace evops::gpu
 
 // Makes a kernel known under a key: PTX with the entries evops_custom_0 and so on, threads of a block and blocks of
-// each, XLA's element type and the rank of each of its arrays, and bytes of scratch memory. See GuardedStatus for what it
-// returns.
+// each, XLA's element type and the rank of each of its arrays, and bytes of scratch memory. See GuardedStatus for what
+// it returns.
 EVOPS_EXPORT int evops_gpu_register_custom(const char* key, const char* ptx, const int32_t* signature, int64_t arrays,
                                            const int32_t* launches, int64_t tasks, int64_t scratch) {
   using evops::gpu::Custom;

@@ -12,7 +12,8 @@
 namespace evops::gpu {
 namespace {
 
-constexpr const char* kAdvice = "; install or update NVIDIA's driver (CUDA 12 or newer), or choose the CPU with JAX_PLATFORMS=cpu";
+constexpr const char* kAdvice =
+    "; install or update NVIDIA's driver (CUDA 12 or newer), or choose the CPU with JAX_PLATFORMS=cpu";
 
 Driver Open() {
   Driver driver;
@@ -73,8 +74,9 @@ std::string Driver::Describe(CudaResult result) const {
   const std::string what = name ? name : "CUDA error " + std::to_string(result);
   switch (result) {
     case kOutOfMemory:
-      return what + "; JAX takes three quarters of a device's memory at once: leave more for kernels with a smaller "
-                    "XLA_PYTHON_CLIENT_MEM_FRACTION, or XLA_PYTHON_CLIENT_PREALLOCATE=false";
+      return what +
+             "; JAX takes three quarters of a device's memory at once: leave more for kernels with a smaller "
+             "XLA_PYTHON_CLIENT_MEM_FRACTION, or XLA_PYTHON_CLIENT_PREALLOCATE=false";
     case kNoBinaryForGpu:
     case kInvalidPtx:
     case kUnsupportedPtxVersion: return what + "; kernels need a card of compute capability 7.0 or newer" + kAdvice;

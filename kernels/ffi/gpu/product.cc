@@ -50,11 +50,11 @@ constexpr int64_t kBlocksAtOnce = 2;
 // How the work on x @ C is shared out: blocks of threads for every tile of targets and split of the spikes.
 struct Layout {
   int64_t parts;         // into which a row is cut
-  int64_t tile_parts;  // parts in a tile
-  int64_t tiles;       // in a line
-  int64_t spike_splits;      // of the spikes
-  double shared_from;  // spikes from which tiles are added up in shared memory
-  int64_t blocks;      // to launch
+  int64_t tile_parts;    // parts in a tile
+  int64_t tiles;         // in a line
+  int64_t spike_splits;  // of the spikes
+  double shared_from;    // spikes from which tiles are added up in shared memory
+  int64_t blocks;        // to launch
 };
 
 // The sums that a block of threads must expect for each of its targets to add them up in shared memory first: with
@@ -82,10 +82,12 @@ Layout LayoutOf(const Plan& p, ffi::DataType sums, int64_t parts, double from, i
   const int64_t at_once = std::min(multiprocessors * kBlocksAtOnce, kWorkers / kTileThreads);
   const int64_t tasks = std::max<int64_t>(s.n_x * tile_parts, 1);
   const int64_t spike_splits = std::clamp<int64_t>(at_once / (s.matrices * tiles), 1, tasks);
-  const double of_a_spike = s.synapses_per_row / static_cast<double>(spike_splits * s.n_out);  // to each target and block
+  const double of_a_spike =
+      s.synapses_per_row / static_cast<double>(spike_splits * s.n_out);  // to each target and block
   const bool possible = fits && (from == 0 || of_a_spike > 0);
   const double shared_from = !possible ? HUGE_VAL : from == 0 ? 0 : std::ceil(from / of_a_spike);
-  return {parts, tile_parts, tiles, spike_splits, shared_from, std::min(s.matrices * tiles * spike_splits, kWorkers / kTileThreads)};
+  return {parts,        tile_parts,  tiles,
+          spike_splits, shared_from, std::min(s.matrices * tiles * spike_splits, kWorkers / kTileThreads)};
 }
 
 template <Stage kStage>
@@ -110,8 +112,8 @@ ffi::Error Scatter(Stream stream, ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::
   spikes.Find(commands, x, sums, *y, WordsOf(*y));
   const Layout l = LayoutOf(p, sums, parts, from, commands.Multiprocessors());
   constexpr double kNever = 4294967295.0;  // no row has as many spikes
-  ProductScatter arguments{All(*active), spikes.Values(sums), All(*count), All(weight), All(seed), All(table),
-                           All(quantiles), All(*y)};
+  ProductScatter arguments{All(*active), spikes.Values(sums), All(*count),    All(weight),
+                           All(seed),    All(table),          All(quantiles), All(*y)};
   SetShape(s, table, p.spec.scheme, &arguments);
   arguments.parts = static_cast<uint32_t>(l.parts);
   arguments.tile_parts = static_cast<uint32_t>(l.tile_parts);
@@ -149,14 +151,16 @@ ffi::Error Gather(Stream stream, ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::A
 
 template <class Binding>
 auto WithAttributes(Binding&& binding) {
-  return std::move(binding)
-      .template Attr<int64_t>("per_input")
-      .template Attr<Integers>("spec");
+  return std::move(binding).template Attr<int64_t>("per_input").template Attr<Integers>("spec");
 }
 template <Stage kStage>
-auto ScatterBinding() { return WithAttributes(Bind<kStage, 5, 4>()); }
+auto ScatterBinding() {
+  return WithAttributes(Bind<kStage, 5, 4>());
+}
 template <Stage kStage>
-auto GatherBinding() { return WithAttributes(Bind<kStage, 5, 1>()); }
+auto GatherBinding() {
+  return WithAttributes(Bind<kStage, 5, 1>());
+}
 
 }  // namespace
 }  // namespace evops::gpu

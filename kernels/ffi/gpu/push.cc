@@ -1,5 +1,5 @@
-// Spikes into a ring of delayed sums on a GPU: evops_gpu_push, with the operands of push.cc, its populations and specs once
-// more as arrays, and room for the list of spikes; and evops_gpu_pop.
+// Spikes into a ring of delayed sums on a GPU: evops_gpu_push, with the operands of push.cc, its populations and specs
+// once more as arrays, and room for the list of spikes; and evops_gpu_pop.
 //
 // Delays and the step are read on the device: a spike whose delay lies outside the ring is lost there, where the
 // CPU reports it.
@@ -11,13 +11,14 @@ namespace {
 
 template <Stage kStage>
 ffi::Error PushHandler(Stream stream, ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
-                ffi::AnyBuffer delay, ffi::AnyBuffer step, ffi::AnyBuffer table, ffi::AnyBuffer quantiles,
-                ffi::AnyBuffer delays, ffi::AnyBuffer population_of, ffi::AnyBuffer row_of, ffi::AnyBuffer offsets,
-                ffi::AnyBuffer sizes, ffi::AnyBuffer column_of, ffi::AnyBuffer spec_of, ffi::AnyBuffer indptr_offsets,
-                ffi::AnyBuffer spec_words, ffi::Result<ffi::AnyBuffer> out, ffi::Result<ffi::AnyBuffer> active,
-                ffi::Result<ffi::AnyBuffer> value, ffi::Result<ffi::AnyBuffer> count, Integers pre_offset,
-                Integers pre_size, Integers post_offset, Integers post_size, Integers delay_column,
-                Integers spec_of_pair, Integers indptr_offset, Integers specs) {
+                       ffi::AnyBuffer delay, ffi::AnyBuffer step, ffi::AnyBuffer table, ffi::AnyBuffer quantiles,
+                       ffi::AnyBuffer delays, ffi::AnyBuffer population_of, ffi::AnyBuffer row_of,
+                       ffi::AnyBuffer offsets, ffi::AnyBuffer sizes, ffi::AnyBuffer column_of, ffi::AnyBuffer spec_of,
+                       ffi::AnyBuffer indptr_offsets, ffi::AnyBuffer spec_words, ffi::Result<ffi::AnyBuffer> out,
+                       ffi::Result<ffi::AnyBuffer> active, ffi::Result<ffi::AnyBuffer> value,
+                       ffi::Result<ffi::AnyBuffer> count, Integers pre_offset, Integers pre_size, Integers post_offset,
+                       Integers post_size, Integers delay_column, Integers spec_of_pair, Integers indptr_offset,
+                       Integers specs) {
   constexpr const char* kOp = "evops_gpu_push";
   const auto type = ring.element_type();
   PushPlan p({pre_offset, pre_size}, {post_offset, post_size}, delay_column, spec_of_pair, indptr_offset, specs);
@@ -47,10 +48,10 @@ ffi::Error PushHandler(Stream stream, ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi
   if (p.n_pre * targets * p.n_post == 0) return commands.Result();
   spikes.Find(commands, x, type, *count, 0);
   const int64_t lanes = p.published() ? 1 : kWarp;
-  Push arguments{All(*active), spikes.Values(type), All(*count), All(weight), All(seed), All(delay),
-                             All(step), All(table), All(quantiles), All(delays), All(population_of), All(row_of),
-                             All(offsets), All(sizes), All(column_of), All(spec_of), All(indptr_offsets),
-                             All(spec_words), All(*out)};
+  Push arguments{All(*active),       spikes.Values(type), All(*count),     All(weight),    All(seed),
+                 All(delay),         All(step),           All(table),      All(quantiles), All(delays),
+                 All(population_of), All(row_of),         All(offsets),    All(sizes),     All(column_of),
+                 All(spec_of),       All(indptr_offsets), All(spec_words), All(*out)};
   arguments.slots = static_cast<uint32_t>(p.slots);
   arguments.n_post = static_cast<uint32_t>(p.n_post);
   arguments.targets = static_cast<uint32_t>(targets);
@@ -63,13 +64,13 @@ ffi::Error PushHandler(Stream stream, ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi
 
 template <Stage kStage>
 ffi::Error PopHandler(Stream stream, ffi::AnyBuffer ring, ffi::AnyBuffer step, ffi::Result<ffi::AnyBuffer> out,
-               ffi::Result<ffi::AnyBuffer> now) {
+                      ffi::Result<ffi::AnyBuffer> now) {
   constexpr const char* kOp = "evops_gpu_pop";
   if (ring.dimensions().size() != 2) return Invalid(kOp, "ring is " + Describe(ring) + ", expected rank 2");
   const int64_t slots = ring.dimensions()[0], width = ring.dimensions()[1];
-  for (const std::string& bad : {Mismatch("result", *out, ring.element_type(), {slots, width}),
-                                 Mismatch("now", *now, ring.element_type(), {width}),
-                                 Mismatch("step", step, ffi::DataType::S32, {})})
+  for (const std::string& bad :
+       {Mismatch("result", *out, ring.element_type(), {slots, width}),
+        Mismatch("now", *now, ring.element_type(), {width}), Mismatch("step", step, ffi::DataType::S32, {})})
     if (!bad.empty()) return Invalid(kOp, bad);
   if (slots < 1 || WordsOf(*out) > kMaxElements || now->size_bytes() % 4 != 0)
     return Invalid(kOp, "ring is " + Describe(ring) + ", expected 1 to 2147483647 words of 32 bits");
@@ -95,7 +96,9 @@ auto PushBinding() {
       .template Attr<Integers>("specs");
 }
 template <Stage kStage>
-auto PopBinding() { return Bind<kStage, 2, 2>(); }
+auto PopBinding() {
+  return Bind<kStage, 2, 2>();
+}
 
 }  // namespace
 }  // namespace evops::gpu

@@ -18,8 +18,8 @@ std::string Check(bool gather, const ffi::AnyBuffer& x, const ffi::AnyBuffer& da
 
 // What the kernels of both directions are told about the operands.
 template <class Arguments>
-void SetShape(const ffi::AnyBuffer& x, const ffi::AnyBuffer& data, const ffi::AnyBuffer& indices, const ffi::AnyBuffer& y,
-              Arguments* arguments) {
+void SetShape(const ffi::AnyBuffer& x, const ffi::AnyBuffer& data, const ffi::AnyBuffer& indices,
+              const ffi::AnyBuffer& y, Arguments* arguments) {
   arguments->inputs = static_cast<uint32_t>(x.dimensions()[0]);
   arguments->n_x = static_cast<uint32_t>(x.dimensions()[1]);
   arguments->n_out = static_cast<uint32_t>(y.dimensions()[1]);
@@ -29,8 +29,8 @@ void SetShape(const ffi::AnyBuffer& x, const ffi::AnyBuffer& data, const ffi::An
 
 template <Stage kStage>
 ffi::Error Scatter(Stream stream, ffi::AnyBuffer x, ffi::AnyBuffer data, ffi::AnyBuffer indices, ffi::AnyBuffer indptr,
-                   ffi::Result<ffi::AnyBuffer> y, ffi::Result<ffi::AnyBuffer> active,
-                   ffi::Result<ffi::AnyBuffer> value, ffi::Result<ffi::AnyBuffer> count) {
+                   ffi::Result<ffi::AnyBuffer> y, ffi::Result<ffi::AnyBuffer> active, ffi::Result<ffi::AnyBuffer> value,
+                   ffi::Result<ffi::AnyBuffer> count) {
   constexpr const char* kOp = "evops_gpu_stored_scatter";
   const auto type = y->element_type();
   std::string bad = Check(false, x, data, indices, indptr, *y);
@@ -41,7 +41,8 @@ ffi::Error Scatter(Stream stream, ffi::AnyBuffer x, ffi::AnyBuffer data, ffi::An
   if (y->element_count() == 0) return commands.Result();
   spikes.Find(commands, x, type, *y, WordsOf(*y));
   if (indices.element_count() == 0) return commands.Result();
-  StoredScatter arguments{All(*active), spikes.Values(type), All(*count), All(data), All(indices), All(indptr), All(*y)};
+  StoredScatter arguments{All(*active), spikes.Values(type), All(*count), All(data),
+                          All(indices), All(indptr),         All(*y)};
   SetShape(x, data, indices, *y, &arguments);
   commands.Launch(Suffix(type), std::min<int64_t>(x.element_count(), kWorkers) * kWarp, arguments);
   return commands.Result();
@@ -61,9 +62,13 @@ ffi::Error Gather(Stream stream, ffi::AnyBuffer x, ffi::AnyBuffer data, ffi::Any
 }
 
 template <Stage kStage>
-auto ScatterBinding() { return Bind<kStage, 4, 4>(); }
+auto ScatterBinding() {
+  return Bind<kStage, 4, 4>();
+}
 template <Stage kStage>
-auto GatherBinding() { return Bind<kStage, 4, 1>(); }
+auto GatherBinding() {
+  return Bind<kStage, 4, 1>();
+}
 
 }  // namespace
 }  // namespace evops::gpu

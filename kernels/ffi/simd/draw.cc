@@ -9,18 +9,21 @@ struct Arguments {
   explicit Arguments(const RuntimeContext* context) : arrays(static_cast<const Array*>(context->arguments)) {}
   const Array* arrays;
   template <class T>
-  T* Data(int k) const { return static_cast<T*>(arrays[k].data); }
+  T* Data(int k) const {
+    return static_cast<T*>(arrays[k].data);
+  }
   Tasks tasks() const {
-    return {Data<uint32_t>(0), Data<uint32_t>(1), Data<uint32_t>(2), Data<uint32_t>(3),
-            Data<uint32_t>(4), Data<uint32_t>(5), arrays[5].size,    *Data<const Scheme>(6),
-            Data<uint32_t>(7)};
+    return {Data<uint32_t>(0), Data<uint32_t>(1), Data<uint32_t>(2),      Data<uint32_t>(3), Data<uint32_t>(4),
+            Data<uint32_t>(5), arrays[5].size,    *Data<const Scheme>(6), Data<uint32_t>(7)};
   }
 };
 
 class List {
  public:
   explicit List(const Arguments& c)
-      : target_(c.Data<uint32_t>(8)), owner_(c.Data<uint8_t>(9)), produced_(c.Data<int32_t>(11)),
+      : target_(c.Data<uint32_t>(8)),
+        owner_(c.Data<uint8_t>(9)),
+        produced_(c.Data<int32_t>(11)),
         capacity_(c.arrays[8].size) {}
   ~List() { *produced_ = static_cast<int32_t>(at_); }
 

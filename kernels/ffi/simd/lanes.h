@@ -11,7 +11,7 @@
 #include "format.h"
 
 #define EVOPS_INLINE __attribute__((always_inline)) inline  // in the loops, wherever they are called from
-#define EVOPS_OUTLINE __attribute__((noinline))  // loops that want all registers for themselves
+#define EVOPS_OUTLINE __attribute__((noinline))             // loops that want all registers for themselves
 
 namespace evops {
 namespace {  // a copy for every file: nothing compiled for one level may be picked by the linker elsewhere
@@ -43,9 +43,13 @@ inline Lanes High(Lanes x, Lanes y) {  // of the products
 }
 inline Lanes Lesser(Lanes x, Lanes y) { return _mm512_min_epu32(x, y); }
 template <int k>
-Lanes Left(Lanes x) { return _mm512_slli_epi32(x, k); }
+Lanes Left(Lanes x) {
+  return _mm512_slli_epi32(x, k);
+}
 template <int k>
-Lanes Right(Lanes x) { return _mm512_srli_epi32(x, k); }
+Lanes Right(Lanes x) {
+  return _mm512_srli_epi32(x, k);
+}
 inline Lanes Left(Lanes x, __m128i by) { return _mm512_sll_epi32(x, by); }
 inline Lanes Right(Lanes x, __m128i by) { return _mm512_srl_epi32(x, by); }
 inline Lanes Gather(const uint32_t* table, Lanes at) { return _mm512_i32gather_epi32(at, table, 4); }
@@ -142,9 +146,13 @@ inline Lanes High(Lanes x, Lanes y) {  // of the products
 }
 inline Lanes Lesser(Lanes x, Lanes y) { return _mm256_min_epu32(x, y); }
 template <int k>
-Lanes Left(Lanes x) { return _mm256_slli_epi32(x, k); }
+Lanes Left(Lanes x) {
+  return _mm256_slli_epi32(x, k);
+}
 template <int k>
-Lanes Right(Lanes x) { return _mm256_srli_epi32(x, k); }
+Lanes Right(Lanes x) {
+  return _mm256_srli_epi32(x, k);
+}
 inline Lanes Left(Lanes x, __m128i by) { return _mm256_sll_epi32(x, by); }
 inline Lanes Right(Lanes x, __m128i by) { return _mm256_srl_epi32(x, by); }
 inline Lanes Gather(const uint32_t* table, Lanes at) {
@@ -172,9 +180,7 @@ inline uint32_t Bits(Mask x) { return static_cast<uint32_t>(_mm256_movemask_ps(_
 inline uint64_t BytesEqual(Lanes x, Lanes y) {
   return static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(x, y)));
 }
-inline uint64_t BytesBelow(Lanes x, Lanes y) {
-  return static_cast<uint32_t>(~BytesEqual(_mm256_max_epu8(x, y), x));
-}
+inline uint64_t BytesBelow(Lanes x, Lanes y) { return static_cast<uint32_t>(~BytesEqual(_mm256_max_epu8(x, y), x)); }
 
 // The lanes in `mask`, moved to the front, as lanes of a permutation.
 struct KeepTable {

@@ -73,7 +73,7 @@ struct Group {
   }
   Key key;
   Lanes t0, t1, pre, origin, base, size, leave_out;  // leave_out: the autapse, counted from the block's begin
-  Lanes shift;  // between what variates count and the counters given to the sink
+  Lanes shift;                                       // between what variates count and the counters given to the sink
 };
 
 // The tables of gaps: how many targets are skipped, and whether that is all.
@@ -84,10 +84,10 @@ struct Gaps {
     Mask nothing;  // no synapse follows: another gap does
   };
 
-  explicit Gaps(const Tasks& tasks)
-      : Gaps(tasks.table, tasks.scheme.geometric_gaps) {}
+  explicit Gaps(const Tasks& tasks) : Gaps(tasks.table, tasks.scheme.geometric_gaps) {}
   Gaps(const uint32_t* table, const GeometricGaps& gaps)
-      : high(table, gaps.high_digit_bits), low(table + (int64_t{1} << gaps.high_digit_bits), kLowDigitBits),
+      : high(table, gaps.high_digit_bits),
+        low(table + (int64_t{1} << gaps.high_digit_bits), kLowDigitBits),
         restart(Set((uint32_t{1} << gaps.high_digit_bits) - 1)),
         low_bits(_mm_cvtsi32_si128(static_cast<int>(gaps.low_digit_bits))) {}
 
@@ -227,7 +227,8 @@ inline Lanes Permuted(Lanes k0, Lanes k1, Lanes x, uint32_t bits) {
   constexpr uint32_t kRounds[] = {0, kPi1, kPi2, kPi3, kRound4, kRound5};
   const uint32_t right = bits >> 1, left = bits - right;
   const __m128i by_right = _mm_cvtsi32_si128(static_cast<int>(right));
-  const __m128i keep[2] = {_mm_cvtsi32_si128(static_cast<int>(32 - left)), _mm_cvtsi32_si128(static_cast<int>(32 - right))};
+  const __m128i keep[2] = {_mm_cvtsi32_si128(static_cast<int>(32 - left)),
+                           _mm_cvtsi32_si128(static_cast<int>(32 - right))};
   Lanes half[2] = {Right(x, by_right), And(x, Set((uint32_t{1} << right) - 1))};
   for (int r = 0; r < 6; ++r) {
     const Lanes word = Word(Add(k0, Multiply(half[1 - r % 2], Set(kWeyl))), Add(k1, Set(kRounds[r])));
@@ -273,8 +274,8 @@ void ReadCountedGroup(const Tasks& tasks, const Group& g, int64_t first, int64_t
   }
 }
 
-// Groups of kLanes tasks, one after another. Keys of several groups are hashed together: unlike the synapses of a block,
-// they do not wait for each other.
+// Groups of kLanes tasks, one after another. Keys of several groups are hashed together: unlike the synapses of a
+// block, they do not wait for each other.
 class Groups {
  public:
   explicit Groups(const Tasks& tasks) : tasks_(tasks) {}

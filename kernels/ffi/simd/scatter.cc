@@ -13,8 +13,7 @@ constexpr int64_t kBuffer = 1024;
 // Lines side by side, each at its next position.
 class Walk {
  public:
-  Walk(const UniformGaps& gaps, const uint32_t* seed, const uint32_t* index, const uint32_t* base,
-       const uint32_t* stop)
+  Walk(const UniformGaps& gaps, const uint32_t* seed, const uint32_t* index, const uint32_t* base, const uint32_t* stop)
       : length_(Set(gaps.clen)), multiplier_(Set(gaps.reciprocal)) {
     const Lanes line = evops::Add(Load(seed), Load(index));
     if (gaps.hashed) {
@@ -65,7 +64,8 @@ void Scatter(RuntimeContext* context) {
   T* out = static_cast<T*>(arrays[6].data);
   uint32_t target[kBuffer], lane[kBuffer];
   for (int64_t first = 0; first < arrays[4].size; first += kLanes) {
-    Walk walk(static_cast<const Scheme*>(arrays[5].data)->uniform_gaps, words(0) + first, words(1) + first, words(2) + first, words(3) + first);
+    Walk walk(static_cast<const Scheme*>(arrays[5].data)->uniform_gaps, words(0) + first, words(1) + first,
+              words(2) + first, words(3) + first);
     T v[kLanes];
     for (int64_t l = 0; l < kLanes; ++l) v[l] = value[first + l];
     uint32_t alive;

@@ -1,0 +1,107 @@
+// What C++ knows of the readers, all in one place: which kernel each has, how many tasks a row is cut into, and how the
+// fields of its record fit each other. What a field means, and its range, is generated (format.h).
+#pragma once
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels.h"
+
+namespace evops {
+
+inline Law LawOf(const MatrixSpec& spec) { return static_cast<Law>(spec.law); }
+inline bool IsPublished(const Scheme& s) { return s.reader == Reader::kUniformGaps; }
+inline bool IsCounted(const Scheme& s) { return s.reader == Reader::kCountedRows; }
+// Whether a block has a few synapses only.
+inline bool IsSparse(const Scheme& s) { return s.reader == Reader::kGeometricGaps || s.reader == Reader::kDiagonal; }
+// Whether variates belong to the synapses of a row by number, not by post neuron.
+inline bool IsByRank(const Scheme& s) {
+  return IsCounted(s) || (s.reader == Reader::kEqualRows && s.equal_rows.domain_bits == 0);
+}
+
+// Synapses of every row, where all rows have equally many; else nothing that matters.
+inline int64_t SynapsesOfRow(const Scheme& s) { return s.reader == Reader::kEqualRows ? s.equal_rows.k : 0; }
+
+inline Kernel KernelOf(const Scheme& scheme, Law law) {
+  const Kernels& k = ActiveKernels();
+  if (law == Law::kLfsrUniform) return k.draw_uniform_gaps_uniform;
+  if (law == Law::kLfsrNormal) return k.draw_uniform_gaps_normal;
+  switch (scheme.reader) {
+    case Reader::kGeometricGaps: return k.draw_geometric_gaps;
+    case Reader::kDenseBlocks: return k.draw_dense_blocks;
+    case Reader::kEqualRows: return k.draw_equal_rows;
+    case Reader::kDiagonal: return k.draw_diagonal;
+    case Reader::kCountedRows: return k.draw_counted_rows;
+    case Reader::kUniformGaps: return k.draw_uniform_gaps;
+  }
+  return nullptr;  // schemes have been checked
+}
+
+// Whether the SIMD kernels draw and add up in one pass.
+inline bool HasSum(Reader reader) {
+  return reader == Reader::kGeometricGaps || reader == Reader::kDenseBlocks || reader == Reader::kCountedRows;
+}
+
+// Tasks of a row of n_post > 0 post neurons, which has so many synapses where they are known before they are drawn: a
+// block of targets each, or of synapses.
+inline int64_t BlocksOf(const Scheme& scheme, int64_t n_post, int64_t synapses) {
+  switch (scheme.reader) {
+    case Reader::kDenseBlocks: {
+      const DenseBlocks& dense = scheme.dense_blocks;
+      if (dense.threshold == 0 && dense.tie_threshold == 0) return 0;
+      return ((n_post - 1) >> dense.block_bits) + 1;
+    }
+    case Reader::kGeometricGaps: return ((n_post - 1) >> scheme.geometric_gaps.block_bits) + 1;
+    case Reader::kEqualRows:
+    case Reader::kCountedRows: return (synapses + kSynapsesPerBlock - 1) / kSynapsesPerBlock;
+    default: return 1;
+  }
+}
+
+// Whether `bits` are those of the domain that 0 … size - 1 are permuted in (evops.connectivity.format): in a larger
+// one, more targets would lie outside and be drawn again.
+inline bool IsDomain(int64_t bits, int64_t size) {
+  return bits >= kMinDomainBits && bits <= kMaxDomainBits && size <= int64_t{1} << bits &&
+         (bits == kMinDomainBits || size > int64_t{1} << (bits - 1));
+}
+
+// Whether the fields of a scheme, each in its range, fit each other and rows of `shortest` to `longest` post neurons.
+inline bool Fits(const Scheme& scheme, int64_t shortest, int64_t longest) {
+  const auto is_n_post = [&](int64_t n) { return n == shortest && n == longest; };
+  switch (scheme.reader) {
+    case Reader::kUniformGaps: {
+      const UniformGaps& gaps = scheme.uniform_gaps;
+      return gaps.reciprocal == std::min((int64_t{1} << 32) / gaps.clen, kMaxWord);
+    }
+    case Reader::kGeometricGaps: {
+      const GeometricGaps& gaps = scheme.geometric_gaps;
+      return gaps.low_digit_bits == 0 || gaps.low_digit_bits == kLowDigitBits;
+    }
+    case Reader::kDenseBlocks: {
+      const DenseBlocks& dense = scheme.dense_blocks;
+      return dense.block_bits == kMinBlockBits || (dense.threshold == 0 && dense.tie_threshold == 0);
+    }
+    case Reader::kEqualRows: {
+      const EqualRows& rows = scheme.equal_rows;
+      return is_n_post(rows.n_post) &&
+             (rows.domain_bits == 0 || (IsDomain(rows.domain_bits, rows.n_post) && rows.k <= rows.n_post));
+    }
+    case Reader::kDiagonal: return scheme.fields[0] == 0 && scheme.fields[1] == 0 && scheme.fields[2] == 0;
+    case Reader::kCountedRows: {
+      const CountedRows& rows = scheme.counted_rows;
+      if (rows.domain_bits == 0) return rows.slots == 1 && rows.n_post == 0;
+      const int64_t total = int64_t{rows.slots} * rows.n_post;  // below 2^62
+      return is_n_post(rows.n_post) && total <= kMaxSynapses && IsDomain(rows.domain_bits, total);
+    }
+  }
+  return false;
+}
+
+// Entries of what the reader of `rows` rows looks up: the rule's table, or running counts of the synapses of rows.
+inline int64_t TableSizeOf(const Scheme& scheme, int64_t rows) {
+  if (IsCounted(scheme)) return rows + 1;
+  if (scheme.reader != Reader::kGeometricGaps) return 0;
+  const GeometricGaps& gaps = scheme.geometric_gaps;
+  return (int64_t{1} << gaps.high_digit_bits) + (gaps.low_digit_bits ? int64_t{1} << gaps.low_digit_bits : 0);
+}
+
+}  // namespace evops
