@@ -5,7 +5,7 @@ import functools
 import numbers
 import types
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -62,7 +62,7 @@ class Node(Fixed):
         raise NotImplementedError
 
     @classmethod
-    def tree_unflatten(cls, static: Any, leaves: Any) -> Self:
+    def tree_unflatten(cls, static: Any, leaves: Any) -> Any:
         """The object of these leaves, unchecked: jax puts markers and batches in their place."""
         raise NotImplementedError
 

@@ -157,9 +157,7 @@ def _pack_tables(projections: list[PlacedProjection], indptr):
             p.spec,
             synapses_per_row=0,
             table_offset=0 if counted else rules.place(p.rule.table),
-            quantiles_offset=laws.place(p.law.table()[0])
-            if p.spec.law == WeightLaw.QUANTILES
-            else 0,
+            quantiles_offset=laws.place(p.law.table()[0]) if varied else 0,
             delays_offset=delays.place(p.delay.table) if p.spec.delay_bits else 0,
         )
         per_row.setdefault(spec, []).append(p.spec.synapses_per_row)

@@ -49,8 +49,10 @@ Task = ti.types.struct(t0=ti.u32, t1=ti.u32, pre=ti.u32, block=ti.u32, origin=ti
 def _emit(target: ti.template(), owner: ti.template(), at, j, origin, post, leave_out):
     """One more synapse, unless it is the autapse that is left out; the new length of the list."""
     after = at
+    # The room is looked at here, since a table at run time may be wrong and draw without end.
     if post != leave_out and at < target.shape[0]:
         target[at] = origin + post
+        # A byte: a list has at most 64 tasks.
         owner[at] = ti.cast(j, ti.u8)
         after = at + 1
     return after
@@ -115,6 +117,7 @@ def _equal_rows(j, task, scheme: A, table: A, target: A, owner: A, z: A, at):
 def _counted_rows(j, task, scheme: A, table: A, target: A, owner: A, z: A, at):
     start, count = table[2 * j], table[2 * j + 1]
     rows = counted_rows(scheme)
+    # Slots of the permutation are numbered over all post neurons; modulo n they are targets.
     slots = rows.slots * task.n
     begin = task.block * ti.u32(SYNAPSES_PER_BLOCK)
     right = rows.domain_bits >> 1

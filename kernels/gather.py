@@ -45,6 +45,7 @@ def gather(element: str):
             for l in ti.static(range(LANES)):
                 a, b, c = first_state(start + ti.u32(group * LANES + l), gaps.hashed)
                 s1[l], s2[l], s3[l] = a, b, c
+                # The first gap leads from -1.
                 at[l] = ti.u32(0) - ti.u32(1)
             running = True
             while running:
@@ -52,6 +53,7 @@ def gather(element: str):
                 w = word88(s1, s2, s3)
                 running = False
                 for l in ti.static(range(LANES)):
+                    # Capped, so that a row that has ended cannot wrap around and begin again.
                     at[l] = ti.min(at[l] + remainder(w[l], gaps) + ti.u32(1), n)
                     if at[l] < n:
                         running = True

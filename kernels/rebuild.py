@@ -1,8 +1,8 @@
 """Build again what changed in kernels or C++, and install it: ``python kernels/rebuild.py``.
 
-For an editable installation (``pip install -e '.[dev]'``), whose build folder it goes on with. Tools
-of that first build that were pip's own are gone: this environment's take their place. The headers
-of the oldest jaxlib stay (CMakeLists.txt).
+For an editable installation (``pip install -e '.[dev]'``), whose build folder it goes on with.
+Tools of that first build that were pip's own are gone: this environment's take their place. The
+headers of the oldest jaxlib stay (CMakeLists.txt).
 """
 
 import os

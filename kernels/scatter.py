@@ -45,6 +45,7 @@ def scatter(element: str):
             end = zeros(ti.u32)
             v = zeros(dtype)
             for l in ti.static(range(LANES)):
+                # Lanes past the last row read it again, with an end of 0: they add nothing.
                 j = ti.min(group * LANES + l, count - 1)
                 a, b, c = first_state(seed[j] + index[j], gaps.hashed)
                 s1[l], s2[l], s3[l] = a, b, c
@@ -57,6 +58,7 @@ def scatter(element: str):
                 s1[l], s2[l], s3[l] = next_state(s1[l], s2[l], s3[l])
                 at[l] += remainder(word88(s1[l], s2[l], s3[l]), gaps) + ti.u32(1)
                 every = every & (at[l] < end[l])
+            # While all rows go on, no lane needs a look; most of the work is here.
             while every:
                 for l in ti.static(range(LANES)):
                     out[ti.i32(at[l])] += v[l]
@@ -68,6 +70,7 @@ def scatter(element: str):
             some = False
             for l in ti.static(range(LANES)):
                 some = some | (at[l] < end[l])
+            # Then rows end one by one.
             while some:
                 for l in ti.static(range(LANES)):
                     if at[l] < end[l]:

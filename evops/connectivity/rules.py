@@ -302,7 +302,6 @@ class LfsrGaps(Rule):
         return 2.0 / (self.clen + 1)
 
     def scheme(self, shape=(0, 0)):
-        """`clen`, the multiplier that divides by it in the kernels (kernels/sampler_ti.py), `hashed`."""
         del shape
         reciprocal = min((1 << 32) // self.clen, format.MAX_WORD)
         return format.UniformGaps(self.clen, reciprocal, int(self.hashed))

@@ -67,6 +67,7 @@ def steps(law: Law) -> Steps:
             f"delay must have at most {1 << MAX_DELAY_BITS} different values, "
             f"got {first} to {last} steps"
         )
+    # Multiples of 2**-24, which every platform rounds alike; the largest takes what is left.
     mass = {d: round(share[d] * 2**24) << 8 for d in range(first, last + 1)}
     mass = {d: m for d, m in mass.items() if m > 0}
     first, last = min(mass), max(mass)
@@ -95,6 +96,7 @@ def _rounded(law: Law) -> dict[int, float]:
 
     def below(x):
         low, high = 0.0, 1.0
+        # Bisection: a law may have any quantile function, and no inverse.
         for _ in range(60):
             middle = (low + high) / 2
             low, high = (middle, high) if value(middle) <= x else (low, middle)

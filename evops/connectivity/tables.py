@@ -14,6 +14,7 @@ def alias(mass: list[int], bits: int) -> np.ndarray:
 
     Source: M. D. Vose (1991), IEEE Trans. Softw. Eng. 17:972, doi:10.1109/32.92917.
     """
+    # An entry has room for alias and threshold in one word: one look-up draws an outcome.
     shift = 32 - bits
     cap = 1 << shift
     mass = list(mass)
@@ -39,10 +40,13 @@ def gaps(p: float) -> tuple[int, int, np.ndarray]:
     differs from p by less than 1e-10 of it.
     """
     numerator, denominator = float(p).as_integer_ratio()
+    # 128 bits, so that powers of q keep 32 right ones over all outcomes.
     q = _ONE - (numerator * _ONE) // denominator
     low = None
+    # Below, one digit of 12 bits would say "go on" at most words.
     if p < 2.0**-11:
         low = _digit(q, LOW_DIGIT_BITS)
+        # The high digit counts runs of 2**10 targets, each empty with probability q**(2**10).
         for _ in range(LOW_DIGIT_BITS):
             q = (q * q) >> 128
     unit = (_ONE - q) >> 96

@@ -6,7 +6,7 @@ for each entry of the batch, one after another.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from evops.engine.compat import ShapedArray, ad, typed_like, zero_tangent
 from evops.engine.primitive import register
 
 
+@runtime_checkable
 class Call(Protocol):
     """One way to call an operator: hashable, the same for all values of its arrays."""
 

@@ -23,6 +23,7 @@ def _scatter(out, spec: MatrixSpec, tables, rows: Rows, base, value):
     """``out[base(delay) + post] += value(z)`` for every synapse; `out` is flat."""
 
     def emit(out, post, exists, z, delay):
+        # Candidates that are no synapses point past the end, where the addition drops them.
         target = jnp.where(exists, base(delay) + post, out.shape[0])
         return out.at[target].add(jnp.broadcast_to(value(z), target.shape), mode="drop")
 
@@ -53,11 +54,13 @@ def product(x, weight, seed, table, quantiles, *, spec: MatrixSpec, n_out, gathe
     inputs, n_x = x.shape
     n_matrices = weight.shape[0]
     # where the table of matrix k begins
+    # One table for all matrices, or one each.
     stride = table.shape[1] if table.shape[0] > 1 else 0
     # A constant weight is multiplied in once, at the end. The braintaichi scheme must round after
     # every addition to stay bit-exact.
     at_end = spec.law == WeightLaw.CONSTANT and not spec.published
     # One that is not finite is multiplied in at each synapse of x that may cancel.
+    # Spikes with one weight are counted in integers, so that no order of additions matters.
     counted = at_end and x.dtype == bool
     finite = jnp.isfinite(weight)
     each = jnp.where(finite, 1, weight) if at_end else weight
@@ -74,6 +77,7 @@ def product(x, weight, seed, table, quantiles, *, spec: MatrixSpec, n_out, gathe
         sums = _gather(x.reshape(-1), spec, tables, rows, lambda _: base, factor)
         return _weighted(end, sums) if at_end else sums
     tile = n_matrices // (inputs * per_input)
+    # Matrices of an input lie `inputs * per_input` apart, one run of `per_input` in each round.
     offset = jnp.arange(tile)[:, None] * inputs * per_input
     offset = offset + jnp.arange(per_input)[None]
     offset = offset.reshape(1, -1).astype(jnp.int32)
@@ -158,10 +162,12 @@ def _parts(grid, specs, weight, seed, delay, tables):
         pre, post = (np.flatnonzero(mine.any(axis)) for axis in (1, 0))
         begins = spec.table_offset, spec.quantiles_offset, spec.delays_offset
         own = [table[begin:] for table, begin in zip(tables, begins, strict=True)]
+        # The usual case: one spec for all pairs needs no cutting out.
         if mine.all():
             yield _Part(spec, grid, (pre, post), weight, seed, delay, own)
             continue
         some, key = (o[pre][:, post] for o in (weight, seed))
+        # Pairs of other specs are silent here.
         some = jnp.where(mine[np.ix_(pre, post)][..., None], some, 0)
         steps = delay if grid.delay_column else delay[pre][:, post]
         part = grid.select(pre, post)
@@ -192,6 +198,7 @@ def push(ring, x, weight, seed, delay, step, table, quantiles, delays, *, grid, 
 
 def pop(ring, step):
     """The pop primitive's values (see `evops.engine.ring`)."""
+    # dynamic_index clamps a step outside the ring, which would hand out another slot in silence.
     now = lax.dynamic_index_in_dim(ring, step, keepdims=False)
     wrong = (step < 0) | (step >= ring.shape[0])  # plain XLA cannot raise
     now = jnp.where(wrong, jnp.nan if jnp.issubdtype(now.dtype, jnp.floating) else 0, now)

@@ -64,6 +64,7 @@ def for_each_synapse(spec: MatrixSpec, tables, rows: Rows, emit: Callable, carry
     table, quantiles, delays = tables
 
     def found(carry, post, exists, z=None, rank=None):
+        # Variates belong to (pre, post), unless two neurons may have several synapses.
         counter = rank if spec.scheme.by_rank else post
         if spec.law == WeightLaw.QUANTILES:
             at, part = sampler.slot(_word(rows, sampler.WEIGHT, counter))
@@ -96,6 +97,7 @@ def _uniform_gaps(spec, table, rows, found, carry):
     start = sampler.hashed_line_state if scheme.hashed else sampler.line_state
     draws = _DRAWS.get(spec.law, 0)
 
+    # A row that has ended waits at n_post for the others.
     def advance(state, post):
         state = sampler.next_state(*state)
         post = post + sampler.gap(sampler.word88(*state), scheme.clen)
@@ -117,6 +119,7 @@ def _uniform_gaps(spec, table, rows, found, carry):
 
     before_first = jnp.full(rows.n_post.shape, MAX_WORD, jnp.uint32)  # the first gap leads from -1
     loop = (*advance(start(rows.t0 + rows.pre), before_first), carry)
+    # All rows step together until the last has ended; `found` drops what lies beyond n_post.
     return lax.while_loop(lambda loop: jnp.any(loop[1] < rows.n_post), step, loop)[2]
 
 
@@ -189,6 +192,7 @@ def _permuted(k0, k1, x, bits: int, size):
     def again(at):
         return jnp.where(at < size, at, sampler.permuted(k0, k1, at, bits - right, right))
 
+    # The domain is a power of two: what falls outside is permuted again, which stays one to one.
     first = sampler.permuted(k0, k1, x, bits - right, right)
     return lax.while_loop(lambda at: jnp.any(at >= size), again, first)
 
@@ -225,6 +229,7 @@ def _counted_rows(spec, table, rows, found, carry):
         if bits == 0:
             post = sampler.below(sampler.word(k0, k1, i), rows.n_post)
         else:
+            # Rows that have ended read past their slots, outside what is permuted.
             place = jnp.minimum(start + i, jnp.uint32(k * n - 1))
             post = _permuted(k0, k1, place, bits, jnp.uint32(k * n)) % n
         return found(carry, post[..., None], (i < count)[..., None], rank=i)
@@ -236,6 +241,7 @@ def draw_indptr(key, total: int, n_pre: int):
     """Where each row of a counted matrix begins among its synapses, `(n_pre + 1,)` uint32."""
     zero = key[0] * 0
     k0, k1 = sampler.feistel(zero, zero + sampler.SOURCES, key[0], key[1])
+    # Synapses choose their pre neurons in pieces: all at once would take 4 bytes for each.
     size = 1 << 14
     every = jnp.arange(size, dtype=jnp.uint32)
 
@@ -271,6 +277,7 @@ def over_nonzero(x, size: int, body: Callable, carry: Any) -> Any:
         every = jnp.arange(x.shape[0], dtype=jnp.int32)
         once = jnp.any(fired).astype(jnp.int32)
         return lax.fori_loop(jnp.int32(0), once, lambda _, carry: body(carry, every, fired), carry)
+    # The k-th neuron that fired is where the running count first reaches k: no sort, no scatter.
     rank = jnp.cumsum(fired.astype(jnp.int32))
     count = rank[-1]
     place = jnp.arange(size, dtype=jnp.int32)

@@ -55,6 +55,7 @@ def product(
         per_input: matrices in a row that read the same x.
         backend: "native" or "jnp".
     """
+    # The kernel of braintaichi rows multiplies each input, so it takes numbers only.
     if gather and x.dtype == bool and spec.published:
         x = x.astype(weight.dtype)
     statics = {
@@ -107,6 +108,7 @@ def _product_jvp(primals, tangents, **statics):
     bind = functools.partial(product_p.bind, **statics)
     out = bind(*primals)
     tangent: Any = None
+    # A spike train of bools has no tangent; that of floats may have another dtype than weights.
     if not is_zero(dx):
         tangent = bind(dx.astype(weight.dtype), weight, *rest)
     if not is_zero(dw):
@@ -118,6 +120,7 @@ def _product_transpose(ct, x, weight, *rest, n_out, gather, per_input, **statics
     if isinstance(ct, ad.Zero):
         return (None,) * 5
     if ad.is_undefined_primal(x):
+        # A row of x feeds `per_input` matrices in each round over the rows: their parts are added.
         rows, n_x = x.aval.shape
         back = product_p.bind(
             ct, weight, *rest, n_out=n_x, gather=not gather, per_input=1, **statics
@@ -125,6 +128,7 @@ def _product_transpose(ct, x, weight, *rest, n_out, gather, per_input, **statics
         return back.reshape(-1, rows, per_input, n_x).sum((0, 2)), None, None, None, None
     n_matrices, parameters = weight.aval.shape
     columns = []
+    # y is linear in the parameters, so its derivative in each is the product with a unit weight.
     for unit in jnp.eye(parameters, dtype=ct.dtype):
         one = jnp.broadcast_to(unit, (n_matrices, parameters))
         part = product_p.bind(
@@ -149,6 +153,7 @@ def _product_batch(operands, dims, *, per_input, **statics):
     )
     n_matrices = weight.shape[1]
     weight, seed = weight.reshape(-1, weight.shape[2]), seed.reshape(-1, 2)
+    # Tables are batched where they follow from a seed: running counts of rows.
     if dims[3] is not None:
         table = jnp.moveaxis(table, dims[3], 0)
         table = jnp.broadcast_to(table, (size, n_matrices, table.shape[-1]))
@@ -157,6 +162,7 @@ def _product_batch(operands, dims, *, per_input, **statics):
         table = jnp.tile(table, (size, 1))
     if dims[0] is not None:
         x = jnp.moveaxis(x, dims[0], 0)
+        # Each batch entry repeats its rows of x as often as the primitive went over them before.
         tile = n_matrices // (x.shape[1] * per_input)
         x = jnp.broadcast_to(x[:, None], (size, tile, *x.shape[1:])).reshape(-1, x.shape[-1])
     out = product_p.bind(x, weight, seed, table, quantiles, per_input=per_input, **statics)
@@ -197,6 +203,7 @@ def _room(synapses: int, expected: float) -> int:
     Numbers of synapses vary no more than a Poisson variate does: eight standard deviations. Where
     that is not enough, up to a sixteenth more than there are.
     """
+    # A program has a number of synapses, so seeds that differ in it would each compile one.
     room = math.ceil(expected + 8 * math.sqrt(expected)) + 16
     if room < synapses:
         step = 1 << max(synapses.bit_length() - 5, 0)
@@ -234,6 +241,7 @@ def draw_indptr(key, *, total: int, n_pre: int, backend) -> jax.Array:
 
 
 def _indptr_batch(operands, dims, **statics):
+    # Memory for one count of rows at a time, whatever the batch.
     keys = jnp.moveaxis(operands[0], dims[0], 0)
     return jax.lax.map(lambda key: indptr_p.bind(key, **statics), keys), 0
 

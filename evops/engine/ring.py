@@ -143,6 +143,7 @@ def _push_jvp(primals, tangents, **statics):
     bind = functools.partial(push_p.bind, **statics)
     out = bind(*primals)
     tangent = jnp.zeros_like(ring) if is_zero(dring) else dring
+    # The tangent is a ring itself, so every term is pushed into it in turn.
     if not is_zero(dx):
         tangent = bind(tangent, dx.astype(ring.dtype), weight, *rest)
     if not is_zero(dw):
@@ -153,6 +154,7 @@ def _push_jvp(primals, tangents, **statics):
 def _push_transpose(ct, ring, x, weight, *rest, **statics):
     if isinstance(ct, ad.Zero):
         return (None,) * 9
+    # The ring passes through unchanged, so its cotangent does too.
     back = ct if ad.is_undefined_primal(ring) else None
     dx = dw = None
     if ad.is_undefined_primal(x):
@@ -178,6 +180,7 @@ def _batch_by(bind):
             every = {**fixed, **batch}
             return bind(*(every[i] for i in range(len(operands))), **statics)
 
+        # A map of one would compile a loop.
         if size == 1:
             return one({i: o[0] for i, o in moved.items()})[None], 0
         return jax.lax.map(one, moved), 0
@@ -221,6 +224,7 @@ def _push_back_transpose(back, ct, known, *rest, of, **statics):
         x, weight = (back, known) if of == "x" else (known, back)
         silent = jnp.zeros(ct.aval.shape, ct.aval.dtype)
         return push_p.bind(silent, x, weight, *rest, **statics), *(None,) * 7
+    # T is trilinear: the derivative in the third operand is the same sum with the other two.
     other = "weight" if of == "x" else "x"
     return None, push_back_p.bind(ct, back, *rest, of=other, **statics), *(None,) * 6
 
@@ -258,12 +262,14 @@ def _pop_jvp(primals, tangents, **statics):
 
 def _pop_transpose(cts, ring, step, **_):
     ct_ring, ct_now = map(ad.instantiate_zeros, cts)
+    # pop clears the slot, so all that the slot held went to `now`.
     return jax.lax.dynamic_update_index_in_dim(ct_ring, ct_now, step, 0), None
 
 
 def _pop_batch(operands, dims, *, backend):
     ring, step = operands
     size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
+    # A slot of the joined ring is one piece of memory, which is copied and cleared at once.
     if dims[1] is None:  # every ring at the same slot: one ring of more neurons
         joined = jnp.moveaxis(ring, dims[0], 1)
         slots, _, n = joined.shape

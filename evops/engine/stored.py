@@ -33,6 +33,7 @@ def stored(x, data, indices, indptr, *, n_out, gather, backend) -> jax.Array:
 
 def row_of(indptr, nnz: int) -> jax.Array:
     """The row of every entry, (nnz,) int32: -1 before the first row, n_rows after the last."""
+    # Marks where rows begin, empty ones too, add up to the number of the row.
     begun = jnp.zeros(nnz + 1, jnp.int32).at[indptr].add(1, mode="drop")
     return jnp.cumsum(begun, dtype=jnp.int32)[:nnz] - 1
 
@@ -56,6 +57,7 @@ def _value(x, data, indices, indptr, *, n_out, gather):
 
     Entries out of range contribute nothing; a float result that they belong to is NaN.
     """
+    # One pass over all entries: XLA has no loop over the rows that fired.
     row = row_of(indptr, indices.shape[0])
     zeros = jnp.zeros(n_out, data.dtype)
     valid, of_row, rows = _valid(indices, indptr, x.shape[1] if gather else n_out)
@@ -64,6 +66,7 @@ def _value(x, data, indices, indptr, *, n_out, gather):
     def scatter(x):
         fired = x if x.dtype == bool else x != 0
         hit = fired[row]
+        # `where`, not a product with a mask: 0 times an infinite weight would be NaN.
         term = jnp.where(hit & valid, x[row].astype(data.dtype) * data, none)
         y = zeros.at[indices].add(term, mode="drop")
         return _poisoned(y, (hit & of_row & ~valid).any() | (~rows & fired.any()))
@@ -105,6 +108,7 @@ def _transpose(ct, x, data, indices, indptr, *, n_out, gather, backend):
     if ad.is_undefined_primal(x):
         n_x = x.aval.shape[1]
         return bind(ct, data, indices, indptr, n_out=n_x, gather=not gather), None, None, None
+    # One weight for all: its derivative is the sum of what it is multiplied with.
     if data.aval.shape == (1,):
         unit = jnp.ones(1, ct.dtype)
         hits = bind(x, unit, indices, indptr, n_out=n_out, gather=gather)
@@ -113,6 +117,7 @@ def _transpose(ct, x, data, indices, indptr, *, n_out, gather, backend):
     along_rows, along_columns = (ct, x) if gather else (x, ct)
     row = row_of(indptr, indices.shape[0])
 
+    # A scan over the rows of x: side by side they would take rows times entries of memory.
     def add(total, pair):
         return total + pair[0][row] * pair[1][indices], None
 
@@ -124,6 +129,7 @@ def _transpose(ct, x, data, indices, indptr, *, n_out, gather, backend):
 
 def _batch(operands, dims, **statics):
     moved = {i: jnp.moveaxis(operands[i], d, 0) for i, d in enumerate(dims) if d is not None}
+    # More rows of x cost no more than a longer call.
     if moved.keys() == {0}:
         size, rows, n_x = moved[0].shape
         out = stored_p.bind(moved[0].reshape(size * rows, n_x), *operands[1:], **statics)
