@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Num, UInt32
 
 from evops import inputs
+from evops.connectivity.delay_tables import DiscreteDelays
 from evops.connectivity.format import MatrixSpec, WeightLaw
 from evops.connectivity.laws import Law
 from evops.connectivity.rules import Rule
-from evops.connectivity.steps import Steps
 from evops.delays import DelayBuffer
 from evops.engine import ring
 
@@ -42,7 +42,7 @@ class PlacedProjection:
     post: tuple[int, int]
     rule: Rule
     law: Law
-    delay: Steps
+    delay: DiscreteDelays
     spec: MatrixSpec
     key: UInt32[Array, "2"]
     indptr_offset: int

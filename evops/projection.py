@@ -10,11 +10,11 @@ from jaxtyping import Array, Int, Shaped, UInt32
 
 from evops import inputs, population_grid
 from evops.connectivity import sampler
+from evops.connectivity.delay_tables import delay_law, discretise
 from evops.connectivity.format import MatrixSpec, WeightLaw
 from evops.connectivity.laws import Law
 from evops.connectivity.rules import LfsrGaps, Rule
 from evops.connectivity.schemes import check_rule
-from evops.connectivity.steps import delay_law, steps
 from evops.csr import CSR
 from evops.delays import DelayBuffer, check_buffer
 from evops.edges import Edges
@@ -159,7 +159,7 @@ class Projection(Matrix):
             self.rule.scheme(self._shape),
             WeightLaw.QUANTILES if varied else WeightLaw.CONSTANT,
             round(per_row),
-            steps(self.delay).bits if delay and self.delay else 0,
+            discretise(self.delay).bits if delay and self.delay else 0,
         )
 
     def _tables(self, spec: MatrixSpec):
@@ -167,7 +167,7 @@ class Projection(Matrix):
         table = jnp.asarray(self.rule.table) if self.indptr is None else self.indptr
         varied = spec.law == WeightLaw.QUANTILES
         quantiles = self.law.table()[0] if varied else np.zeros(0, np.int32)
-        delays = steps(self.delay).table if spec.delay_bits else np.zeros(0, np.uint32)
+        delays = discretise(self.delay).table if spec.delay_bits else np.zeros(0, np.uint32)
         return table[None], jnp.asarray(quantiles), jnp.asarray(delays)
 
     def _product(self, x, dtype, transposed):
@@ -193,7 +193,7 @@ class Projection(Matrix):
     @property
     def max_delay(self) -> int:
         """Longest delay, in steps; 0 without delays."""
-        return steps(self.delay).longest if self.delay else 0
+        return discretise(self.delay).longest if self.delay else 0
 
     def push(
         self, spikes: Shaped[Any, " n_pre"], buffer: DelayBuffer, post_offset: int = 0
@@ -231,7 +231,7 @@ class Projection(Matrix):
             (post_offset, self._shape[1]),
             self.rule,
             self.law,
-            steps(self.delay),
+            discretise(self.delay),
             self._spec(delay=True),
             self.key,
             starts_at,
@@ -279,7 +279,7 @@ class Projection(Matrix):
         if self.delay is None:
             yield None
         else:
-            shortest = np.int32(steps(self.delay).shortest)
+            shortest = np.int32(discretise(self.delay).shortest)
             yield drawn + shortest if drawn.size else np.full(total, shortest)
 
     def tocsr(self) -> CSR:

@@ -11,7 +11,7 @@ import pytest
 
 import evops
 from evops.connectivity import sampler
-from evops.connectivity.steps import steps
+from evops.connectivity.delay_tables import discretise
 
 pytestmark = pytest.mark.range_ends
 
@@ -121,7 +121,7 @@ def test_weights_and_delays_are_those_of_the_oracle(law, name, backend):
         assert pairs == [(i, j) for i, line in enumerate(wanted) for j in line]
         counters = [c for line in wanted for c in range(len(line))]
     own = [(i, c) for (i, _), c in zip(pairs, counters, strict=True)]
-    table = steps(delay)
+    table = discretise(delay)
     size = 2 ** (32 - table.bits)
     columns = [(int(t) % size, int(t) // size) for t in table.table]
     drawn = [oracle_exact.delay(columns, table.bits, SEED, *c) for c in own]

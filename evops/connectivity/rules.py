@@ -10,7 +10,7 @@ import functools
 
 import numpy as np
 
-from evops.connectivity import format, sampler, tables
+from evops.connectivity import alias_tables, format, sampler
 from evops.errors import INT32_MAX, check_flag, check_integer, check_probability
 
 
@@ -78,7 +78,7 @@ class FixedProbability(Rule):
 
     @functools.cached_property
     def _gaps(self):
-        return tables.gaps(self.p)
+        return alias_tables.gaps(self.p)
 
     @property
     def _dense(self) -> bool:

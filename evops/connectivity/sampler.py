@@ -15,22 +15,23 @@ i = 0, 1, 2 …::
     word(*k, i)
 
 A block is 2**B targets in a row, B a function of the probability alone, so a reader starts at any
-block and more postsynaptic neurons keep the old synapses. Three ways to read a block:
+block and more postsynaptic neurons keep the old synapses. Readers (`evops.connectivity.format`):
 
-- *gaps* (p < 1/8): ``c = 0``, then for i = 0, 1, 2 …: ``g = look_up(table[word(i) >> shift], …)``,
-  a geometric number from an alias table (`evops.connectivity.tables`). The last outcome K - 1 says
-  "none of the next K - 1 targets": ``c += K - 1``. Any other says "a synapse at c + g":
-  ``c += g + 1``. Below p = 2**-11 two words give the high and the low digit of g.
-- *dense* (p >= 1/8): target j of the block exists if byte ``j & 3`` of word(j >> 2) is below
+- *geometric gaps* (p < 1/8): ``c = 0``, then for i = 0, 1, 2 …:
+  ``g = look_up(table[word(i) >> shift], …)``, a geometric number from an alias table
+  (`evops.connectivity.alias_tables`). The last outcome K - 1 says "none of the next K - 1
+  targets": ``c += K - 1``. Any other says "a synapse at c + g": ``c += g + 1``. Below p = 2**-11
+  two words give the high and the low digit of g.
+- *dense blocks* (p >= 1/8): target j of the block exists if byte ``j & 3`` of word(j >> 2) is below
   P >> 32 for P = p 2**40, or equals it and a word of its own, word(TIE + j), is below the low word
   of P.
-- *subset* (fixed out-degree k): the block is a line's whole list; its synapse i goes to
+- *equal rows* (fixed out-degree k): the block is a row's whole list; its synapse i goes to
   `permuted` i (walking the cycle until a number below n comes), or to `below` n with multapses.
-- *counted* (fixed total number, fixed in-degree): K synapses of the projection choose their pre
-  neuron, number s by `below` n_pre of word(s) of the key (0, SOURCES). Those of a line, i = 0, 1,
-  …, go to `below` n of word(i) of the key (pre, 0); or, where every post neuron has the same number
-  of them, to ``t % n``, t being `permuted` s' under the key (0, SLOTS) (again walking the cycle),
-  where s' is i plus the number of synapses of all lines before.
+- *counted rows* (fixed total number, fixed in-degree): K synapses of the projection choose their
+  pre neuron, number s by `below` n_pre of word(s) of the key (0, SOURCES). Those of a row, i = 0,
+  1, …, go to `below` n of word(i) of the key (pre, 0); or, where every post neuron has the same
+  number of them, to ``t % n``, t being `permuted` s' under the key (0, SLOTS) (again walking the
+  cycle), where s' is i plus the number of synapses of all rows before.
 
 The weight of a synapse is read from word(WEIGHT + post) of the key (pre, LINE): it depends on seed,
 pre and post alone. Where two neurons may have several synapses, i stands in the place of post. The

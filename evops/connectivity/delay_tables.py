@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from evops.connectivity import tables
+from evops.connectivity import alias_tables
 from evops.connectivity.format import MAX_DELAY_BITS
 from evops.connectivity.laws import Constant, Law, Normal, Uniform
 from evops.errors import INT32_MAX, check_real
 
 
 @dataclasses.dataclass(frozen=True)
-class Steps:
+class DiscreteDelays:
     """Delays of ``shortest + k`` steps, k an outcome of the alias table `table` of 2**bits.
 
     With one delay for all synapses there is no table and `bits` is 0.
@@ -35,12 +35,12 @@ def delay_law(delay: Any) -> Law:
         if field.init:
             known[field.name] = None if value is None else check_real(f"delay: {field.name}", value)
     law = type(law)(**known)
-    steps(law)
+    discretise(law)
     return law
 
 
 @functools.lru_cache(maxsize=256)
-def steps(law: Law) -> Steps:
+def discretise(law: Law) -> DiscreteDelays:
     """The delays of a law: its values rounded to whole steps; `Uniform` is uniform on whole steps.
 
     Halves are rounded up: step d has the probability of values from d - 1/2 to d + 1/2.
@@ -74,9 +74,9 @@ def steps(law: Law) -> Steps:
     mass[max(mass, key=mass.__getitem__)] += (1 << 32) - sum(mass.values())
     bits = (last - first).bit_length()
     if bits == 0:
-        return Steps(first, last, 0, np.zeros(0, np.uint32))
+        return DiscreteDelays(first, last, 0, np.zeros(0, np.uint32))
     masses = [mass.get(first + k, 0) for k in range(1 << bits)]
-    return Steps(first, last, bits, tables.alias(masses, bits))
+    return DiscreteDelays(first, last, bits, alias_tables.alias(masses, bits))
 
 
 def _rounded(law: Law) -> dict[int, float]:
