@@ -18,6 +18,7 @@ from evops.delays import DelayBuffer, DelayedNetwork, check_buffer
 from evops.engine import library, ops, ring
 from evops.engine.compat import Tracer
 from evops.errors import check_integer, check_static
+from evops.leaves import dtype_of
 
 
 @jax.tree_util.register_pytree_node_class
@@ -160,7 +161,7 @@ class MultiAreaProjection(DelayedNetwork):
 
     @property
     def _wide(self) -> bool:
-        return self.weight.dtype == np.float64
+        return dtype_of(self.weight) == np.float64
 
     def push(self, spikes: Shaped[Any, "A_pre N_pre"], buffer: DelayBuffer) -> DelayBuffer:
         """The buffer with what this step's spikes cause added, at the time of its arrival.

@@ -21,13 +21,23 @@ ARRAY_BYTES, WORD_BYTES = 16, 4
 
 
 def taichi_ir(folder: Path):
-    """(family, kernel, name, LLVM IR, bytes of arguments) of each, after a check of its layout."""
+    """(name, LLVM IR, bytes of the arguments) of each kernel, after a check of its layout."""
     import gpu
 
-    families = {name: family for name, (family, _) in gpu.kernels().items()}
     kernels = {name: make() for name, (_, make) in gpu.kernels().items()}
-    for name, ir, size in emit.taichi_ir(kernels, folder, block_bytes):
-        yield families[name], kernels[name], name, ir, size
+    return emit.taichi_ir(kernels, folder, block_bytes)
+
+
+def families() -> dict[str, list[tuple[str, int]]]:
+    """The arguments of each family of kernels, which all of it have."""
+    import gpu
+
+    found = {}
+    for name, (family, make) in gpu.kernels().items():
+        own = arguments(make())
+        if found.setdefault(family, own) != own:
+            raise emit.Refused(f"{name}: arguments differ from those of other kernels of {family}")
+    return found
 
 
 def arguments(kernel) -> list[tuple[str, int]]:
@@ -62,9 +72,9 @@ def arguments_struct(family: str, members: list[tuple[str, int]]) -> str:
     )
 
 
-def write_launches(families: dict[str, list[tuple[str, int]]], path: Path):
+def write_launches(path: Path):
     """C++ header: sizes of launches, and the arguments of each family of kernels by name."""
-    structs = "\n".join(arguments_struct(*family) for family in families.items())
+    structs = "\n".join(arguments_struct(*family) for family in families().items())
     write(
         path,
         "// Launches, written by kernels/build_gpu.py from kernels/launch.py and the signatures of "
@@ -104,17 +114,15 @@ def main(out: Path):
     emit.start("cuda")
     folder = out / "gpu"
     folder.mkdir(parents=True, exist_ok=True)
-    texts, families = {}, {}
-    for family, kernel, name, ir, size in taichi_ir(folder):
-        if families.setdefault(family, arguments(kernel)) != arguments(kernel):
-            raise emit.Refused(f"{name}: arguments differ from those of other kernels of {family}")
+    texts = {}
+    for name, ir, size in taichi_ir(folder):
         text = emit.cuda.ptx(with_entry(ir, name, size, by_value=True))
         if missing := emit.cuda.externals(text):
             raise emit.Refused(f"{name}: PTX refers to {missing}")
         (folder / f"{name}.ptx").write_text(text)
         texts[name] = size, text
     write_table(texts, out / "gpu_kernels.cc")
-    write_launches(families, out / "launches.h")
+    write_launches(out / "launches.h")
     (out / "gpu.stamp").write_text(digest())
 
 

@@ -1,3 +1,4 @@
+import collections
 import os
 import subprocess
 import sys
@@ -36,8 +37,17 @@ if os.environ.get("EVOPS_REQUIRE_NATIVE") and not HAS_GPU_CODE:
     raise pytest.UsageError(f"the library is not whole: {evops.backends()['native']}")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Leave out tests of GPU code where the library has none."""
+    """Of thin tests only every n-th is quick; tests of GPU code need a library that has some."""
+    seen = collections.Counter()
+    for item in items:
+        if mark := item.get_closest_marker("thin"):
+            (every,) = mark.args
+            of = item.path, item.originalname
+            if seen[of] % every:
+                item.add_marker(pytest.mark.slow)
+            seen[of] += 1
     if HAS_GPU_CODE:
         return
     out = [i for i in items if i.get_closest_marker("gpu_code") or "driver" in i.fixturenames]

@@ -12,6 +12,7 @@ import evops
 EXTENT = st.integers(1, 40)
 
 
+@pytest.mark.slow
 @given(
     rows=EXTENT,
     columns=EXTENT,
@@ -53,6 +54,7 @@ RULES = st.one_of(
 LAWS = st.sampled_from([evops.Constant(0.7), evops.Uniform(-1.0, 2.0), evops.Normal(0.1, 1.0)])
 
 
+@pytest.mark.slow
 @given(
     rows=EXTENT,
     columns=EXTENT,

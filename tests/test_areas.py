@@ -80,6 +80,7 @@ def run(projection, spikes):
     return jax.jit(lambda s: jax.lax.scan(step, projection.buffer(), s)[1])(jnp.asarray(spikes))
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("rule", [P, 0.1, evops.LfsrGaps(P)])
 @pytest.mark.parametrize("kind", ["one", "areas", "pairs", "neurons"])
 def test_equals_oracle(kind, rule, backend, rng):
@@ -167,6 +168,7 @@ def test_updates_are_in_place_under_scan(rng):
     assert not copies
 
 
+@pytest.mark.thin(2)
 def test_gradients_in_weight_and_spikes(backend, rng):
     projection = project(weights(rng), delays("neurons", rng), backend)
     leaves, tree = jax.tree.flatten(projection)
@@ -184,6 +186,7 @@ def test_gradients_in_weight_and_spikes(backend, rng):
     assert float(jnp.vdot(in_spikes, tangent)) == pytest.approx(float(forward), rel=1e-3)
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
 def test_vmap_over_spikes_and_weights(axes, backend, rng):
     projection = project(weights(rng), delays("pairs", rng), backend)

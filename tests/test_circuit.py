@@ -41,6 +41,7 @@ def circuit(backend=None):
     return evops.Circuit(populations, projections)
 
 
+@pytest.mark.slow
 def test_one_population_with_ranges_is_the_network_of_many_projections(backend, rng):
     """Same seeds and rules: equal edges and equal input, whichever way it is held."""
     whole = circuit(backend)
@@ -134,6 +135,7 @@ def firing(rng):
     return jnp.asarray(rng.random(sum(SIZES.values())) < 0.3)
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("kind", ["float32", "int32", "graded"])
 def test_what_is_pushed_together_is_what_is_pushed_pair_by_pair(kind, backend, firing):
     dtype = np.int32 if kind == "int32" else np.float32
@@ -156,6 +158,7 @@ def test_few_calls_push_all(backend, firing):
     assert text.count("evops_push[") == 3
 
 
+@pytest.mark.slow
 def test_derivatives_of_a_circuit_are_those_of_its_projections(backend, firing, rng):
     c = mixed(backend=backend, populations=2)
     x = firing[: c.populations.n].astype(np.float32)
@@ -181,6 +184,7 @@ def test_derivatives_of_a_circuit_are_those_of_its_projections(backend, firing, 
     np.testing.assert_allclose(*tangents, rtol=1e-4)
 
 
+@pytest.mark.thin(2)
 def test_batches_of_spikes_and_of_circuits(backend, firing):
     c = mixed(backend=backend, populations=2)
     firing = firing[: c.populations.n]

@@ -279,6 +279,7 @@ STREAMS = {  # what is done to them: exit status, lines that are seen, complaint
 }
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("streams", STREAMS)
 def test_streams(out, streams):
     status, lines, complaint = STREAMS[streams]

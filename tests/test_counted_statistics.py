@@ -179,6 +179,7 @@ def many(rule, shape, seeds):
     return np.asarray(jax.jit(jax.vmap(dense))(jnp.arange(seeds)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "shape"), [(TOTAL(3), (4, 3)), (IN_DEGREE(2), (3, 3)), (IN_DEGREE(1), (5, 4))], ids=str
 )
@@ -241,6 +242,7 @@ def check_own(variate, pre, post, other):
     check_independent(part[i], classes(other[2])[j])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rule", "shape"), DRAWN, ids=str)
 @pytest.mark.parametrize("law", BOUNDED, ids=str)
 def test_weights_with_bounds(law, rule, shape):
@@ -269,6 +271,7 @@ def shares(law):
     return first, np.diff(want.cdf(np.arange(first, last + 2) - 0.5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rule", "shape"), DRAWN, ids=str)
 @pytest.mark.parametrize("law", DELAYS, ids=str)
 def test_delays(law, rule, shape):

@@ -62,6 +62,7 @@ def case(request, kind, backend, rng):
     return products(W, kind, backend)[transposed], jnp.asarray(x), W.data, matrix
 
 
+@pytest.mark.thin(3)
 def test_gradients_are_those_of_the_dense_product(case, rng):
     product, x, data, matrix = case
     y, pull = jax.vjp(product, x, data)
@@ -72,6 +73,7 @@ def test_gradients_are_those_of_the_dense_product(case, rng):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.thin(3)
 def test_batched_gradient_of_the_weights(case, rng):
     product, x, data, matrix = case
     xs = jnp.stack([x, 2 * x, x - 1])
@@ -81,6 +83,7 @@ def test_batched_gradient_of_the_weights(case, rng):
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.thin(3)
 def test_derivatives_match_differences(case):
     product, x, data, _ = case
     # a silent entry has the derivative of a weak one: differences see both
@@ -129,6 +132,7 @@ def test_gradient_with_respect_to_the_matrix(kind, backend, rng):
     np.testing.assert_array_equal(through_view.T.data, want)
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0), (-1, 0)])
 def test_vmap(case, axes, rng):
     product, x, data, _ = case
@@ -166,6 +170,7 @@ def test_vmap_over_matrices(backend, rng):
     np.testing.assert_array_equal(grid, [[x @ W, ~x @ W] for W in many])
 
 
+@pytest.mark.thin(9)
 def test_vmap_of_grad_and_hessian(case):
     product, x, data, matrix = case
     loss = lambda x, d: jnp.sum(jnp.sin(product(x, d)))  # noqa: E731

@@ -126,6 +126,7 @@ def program():
     ti.init(ti.cpu, log_level=ti.ERROR, fast_math=False, cpu_max_num_threads=1)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.__name__)
 def test_kernel_equals_taichis_own_run(kernel):
     x = np.linspace(1.1, 9.7, 7).astype(np.float32)

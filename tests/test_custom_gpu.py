@@ -333,6 +333,7 @@ def native_kernel(kernel):
     return Kernel(kernel, "gpu_kernel")
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("name", ["E", "ranks", "mathematics", "draws"])
 def test_ptx_assembles(name, tmp_path, rng):
     i32, u32, f32 = (np.zeros(1, t) for t in (np.int32, np.uint32, np.float32))

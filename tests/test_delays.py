@@ -63,6 +63,7 @@ def expected(W, spikes, total):
     return out
 
 
+@pytest.mark.thin(7)
 @pytest.mark.parametrize("delay", DELAYS)
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("rule", RULES)
@@ -87,6 +88,7 @@ def test_graded_spikes_and_other_types(dtype, backend, spikes):
         np.testing.assert_allclose(got, expected(W, x, 33), rtol=1e-6)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("rule", ["gaps", "total"])
 def test_batches_of_spikes_weights_and_seeds(rule, backend, rng):
     x = jnp.asarray(rng.random((3, 2, SHAPE[0])) < 0.3)
@@ -109,6 +111,7 @@ def test_batches_of_spikes_weights_and_seeds(rule, backend, rng):
         np.testing.assert_allclose(got[k], want, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("rule", ["gaps", "subset", "total", "in-degree"])
 def test_gradients_through_the_buffer(rule, backend, spikes, rng):
     cotangent = jnp.asarray(rng.normal(size=(17, N)), jnp.float32)

@@ -79,6 +79,7 @@ def both(function, *arguments):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize(
     "rule", ["total", *(pytest.param(r, marks=pytest.mark.slow) for r in RULES if r != "total")]
 )
@@ -86,6 +87,7 @@ def test_projections_without_jit(rule, backend):
     both(matrices, RULES[rule], backend)
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("part", [circuit, published, users_kernel])
 def test_other_operators_without_jit(part, backend):
     both(part, backend)

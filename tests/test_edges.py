@@ -58,6 +58,7 @@ def project(rule, backend, shape=None, law=1.0, seed=SEED):
     return evops.Projection(rule, law, shape, seed=seed, backend=backend)
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("x64", [False, True])
 def test_equal_edges(case, backend, x64):
     rule, want = case
@@ -75,6 +76,7 @@ def test_equal_edges(case, backend, x64):
         np.testing.assert_array_equal(W @ back, want[:, :50])
 
 
+@pytest.mark.thin(9)
 def test_equal_edges_for_batches_of_seeds(case, backend):
     rule, want = case
 
@@ -88,6 +90,7 @@ def test_equal_edges_for_batches_of_seeds(case, backend):
         np.testing.assert_array_equal(got[k], alone[:3])
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("name", ["p=0.3", "p=0.1", "p=0.003", "p=1e-4"])
 def test_more_neurons_keep_the_synapses(name, backend):
     rule, _ = RULES[name]
@@ -104,6 +107,7 @@ def test_autapses_are_all_that_their_flag_removes(backend):
     np.testing.assert_array_equal(with_them[~diagonal], without[~diagonal])
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("law", [evops.Uniform(-1.0, 2.0), evops.Normal(0.5, 0.25)])
 @pytest.mark.parametrize(
     "name", ["p=0.3", "p=0.02, no autapses", "k=7", "k=9, multapses", "total", "in-degree"]

@@ -106,15 +106,18 @@ def check_nan(backend):
     return done
 
 
+@pytest.mark.thin(2)
 def test_vector_operators_equal_recorded(backend):
     each = dict.fromkeys(("homo", "uniform", "normal", "event_uniform", "event_normal"), 16)
     assert check_vectors(backend) == {"event_homo": 72, **each}
 
 
+@pytest.mark.thin(2)
 def test_matrices_equal_recorded(backend):
     assert check_matrices(backend) == {"homo": 12, "uniform": 12, "normal": 12}
 
 
+@pytest.mark.thin(2)
 def test_multi_area_operators_equal_recorded(backend):
     assert check_areas(backend) == 53
 
@@ -123,6 +126,7 @@ def test_nan_infinite_and_denormal_events_equal_recorded(backend):
     assert check_nan(backend) == 2
 
 
+@pytest.mark.thin(7)
 @pytest.mark.parametrize("level", levels())
 @pytest.mark.parametrize("x64", ["0", "1"])
 def test_every_instruction_set_and_x64_equals_recorded(level, x64):

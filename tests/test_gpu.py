@@ -108,10 +108,10 @@ USERS = {
 }
 
 
-def run_again(name, *options, **environment):
+def run_again(name, *options, marks="not gpu", **environment):
     command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", *options]
     done = subprocess.run(
-        [*command, "-m", "not gpu", "-k", {**AGAIN, **USERS}[name], HERE / name],
+        [*command, "-m", marks, "-k", {**AGAIN, **USERS}[name], HERE / name],
         capture_output=True,
         text=True,
         env={**os.environ, **CHILD, **environment},
@@ -121,6 +121,12 @@ def run_again(name, *options, **environment):
     assert re.search(r"^\d+ passed", done.stdout, re.M), done.stdout[-500:]
 
 
+@pytest.mark.parametrize("name", ["test_areas.py", "test_delays.py", "test_values.py"])
+def test_gives_some_values_of_the_cpu(built, name):
+    run_again(name, "-x", marks="not gpu and not slow", EVOPS_GPU_ON_CPU=str(built))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted({*AGAIN} - {"test_sums.py"}))
 def test_gives_the_values_of_the_cpu(built, name):
     run_again(name, "-x", EVOPS_GPU_ON_CPU=str(built))
@@ -128,7 +134,8 @@ def test_gives_the_values_of_the_cpu(built, name):
 
 @pytest.mark.parametrize("shared_from", ["0", "inf"])
 def test_sums_through_shared_memory_and_past_it(built, shared_from):
-    run_again("test_sums.py", "-x", EVOPS_GPU_ON_CPU=str(built), EVOPS_GPU_SHARED_FROM=shared_from)
+    environment = {"EVOPS_GPU_ON_CPU": str(built), "EVOPS_GPU_SHARED_FROM": shared_from}
+    run_again("test_sums.py", "-x", marks="not gpu and not slow", **environment)
 
 
 @pytest.mark.gpu

@@ -55,10 +55,12 @@ def wanted():
     return digest("x86-64", 1)
 
 
+@pytest.mark.slow
 def test_cores(wanted):
     assert digest("x86-64", 2) == wanted
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("cores", [1, 2])
 @pytest.mark.parametrize("level", levels()[1:])
 def test_same_bits(level, cores, wanted):

@@ -34,6 +34,7 @@ def check(name, cut, transform, backend, check_vma):
     )
 
 
+@pytest.mark.thin(7)
 @pytest.mark.parametrize("name, cut, transform, backend, check_vma", SOME)
 def test_primitives_in_shard_map_equal_dense(name, cut, transform, backend, check_vma):
     check(name, cut, transform, backend, check_vma)
@@ -59,6 +60,7 @@ def over(mesh, function, *specs, out=SPLIT, **options):
     return jax.jit(jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=out, **options))
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("check_vma", [True, False])
 @pytest.mark.parametrize("transform", ["value", "vmap", "scan"])
 def test_starts_of_lines_in_shard_map(mesh, transform, backend, check_vma):
@@ -87,6 +89,7 @@ def test_a_result_that_varies_is_not_taken_for_one_of_all_devices(mesh, backend)
         over(mesh, lambda x: x[0] @ W, SPLIT, out=WHOLE)(x)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("check_vma", [True, False])
 def test_circuits_and_areas_in_shard_map(mesh, backend, check_vma):
     """Each device has spikes of its own; gradients of weights are those of all devices."""
@@ -122,6 +125,7 @@ def test_circuits_and_areas_in_shard_map(mesh, backend, check_vma):
         np.testing.assert_allclose(found[1], sum(dw for _, dw in alone), rtol=1e-5)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("check_vma", [True, False])
 def test_dense_matrices_in_shard_map(mesh, backend, check_vma):
     """Of weights of each device's own, with their gradients; transposes are made in blocks."""
@@ -166,6 +170,7 @@ def test_buffers_of_a_circuit_are_carried_in_shard_map(mesh, backend):
     np.testing.assert_array_equal(found, [path(seed) for seed in seeds])
 
 
+@pytest.mark.slow
 def test_second_derivatives_of_push(backend):
     """In both orders of modes, beside the same with a dense matrix."""
     call, twin = (getattr(OPERATORS["push"], which) for which in ("call", "dense"))

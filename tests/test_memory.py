@@ -117,6 +117,7 @@ def peaks(cases, backend):
     return json.loads(run.stdout)
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize(("cases", "per_synapse"), [(TODENSE, 0), (STORED, 12)])
 @pytest.mark.parametrize("backend", ["native", pytest.param("jnp", marks=pytest.mark.slow)])
 def test_peaks(cases, per_synapse, backend):
@@ -161,6 +162,7 @@ def check_bits(W, *dense_ones):
         np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize(("rule", "law"), CASES, ids=lambda v: str(v)[:20])
 def test_bits_of_dense_matrices_are_those_of_products(rule, law, backend):
     shape = (33, 33) if isinstance(rule, evops.OneToOne) else (23, 33)
@@ -168,6 +170,7 @@ def test_bits_of_dense_matrices_are_those_of_products(rule, law, backend):
     check_bits(W, W.todense())
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_bits_of_dense_matrices_in_blocks(k, backend, small_blocks):
     rule, law = CASES[k]
@@ -175,6 +178,7 @@ def test_bits_of_dense_matrices_in_blocks(k, backend, small_blocks):
     check_bits(W, W.T.todense().T, jax.jit(lambda: W.todense())())
 
 
+@pytest.mark.thin(7)
 @pytest.mark.parametrize("transposed", [False, True])
 def test_derivatives_of_dense_matrices(transposed, backend, small_blocks):
     def loss(m, seed, by_product):

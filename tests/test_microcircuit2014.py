@@ -74,6 +74,7 @@ def test_scaling_keeps_mean_and_variance_of_the_input():
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_synapses_that_are_drawn(small):
     model, _, _, (pre, post, weight, delay) = small
     assert len(pre) == model.synapses.sum()

@@ -36,6 +36,7 @@ def relative_to_published(model, rates, areas):
     return {a: found[a] / reference[a] for a in areas}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [joglekar2018, notebook])
 def test_async_weak_is_within_published_bounds(network):
     """Means over three seeds: 8 responding areas and the published peaks within 15 %."""
@@ -50,6 +51,7 @@ def test_async_weak_is_within_published_bounds(network):
     assert all(abs(r - 1) < 0.15 for r in ratios.values()), ratios
 
 
+@pytest.mark.slow
 def test_async_strong_reaches_the_published_rates():
     """Means over three seeds until the end of the pulse; what follows is bistable."""
     model = Model("async_strong")

@@ -47,6 +47,7 @@ def run(what, folder, standin, **environment):
     return done.stdout
 
 
+@pytest.mark.thin(2)
 def test_every_allocation_of_every_handler_may_fail(folder):
     assert "failures of" in run("fail", folder, "failing.so", LD_PRELOAD=str(folder / "failing.so"))
 
@@ -115,6 +116,7 @@ print("right")
 """
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("run", range(3))
 def test_limited_memory(run):
     """Counts of a thread, 240 MB each, find no memory."""

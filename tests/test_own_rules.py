@@ -52,6 +52,7 @@ GOOD = [
 ]
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize(("rule", "same"), GOOD, ids=lambda r: type(r).__name__)
 def test_own_rules_are_drawn(rule, same, backend):
     got, want = (evops.Projection(r, 1.0, SHAPE, seed=3, backend=backend) for r in (rule, same))

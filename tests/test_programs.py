@@ -81,6 +81,7 @@ ASKED = {
 }
 
 
+@pytest.mark.thin(7)
 @pytest.mark.parametrize("asked", ASKED)
 def test_seeds_share_programs(asked, backend):
     ask = ASKED[asked]

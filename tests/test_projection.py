@@ -59,6 +59,7 @@ def directions(W):
     )
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize(
     ("rule", "law"), [*itertools.product(RULES, ["constant", "normal"]), ("p=0.4", "uniform")]
 )
@@ -73,6 +74,7 @@ def test_products_of_every_dtype(rule, law, backend, rng):
             close(y, M @ np.asarray(x, np.float64))
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("rule", ["p=0.4", "p=0.1", "k=5", "published"])
 def test_more_neurons_than_are_walked_side_by_side(rule, rng):
     """In jnp: then those that fired are looked for, some at a time."""
@@ -87,6 +89,7 @@ def test_more_neurons_than_are_walked_side_by_side(rule, rng):
         close(*(w.push(x, b).sums for w, b in zip((W, native), buffers, strict=True)))
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("law", ["constant", "normal"])
 def test_float64(law, backend, rng):
     with jax.enable_x64(True):
@@ -104,6 +107,7 @@ def test_float64(law, backend, rng):
             close(product(x), M @ x, np.float64)
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int32", "int8"])
 def test_dtype_of_weights(dtype, backend, rng):
     W = project("p=0.4", jnp.asarray(3).astype(dtype), backend=backend)
@@ -127,6 +131,7 @@ def test_float64_parameters_without_x64_are_float32(backend):
         assert W.dtype == (np.ones(30) @ W).dtype == np.float32
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("batch", [(), (1,), (5,), (2, 3), (2, 1, 3), (0,), (3, 0)])
 def test_batch_axes(batch, backend, rng):
     W = project("p=0.1", "normal", backend=backend)
@@ -212,6 +217,7 @@ def test_edges_of_many_seeds_share_programs():
     assert len(counts) == 6 and ops._edges._cache_size() - before <= 2
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("rule", RULES)
 def test_degrees_and_stored_twin(rule, backend, rng):
     W = project(rule, 1.5, backend=backend)

@@ -73,6 +73,7 @@ def law(request):
     return request.param
 
 
+@pytest.mark.thin(5)
 def test_equals_product_with_the_matrix(case, backend, rng):
     x, *weights = case.draw(rng)
     x[:4] = -0.0, -2.5, 0.0, 1e30 if case.kind else -7.0
@@ -147,6 +148,7 @@ def test_result_of_a_vector_has_its_dtype(law, dtype, backend, rng):
         )
 
 
+@pytest.mark.thin(9)
 @pytest.mark.parametrize("kind", ["event_", "get_"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "int32"])
 def test_result_of_events_has_the_weights_dtype(law, kind, dtype, backend):
@@ -177,6 +179,7 @@ def test_python_numbers_take_the_dtype_of_the_other_weight():
     assert evops.mv_prob_homo(np.ones(60, np.float16), 2, P, 1, **flags).dtype == np.float16
 
 
+@pytest.mark.thin(9)
 def test_float64(case, backend, rng):
     x, *_ = case.draw(rng)
     with jax.enable_x64(True):
@@ -191,6 +194,7 @@ def test_float64(case, backend, rng):
             assert case.call(x, *wide, backend=backend).dtype == np.float32
 
 
+@pytest.mark.thin(9)
 def test_jit_and_vmap_over_weights_and_seeds(case, backend, rng):
     x, *weights = case.draw(rng)
 
@@ -222,6 +226,7 @@ def test_matrix_under_jit_and_vmap(law, backend):
         np.testing.assert_allclose(batch[s], dense(s, *weights), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.thin(9)
 def test_gradients_equal_those_of_the_dense_product(case, backend, rng):
     x, *weights = case.draw(rng)
     cotangent = rng.normal(size=SHAPE[1] if case.transpose else SHAPE[0]).astype(np.float32)

@@ -60,6 +60,7 @@ def test_spikes_of_one_weight_are_counted(rule, n_post, rng):
         check(product(x), x, W, exactly=True, M=M)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("n_post", [300, 9000])
 @pytest.mark.parametrize("name", LAWS)
 @pytest.mark.parametrize("x64", [False, True], ids=["f32", "f64"])

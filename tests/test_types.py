@@ -87,6 +87,7 @@ ROUTES = {
 }
 
 
+@pytest.mark.thin(9)
 @pytest.mark.parametrize("x64", [False, True])
 @pytest.mark.parametrize("kind", MATRICES)
 @pytest.mark.parametrize("weight", WEIGHTS)
@@ -110,6 +111,7 @@ def test_the_type_is_that_of_the_matrix_on_every_route(weight, kind, x64):
             np.testing.assert_array_equal(y, eager, err_msg=route)
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("x64", [False, True])
 def test_laws_and_weights_that_are_traced_are_those_that_are_closed_over(x64):
     with jax.enable_x64(x64):
@@ -144,6 +146,7 @@ def test_everything_a_matrix_gives_has_its_type(x64):
             assert c.edges().weight.dtype == jax.device_put(c).edges().weight.dtype == want
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("x64", [False, True])
 def test_published_operators(x64):
     """Weights as Python numbers have one type, closed over or as arguments."""

@@ -15,6 +15,7 @@ def case(request):
     return request.param
 
 
+@pytest.mark.thin(5)
 def test_equals_dense_product(case, backend, rng):
     events, weight, seed = case.draw(rng)
     y = case.call(events, weight, seed, backend)

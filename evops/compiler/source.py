@@ -286,13 +286,17 @@ def _importable(value: Any) -> tuple[str, str] | None:
 
 
 def _compound(value: Any) -> str | None:
-    """An expression for one of Taichi's vector and matrix types, or a mark on a parameter."""
+    """An expression for one of Taichi's compound types of numbers, or a mark on a parameter."""
     import taichi as ti
-    from taichi.lang import matrix
+    from taichi.lang import matrix, struct
 
     if isinstance(value, matrix.VectorType):
         dtype = dtype_name(value.dtype)
         return dtype and f"_evops_ti.types.vector({value.n}, _evops_ti.{dtype})"
+    if isinstance(value, struct.StructType):
+        members = {name: dtype_name(of) for name, of in value.members.items()}
+        parts = ", ".join(f"{name}=_evops_ti.{of}" for name, of in members.items())
+        return f"_evops_ti.types.struct({parts})" if all(members.values()) else None
     if isinstance(value, matrix.MatrixType):
         dtype = dtype_name(value.dtype)
         return dtype and f"_evops_ti.types.matrix({value.n}, {value.m}, _evops_ti.{dtype})"

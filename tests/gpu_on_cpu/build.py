@@ -1,7 +1,7 @@
 """The GPU's kernels and handlers for a test without a GPU: ``python build.py OUT JAXLIB_INCLUDE``.
 
 Writes OUT/driver.so, a CUDA driver that runs the kernels' own LLVM IR on the CPU, and OUT/handlers.so,
-the bridge's GPU handlers for XLA's CPU client. Needs taichi, llvmlite and g++. With a third argument,
+the GPU handlers for XLA's CPU client. Needs taichi, llvmlite and g++. With a third argument,
 "custom", there is only what runs users' kernels (user_kernel.py).
 """
 
@@ -103,14 +103,16 @@ def main(out: Path, include: str):
 def custom(out: Path, include: str):
     """Without the package's own kernels."""
     build_gpu.write_table({}, out / "gpu_kernels.cc")
-    bridge = KERNELS / "ffi/gpu"
-    link(out, include, [], [bridge / "custom.cc", bridge / "driver.cc"], "-O0")
+    handlers = KERNELS / "ffi/gpu"
+    link(out, include, [], [handlers / "custom.cc", handlers / "driver.cc"], "-O0")
 
 
 def link(out: Path, include: str, objects, handlers, level: str):
-    from build import kernels, write_names
+    from build import format_header, kernels, write, write_names
 
     write_names(kernels(), out)
+    write(out / "format.h", format_header.header())
+    build_gpu.write_launches(out / "launches.h")
     flags = ["g++", "-std=c++17", level, "-fPIC", "-shared", "-U_FORTIFY_SOURCE"]
     include_flags = [f"-I{out}", f"-I{KERNELS / 'ffi'}", "-isystem", include]
     handlers = [*handlers, out / "gpu_kernels.cc"]
