@@ -13,8 +13,9 @@ import tempfile
 import time
 
 import brian2 as b
-import common
 import numpy as np
+
+import common
 
 EQUATIONS = """
 dv/dt = (E_L - v + g_e * (E_e - v) + g_i * (E_i - v) + drive) / tau_m : volt (unless refractory)

@@ -10,8 +10,9 @@ but it integrates with adaptive Runge-Kutta steps and delays spikes by one step.
 import json
 import time
 
-import common
 import nest
+
+import common
 
 NEURON = {
     "E_L": -60.0, "V_th": -50.0, "V_reset": -60.0, "V_m": -60.0, "t_ref": 5.0, "E_ex": 0.0, "E_in": -80.0,

@@ -20,12 +20,12 @@ import time
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-import common
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import sparse
 
+import common
 import evops
 
 SIZES = (1000, 4000, 40_000, 400_000)

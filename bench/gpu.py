@@ -31,14 +31,14 @@ from pathlib import Path
 os.environ.setdefault("JAX_PLATFORMS", "cuda,cpu" if Path("/dev/nvidiactl").exists() else "")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the networks share the card
 
-import common
-import event_mv
 import jax
 import jax.numpy as jnp
 import numpy as np
-from event_mv import ON_GPU
 
+import common
+import event_mv
 import evops
+from event_mv import ON_GPU
 
 DEVICE = jax.devices()[0]
 CPU = jax.local_devices(backend="cpu")[0]

@@ -17,9 +17,9 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-import common
 import numpy as np
 
+import common
 from evops.networks.microcircuit2014 import model as microcircuit2014
 from evops.networks.microcircuit2014.measure import activity_of_spikes
 from evops.networks.microcircuit2014.model import Model

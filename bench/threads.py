@@ -18,8 +18,9 @@ import time
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-import common
 import numpy as np
+
+import common
 
 RUNS = 7  # of a process; the first finds the second thread asleep, or on the same core
 STEPS = 3e8  # synapses of a run

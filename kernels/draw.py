@@ -8,6 +8,7 @@ take t0 for the seed; two of them also write what they draw from the same stream
 """
 
 import taichi as ti
+
 from sampler_ti import (
     DELAY,
     SLOTS,

@@ -1,6 +1,7 @@
 """Sum, for each line, the input at every position that the line visits."""
 
 import taichi as ti
+
 from sampler_ti import (
     ELEMENT,
     LANES,

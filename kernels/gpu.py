@@ -1,6 +1,7 @@
 """The list of all GPU kernels."""
 
 import taichi as ti
+
 from gpu_arrays import compact, pop, stored_gather, stored_scatter, weigh
 from gpu_product import KINDS, product_gather, product_scatter, push
 from sampler_ti import ELEMENT

@@ -6,6 +6,7 @@ then does the work of several (ffi/gpu/kernels.h). Arrays are one-dimensional; s
 """
 
 import taichi as ti
+
 from gpu_reader import lane_total
 from launch import WARP, WORKERS
 from sampler_ti import array

@@ -6,6 +6,7 @@ A task is some blocks of the row of one spike, or the whole of one row where row
 import dataclasses
 
 import taichi as ti
+
 from gpu_arrays import U32, weighted
 from gpu_reader import A, Row, gather_emit, lane_total, reader_of, scatter_emit, sink_of
 from launch import TILE_BYTES, TILE_THREADS, WARP, WORKERS

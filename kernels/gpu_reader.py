@@ -9,6 +9,7 @@ made with, which gets the lane's sum so far and returns the next.
 """
 
 import taichi as ti
+
 from launch import WARP
 from sampler_ti import (
     DELAY,

@@ -3,6 +3,7 @@
 from math import pi
 
 import taichi as ti
+
 from _evops import module
 
 _functions = module("taichi.py")

@@ -1,6 +1,7 @@
 """Add the value of each line to every position that the line visits."""
 
 import taichi as ti
+
 from sampler_ti import (
     ELEMENT,
     LANES,

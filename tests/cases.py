@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-import oracle
 
 import evops
+import oracle
 
 P = 0.1
 

@@ -22,12 +22,12 @@ from pathlib import Path
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where PYTHONSAFEPATH is set
 
-import fuzz_refused
-import fuzz_shapes
 import jax
 import numpy as np
 
 import evops
+import fuzz_refused
+import fuzz_shapes
 
 BACKENDS = ("native", "jnp")
 EXECUTED = 0.3

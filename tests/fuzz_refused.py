@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp  # noqa: F401
 import ml_dtypes  # noqa: F401
 import numpy as np
-from fuzz_calls import CALLS
-from fuzz_kinds import pick
 
 import evops
 from evops.connectivity import format  # noqa: F401
+from fuzz_calls import CALLS
+from fuzz_kinds import pick
 
 # ---- objects of calls: 5 pre and 6 post neurons ----
 RULE = evops.FixedProbability(0.5)

@@ -11,6 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+import evops
 import oracle_networks as on
 from fuzz_values import (
     ALMOST,
@@ -26,8 +28,6 @@ from fuzz_values import (
     side,
     sides,
 )
-
-import evops
 
 
 @dataclasses.dataclass

@@ -4,12 +4,12 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
-import custom_kernels as kernels
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
+import custom_kernels as kernels
 import evops
 
 N_PRE, N_POST, DEVICES = 12, 9, 2

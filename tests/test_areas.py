@@ -3,13 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracle
-import oracle_exact
 import pytest
-from bits import assert_same_bits
 from jax.test_util import check_grads
 
 import evops
+import oracle
+import oracle_exact
+from bits import assert_same_bits
 
 pytestmark = pytest.mark.range_ends
 

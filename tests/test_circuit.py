@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_delays import DELAYS, LAWS
 
 import evops
+from test_delays import DELAYS, LAWS
 
 RULES = (
     evops.FixedTotalNumber(300),

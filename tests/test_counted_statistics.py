@@ -6,6 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
+
+import evops
 from chance import (
     check_binomial,
     check_chi2,
@@ -14,9 +17,6 @@ from chance import (
     correlation,
     project,
 )
-from scipy import stats
-
-import evops
 
 TOTAL, IN_DEGREE = evops.FixedTotalNumber, evops.FixedInDegree
 # numbers of neurons that are powers of two and are not, a fraction and a hundred synapses a pair

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
-from csr_cases import N_POST, N_PRE, dense, make, replaced
 
 import evops
+from csr_cases import N_POST, N_PRE, dense, make, replaced
 
 X_DTYPES = ["bool", "int8", "int32", "float16", "bfloat16", "float32"]
 

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from csr_cases import N_POST, N_PRE, dense, make, replaced
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
 import evops
+from csr_cases import N_POST, N_PRE, dense, make, replaced
 
 
 def test_jit_scan_and_no_compilation_for_new_leaves(kind, backend, rng):

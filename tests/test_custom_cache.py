@@ -7,11 +7,11 @@ import sys
 import threading
 from pathlib import Path
 
-import custom_kernels as kernels
 import jax
 import numpy as np
 import pytest
 
+import custom_kernels as kernels
 import evops
 from evops.__main__ import main
 from evops.compiler import cache, native

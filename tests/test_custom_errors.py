@@ -3,13 +3,13 @@
 import subprocess
 import sys
 
-import custom_kernels as kernels
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import taichi as ti
 
+import custom_kernels as kernels
 import evops
 from evops.compiler import native
 

@@ -7,20 +7,20 @@ import json
 import os
 import subprocess
 
-import custom_kernels as kernels
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import taichi as ti
+
+import custom_kernels as kernels
+import evops
+from evops.compiler import cache, native
+from evops.engine import library
 from test_custom_errors import _assert, _print, _random
 from test_custom_features import mathematics
 from test_custom_op import check_recorded
 from test_gpu import assembler
-
-import evops
-from evops.compiler import cache, native
-from evops.engine import library
 
 pytestmark = pytest.mark.gpu_code
 

@@ -2,17 +2,17 @@
 
 import linecache
 
-import custom_kernels as kernels
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import taichi as ti
 from jax.test_util import check_grads
-from test_golden import load, unpack
 
+import custom_kernels as kernels
 import evops
 from evops.connectivity import sampler
+from test_golden import load, unpack
 
 pytestmark = pytest.mark.range_ends
 

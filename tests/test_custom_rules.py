@@ -2,12 +2,12 @@
 
 import functools
 
-import custom_kernels as kernels
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import custom_kernels as kernels
 import evops
 from evops.compiler import native
 

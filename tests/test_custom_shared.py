@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import taichi as ti
+
 from test_custom_gpu import assemble, compiled, op
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
 import additions
-
 import evops
 
 pytestmark = pytest.mark.gpu_code

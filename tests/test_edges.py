@@ -6,10 +6,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracle_exact
 import pytest
 
 import evops
+import oracle_exact
 from evops.connectivity import sampler
 from evops.connectivity.delay_tables import discretise
 

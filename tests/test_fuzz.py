@@ -4,11 +4,11 @@ import inspect
 import re
 from pathlib import Path
 
-import fuzz
-import fuzz_calls
 import pytest
 
 import evops
+import fuzz
+import fuzz_calls
 
 INPUTS, SHAPES, SEED, PARTS = 2000, 20, 20261126, 4
 

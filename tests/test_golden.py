@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bits import ORDERED, assert_same_bits
 
 import evops
+from bits import ORDERED, assert_same_bits
 from evops.engine.library import levels
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_handlers import COUNTED, DENSE, F32, GAPS, I32, QUANTILES, SCHEME, SUBSET, U32, UNIT
 
 import evops
+from test_handlers import COUNTED, DENSE, F32, GAPS, I32, QUANTILES, SCHEME, SUBSET, U32, UNIT
 
 NONE = ((0,), U32)
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh, PartitionSpec
-from manual_axes import CUTS, DEVICES, OPERATORS, TRANSFORMS, dense, of_one, sharded
 
 import evops
+from manual_axes import CUTS, DEVICES, OPERATORS, TRANSFORMS, dense, of_one, sharded
 
 pytestmark = pytest.mark.range_ends
 

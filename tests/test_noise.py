@@ -5,10 +5,10 @@ from functools import partial
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from chance import check_binomial, check_chi2, check_normal, correlation
 from scipy.special import ndtri
 from scipy.stats import poisson as poisson_law
 
+from chance import check_binomial, check_chi2, check_normal, correlation
 from evops.networks.shared.noise import (
     noise_key,
     normal,

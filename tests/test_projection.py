@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from chance import check_binomial, check_normal
 
 import evops
+from chance import check_binomial, check_normal
 from evops.engine import ops
 
 SHAPE = (30, 23)

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bits import assert_same_bits
 from jax.test_util import check_grads
 
 import evops
+from bits import assert_same_bits
 
 pytestmark = pytest.mark.range_ends
 

@@ -8,11 +8,11 @@ import warnings
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracle
 import pytest
 from jax.test_util import check_grads
 
 import evops
+import oracle
 from evops import inputs
 
 P, SHAPE = 0.1, (40, 60)

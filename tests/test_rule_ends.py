@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracle
-import oracle_exact
 import pytest
 
 import evops
+import oracle
+import oracle_exact
 
 pytestmark = pytest.mark.filterwarnings("ignore::evops.EvopsConnectivityWarning")
 SEED = 0x1_2345_6789

@@ -2,13 +2,13 @@
 
 import jax.numpy as jnp
 import numpy as np
-import oracle
 import pytest
-from chance import check_normal, check_spread
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import evops
+import oracle
+from chance import check_normal, check_spread
 from evops.connectivity import sampler
 from evops.connectivity.rules import LfsrGaps
 

@@ -4,6 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
+
+import evops
 from chance import (
     check_binomial,
     check_chi2,
@@ -13,9 +16,6 @@ from chance import (
     correlation,
     project,
 )
-from scipy import stats
-
-import evops
 
 PROBABILITIES = [0.9, 0.5, 0.4, 0.3, 0.1, 0.02, 1e-4]
 N = 4000

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES
 from jax.test_util import check_grads
+
+from cases import CASES
 
 
 @pytest.fixture(params=CASES, ids=str)

@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracle
 import pytest
-from cases import CASES
 
 import evops
+import oracle
+from cases import CASES
 
 
 @pytest.fixture(params=CASES, ids=str)
