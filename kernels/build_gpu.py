@@ -2,7 +2,7 @@
 
 Taichi compiles for CUDA on any machine once it finds a driver; the COMPILER (gcc or its like) makes
 a stand-in (cuda_stub/cuda.c) for it, ``OUT/cuda_stub/libcuda.so``, which the package has too, for
-users' kernels. ``OUT/gpu_kernels.cc`` holds the PTX (evops/compiler/cuda.py) for the bridge.
+users' kernels. ``OUT/gpu_kernels.cc`` holds the PTX (evops/compiler/cuda.py) for C++.
 """
 
 import os
@@ -99,7 +99,7 @@ def with_entry(ir: str, name: str, size: int, *, by_value: bool) -> str:
 
 
 def write_table(texts: dict[str, tuple[int, str]], path: Path):
-    """C++ source of the bridge's table: bytes of the arguments and PTX of each kernel."""
+    """C++ source of the table of kernels: bytes of the arguments and PTX of each kernel."""
     entries = (
         f'    {{"{name}", {size}, R"ptx({text})ptx"}},\n' for name, (size, text) in texts.items()
     )

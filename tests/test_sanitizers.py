@@ -31,4 +31,4 @@ def test_a_race_planted_in_parallel_is_reported(folder):
 
 
 def test_no_race(folder):
-    sanitize.clean(folder, LIBRARY, INCLUDE, "thread", hand=False, levels=1)
+    sanitize.clean(folder, LIBRARY, INCLUDE, "thread", simd=False, levels=1)

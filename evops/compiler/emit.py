@@ -87,7 +87,7 @@ def start(arch: str = "x64") -> None:
 
 
 def block_bytes(ranks: Sequence[int]) -> int:
-    """Size of the argument block that the bridge packs for arrays of these ranks.
+    """Size of the argument block that C++ packs for arrays of these ranks.
 
     For each array {int32 shape[rank], padded to 8; pointer}; rank 0 has one extent as well.
     """

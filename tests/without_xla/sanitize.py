@@ -1,8 +1,8 @@
-"""Sanitizers over recorded calls: ``python sanitize.py FOLDER LIBRARY INCLUDE [SANITIZER…] [hand]``.
+"""Sanitizers over recorded calls: ``python sanitize.py FOLDER LIBRARY INCLUDE [SANITIZER…] [simd]``.
 
 FOLDER has calls.pkl (calls.py) and takes what is built; LIBRARY is the installed libevops.so, whose
 compiled Taichi kernels are used; INCLUDE has the headers of XLA's interface. Sanitizers are "thread",
-"address" and "undefined", all by default; "hand" compiles the kernels by hand with them, too. Each is
+"address" and "undefined", all by default; "simd" compiles the SIMD kernels with them, too. Each is
 first shown a fault that is planted in a copy of the sources, and must report it. Needs g++.
 """
 
@@ -18,8 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where PYTHONSAF
 import xla
 
 FFI = xla.HERE.parents[1] / "kernels" / "ffi"
+sys.path.insert(0, str(FFI.parent))
+
+import format_header  # noqa: E402
+
 HANDLERS = ("custom", "edges", "library", "product", "push", "scratch", "stored")
-BY_HAND = ("draw", "scatter", "sum", "variate")
 SANITIZERS = ("thread", "address", "undefined")
 OPTIONS = {
     "TSAN_OPTIONS": "halt_on_error=1",
@@ -50,27 +53,25 @@ PLANTS = {
 
 
 def build(
-    out: Path, library: Path, include: Path, sanitizer: str, sources: Path, names, hand: bool
+    out: Path, library: Path, include: Path, sanitizer: str, sources: Path, names, simd: bool
 ) -> Path:
-    """The bridge with a sanitizer; what `names` leave out comes from the library."""
+    """The handlers with a sanitizer; what `names` leave out comes from the library."""
     out.mkdir(exist_ok=True)
     kernels = subprocess.run(["nm", "-D", library], capture_output=True, text=True, check=True)
     found = sorted(set(re.findall(r"evops_(\w+)_x86_64$", kernels.stdout, re.M)))
     table = " ".join(f"F({name})" for name in found)
     (out / "kernel_table.h").write_text(f"#define EVOPS_KERNELS(F) {table}\n")
+    (out / "format.h").write_text(format_header.header())
     flags = ["-std=c++17", "-O1", "-g", "-fPIC", f"-fsanitize={sanitizer}"]
     flags += ["-fno-sanitize-recover=all", "-fno-omit-frame-pointer", '-DEVOPS_VERSION="sanitized"']
+    flags += ["-DEVOPS_HAS_x86_64_v3", "-DEVOPS_HAS_x86_64_v4"]
     jobs = [(out / f"{name}.o", sources / f"{name}.cc", []) for name in names]
-    if hand:
+    if simd:
         levels = [(level, f"-march=x86-64-{level}") for level in ("v3", "v4")]
         jobs += [
-            (
-                out / f"{name}_{level}.o",
-                sources / "hand" / f"{name}.cc",
-                [march, "-ffp-contract=off"],
-            )
+            (out / f"{path.stem}_{level}.o", path, [march, "-ffp-contract=off"])
             for level, march in levels
-            for name in BY_HAND
+            for path in sorted((sources / "simd").glob("*.cc"))
         ]
     compile_ = ["g++", *flags, "-isystem", include, f"-I{out}", f"-I{sources}", "-c", "-o"]
     for object_, source, own in jobs:
@@ -112,15 +113,15 @@ def planted(folder: Path, library: Path, include: Path, sanitizer: str) -> None:
     assert text.count(old) == 1, (name, old)
     (sources / name).write_text(text.replace(old, new))
     out = folder / f"build_planted_{sanitizer}"
-    made = build(out, library, include, sanitizer, sources, ("stored", "scratch"), hand=False)
+    made = build(out, library, include, sanitizer, sources, ("stored", "scratch"), simd=False)
     done = check(out, made, include, sanitizer, folder / "calls.pkl", "evops_stored", 1)
     assert done.returncode != 0 and re.search(report, done.stderr, re.S), done.stderr[-8000:]
 
 
-def clean(folder: Path, library: Path, include: Path, sanitizer: str, hand: bool, levels=0) -> None:
+def clean(folder: Path, library: Path, include: Path, sanitizer: str, simd: bool, levels=0) -> None:
     """The sources as they are give no report."""
     out = folder / f"build_{sanitizer}"
-    made = build(out, library, include, sanitizer, FFI, HANDLERS, hand)
+    made = build(out, library, include, sanitizer, FFI, HANDLERS, simd)
     done = check(out, made, include, sanitizer, folder / "calls.pkl", levels=levels)
     assert done.returncode == 0, done.stderr[-12000:]
 
@@ -131,7 +132,7 @@ def main(folder: str, library: str, include: str, *more: str) -> None:
     for sanitizer in [s for s in SANITIZERS if s in more] or SANITIZERS:
         planted(*places, sanitizer)
         print(f"{sanitizer}: a planted fault is reported")
-        clean(*places, sanitizer, "hand" in more)
+        clean(*places, sanitizer, "simd" in more)
         print(f"{sanitizer}: no report")
 
 
