@@ -11,6 +11,7 @@ import pytest
 
 import evops
 from evops.connectivity import sampler, tables
+from evops.connectivity.format import GeometricGaps
 from evops.connectivity.steps import steps
 
 pytestmark = pytest.mark.range_ends
@@ -88,6 +89,21 @@ def test_equal_edges_for_batches_of_seeds(case, backend):
         np.testing.assert_array_equal(got[k], alone[:3])
 
 
+@pytest.mark.parametrize("name", ["total", "in-degree"])
+def test_batches_of_spikes_and_of_seeds_have_counts_of_their_own(name, backend):
+    """Of seeds inside, of spikes outside."""
+    rule, _ = RULES[name]
+    xs, seeds = np.arange(SHAPE[0]) % 5 > np.array([[1], [3]]), jnp.arange(3)
+
+    def product(x, seed):
+        return x @ project(rule, backend, seed=seed)
+
+    got = jax.jit(jax.vmap(jax.vmap(product, (None, 0)), (0, None)))(xs, seeds)
+    for k in range(3):
+        W = np.asarray(project(rule, backend, seed=k).todense())
+        np.testing.assert_array_equal(got[:, k], xs @ W)
+
+
 @pytest.mark.parametrize("name", ["p=0.3", "p=0.1", "p=0.003", "p=1e-4"])
 def test_more_neurons_keep_the_synapses(name, backend):
     rule, _ = RULES[name]
@@ -109,7 +125,7 @@ READERS = {
     "dense": (0.4, (130, 140)),
     "gaps of a small table": (0.1, (140, 150)),
     "gaps of a table in memory": (0.02, (400, 520)),
-    "gaps of two digits": (4e-4, (8000, 33_000)),
+    "gaps of two digits": (4.8e-4, (5000, 70_000)),
 }
 
 
@@ -213,6 +229,37 @@ def test_tables_of_gaps_are_those_of_the_oracle(p):
         for threshold, other in columns
     ]
     assert tables.gaps(p)[2].tolist() == want
+
+
+class LongGaps(evops.Rule):
+    """Every second gap goes on, of two digits: those of a probability hardly ever do."""
+
+    def scheme(self, shape):
+        return GeometricGaps(block_bits=22, high_digit_bits=6, low_digit_bits=10)
+
+    @property
+    def masses(self):
+        high = [2**31 // 63] * 63
+        return [*high, 2**32 - sum(high)], [2**22] * 1024
+
+    @property
+    def table(self):
+        high, low = self.masses
+        return np.concatenate([tables.alias(high, 6), tables.alias(low, 10)])
+
+    def expected_synapses(self, shape):
+        return shape[0] * shape[1] / 2**16
+
+
+def test_gaps_that_go_on(backend):
+    rule, (n_pre, n_post) = LongGaps(), (20, 300_000)
+    high, low = rule.masses
+    columns = (6, oracle_exact.alias(high, 6)), (10, oracle_exact.alias(low, 10))
+    wanted = [oracle_exact.bernoulli(SEED, i, n_post, 1e-4, columns) for i in range(n_pre)]
+    edges = project(rule, backend, (n_pre, n_post)).edges()
+    pairs = sorted(zip(edges.pre.tolist(), edges.post.tolist(), strict=True))
+    assert pairs == [(i, j) for i, line in enumerate(wanted) for j in line]
+    assert len(pairs) > n_pre
 
 
 @pytest.mark.parametrize("golden", GOLDEN["cases"], ids=lambda g: g["id"])
