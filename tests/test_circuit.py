@@ -151,6 +151,22 @@ def test_what_is_pushed_together_is_what_is_pushed_pair_by_pair(kind, backend, f
         np.testing.assert_allclose(together, apart, rtol=1e-5, atol=1e-6)
 
 
+def test_pairs_that_share_a_table_of_delays_have_their_own_shortest(backend):
+    p = evops.Populations({"A": 5, "B": 5, "C": 70})
+    projections = {
+        (source, "C"): evops.Projection(
+            evops.FixedProbability(0.4), 1.0, (5, 70), seed=first,
+            delay=evops.Uniform(first, first + 3), backend=backend,
+        )
+        for source, first in (("A", 1), ("B", 4))
+    }  # fmt: skip
+    c = evops.Circuit(p, projections)
+    x = jnp.arange(p.n) < 10
+    sums = np.asarray(c.push(x, c.buffer()).sums)
+    np.testing.assert_array_equal(sums, pair_by_pair(c, x, c.buffer()).sums)
+    assert sums[1:8].any(axis=1).all()
+
+
 def test_few_calls_push_all(backend, firing):
     """One for the published scheme (for each law of it), one for counted rules, one for all others."""
     c = mixed(backend=backend)

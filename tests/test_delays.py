@@ -115,7 +115,7 @@ def test_batches_of_spikes_weights_and_seeds(rule, backend, rng):
 @pytest.mark.parametrize("rule", ["gaps", "subset", "total", "in-degree"])
 def test_gradients_through_the_buffer(rule, backend, spikes, rng):
     cotangent = jnp.asarray(rng.normal(size=(17, N)), jnp.float32)
-    x = spikes.astype(jnp.float32)
+    x = spikes.astype(jnp.float32) * rng.uniform(0.5, 2, spikes.shape).astype(np.float32)
 
     def loss(mean, std, x):
         law = evops.Normal(mean, std)
@@ -157,6 +157,45 @@ def test_tangents_equal_differences(backend, spikes):
 
     _, tangent = jax.jvp(f, (1.0,), (1.0,))
     np.testing.assert_allclose(tangent, (f(1.5) - f(0.5)), rtol=1e-4, atol=1e-4)
+
+
+def test_second_derivatives_of_a_push(backend, rng):
+    """A push is linear in the spikes and in the mean: its mixed derivative, in both orders."""
+    x, v = (jnp.asarray(rng.normal(size=SHAPE[0]), jnp.float32) for _ in range(2))
+
+    def projection(mean, deviation, backend=backend):
+        law = evops.Normal(mean, deviation)
+        return evops.Projection(
+            RULES["gaps"], law, SHAPE, seed=5, delay=DELAYS["drawn"], backend=backend
+        )
+
+    ones = dense(projection(1.0, 0.0), n=SHAPE[1], at=0)
+    cotangent = jnp.asarray(rng.normal(size=(len(ones), SHAPE[1])), jnp.float32)
+
+    def f(mean, x):
+        empty = evops.DelayBuffer.zeros(SHAPE[1], len(ones) - 1)
+        return (projection(mean, 0.3).push(x, empty).sums * cotangent).sum()
+
+    want = np.einsum("dij,dj->i", ones, cotangent)
+    by_mean = jax.grad(lambda mean: jax.grad(f, 1)(mean, x) @ v)(1.0)
+    np.testing.assert_allclose(by_mean, want @ v, rtol=1e-4)
+    by_x = jax.grad(lambda x: jax.grad(f)(1.0, x))(x)
+    np.testing.assert_allclose(by_x, want, rtol=1e-4, atol=1e-4)
+    tangent = jax.jvp(lambda x: jax.grad(f)(1.0, x), (x,), (v,))[1]
+    np.testing.assert_allclose(tangent, want @ v, rtol=1e-4)
+
+
+def test_gradient_of_a_pop_is_that_of_its_slot(backend, rng):
+    """What was cleared passes nothing on: the slot that the ring goes on with is another."""
+    sums, ct = (jnp.asarray(rng.normal(size=(4, N)), jnp.float32) for _ in range(2))
+    out = jnp.asarray(rng.normal(size=N), jnp.float32)
+
+    def pop(sums):
+        now, rest = evops.DelayBuffer(sums, jnp.int32(2)).pop(backend)
+        return now, rest.sums
+
+    [got] = jax.vjp(pop, sums)[1]((out, ct))
+    np.testing.assert_array_equal(got, ct.at[2].set(out))
 
 
 def test_projections_share_a_buffer(backend, spikes):

@@ -10,8 +10,9 @@ import pytest
 
 import evops
 import oracle_exact
-from evops.connectivity import sampler
+from evops.connectivity import alias_tables, sampler
 from evops.connectivity.delay_tables import discretise
+from evops.connectivity.format import GeometricGaps
 
 pytestmark = pytest.mark.range_ends
 
@@ -23,7 +24,7 @@ RULES = {
     "p=0.3": (evops.FixedProbability(0.3), ("bernoulli", 0.3, True)),
     "p=0.15, no autapses": (evops.FixedProbability(0.15, False), ("bernoulli", 0.15, False)),
     "p=0.1": (evops.FixedProbability(0.1), ("bernoulli", 0.1, True)),
-    "p=0.02, no autapses": (evops.FixedProbability(0.02, False), ("bernoulli", 0.02, False)),
+    "p=0.05, no autapses": (evops.FixedProbability(0.05, False), ("bernoulli", 0.05, False)),
     "p=0.003": (evops.FixedProbability(0.003), ("bernoulli", 0.003, True)),
     "p=1e-4": (evops.FixedProbability(1e-4), ("bernoulli", 1e-4, True)),
     "p=0": (evops.FixedProbability(0), ("bernoulli", 0.0, True)),
@@ -90,6 +91,21 @@ def test_equal_edges_for_batches_of_seeds(case, backend):
         np.testing.assert_array_equal(got[k], alone[:3])
 
 
+@pytest.mark.parametrize("name", ["total", "in-degree"])
+def test_batches_of_spikes_and_of_seeds_have_counts_of_their_own(name, backend):
+    """Of seeds inside, of spikes outside."""
+    rule, _ = RULES[name]
+    xs, seeds = np.arange(SHAPE[0]) % 5 > np.array([[1], [3]]), jnp.arange(3)
+
+    def product(x, seed):
+        return x @ project(rule, backend, seed=seed)
+
+    got = jax.jit(jax.vmap(jax.vmap(product, (None, 0)), (0, None)))(xs, seeds)
+    for k in range(3):
+        W = np.asarray(project(rule, backend, seed=k).todense())
+        np.testing.assert_array_equal(got[:, k], xs @ W)
+
+
 @pytest.mark.thin(3)
 @pytest.mark.parametrize("name", ["p=0.3", "p=0.1", "p=0.003", "p=1e-4"])
 def test_more_neurons_keep_the_synapses(name, backend):
@@ -99,18 +115,64 @@ def test_more_neurons_keep_the_synapses(name, backend):
     np.testing.assert_array_equal(large[:11, :5000], small)
 
 
-def test_autapses_are_all_that_their_flag_removes(backend):
-    with_them = project(evops.FixedProbability(0.4), backend, (60, 50)).todense()
-    without = project(evops.FixedProbability(0.4, autapses=False), backend, (60, 50)).todense()
-    diagonal = np.eye(60, 50, dtype=bool)
-    assert with_them[diagonal].any() and not without[diagonal].any()
-    np.testing.assert_array_equal(with_them[~diagonal], without[~diagonal])
+def test_rules_without_autapses_have_some_to_leave_out():
+    for _, (name, *parameters) in RULES.values():
+        if name == "bernoulli" and not parameters[1]:
+            lines = oracle_exact.lines((name, parameters[0], True), SEED, SHAPE[0], SHAPE[0])
+            assert any(i in line for i, line in enumerate(lines)), parameters
+
+
+# A probability for each way to read blocks, and a shape with autapses. There are so many targets that a row alone is
+# read in another way than many rows side by side.
+READERS = {
+    "dense": (0.4, (130, 140)),
+    "gaps of a small table": (0.1, (140, 150)),
+    "gaps of a table in memory": (0.02, (400, 520)),
+    "gaps of two digits": (4.8e-4, (5000, 70_000)),
+}
+
+
+@pytest.fixture(params=READERS, scope="module")
+def reader(request):
+    return READERS[request.param]
+
+
+def test_autapses_are_all_that_their_flag_removes(reader, backend):
+    p, (n_pre, n_post) = reader
+    W, without = (
+        project(evops.FixedProbability(p, autapses), backend, (n_pre, n_post))
+        for autapses in (True, False)
+    )
+    pre, post = (np.asarray(a) for a in W.edges()[:2])
+    removed = post == pre
+    assert removed.any()
+    kept = np.sort((pre * n_post + post)[~removed])
+    got = without.edges()
+    np.testing.assert_array_equal(np.sort(np.asarray(got.pre) * n_post + got.post), kept)
+    check_products(without, pre[~removed], post[~removed], alone=pre[removed][:3])
+
+
+def test_rows_alone_are_those_of_many_rows(reader, backend):
+    p, shape = reader
+    W = project(evops.FixedProbability(p), backend, shape)
+    pre, post = (np.asarray(a) for a in W.edges()[:2])
+    check_products(W, pre, post, alone=pre[[0, -1]])
+
+
+def check_products(W, pre, post, alone):
+    """Products are those of the synapses: of all neurons, and of each of `alone` by itself."""
+    n_pre, n_post = W.shape
+    np.testing.assert_array_equal(jnp.ones(n_pre, bool) @ W, np.bincount(post, minlength=n_post))
+    np.testing.assert_array_equal(W @ jnp.ones(n_post, bool), np.bincount(pre, minlength=n_pre))
+    got = (np.arange(n_pre) == np.asarray(alone)[:, None]) @ W
+    for row, i in zip(got, alone, strict=True):
+        np.testing.assert_array_equal(row, np.bincount(post[pre == i], minlength=n_post))
 
 
 @pytest.mark.thin(5)
 @pytest.mark.parametrize("law", [evops.Uniform(-1.0, 2.0), evops.Normal(0.5, 0.25)])
 @pytest.mark.parametrize(
-    "name", ["p=0.3", "p=0.02, no autapses", "k=7", "k=9, multapses", "total", "in-degree"]
+    "name", ["p=0.3", "p=0.05, no autapses", "k=7", "k=9, multapses", "total", "in-degree"]
 )
 def test_weights_and_delays_are_those_of_the_oracle(law, name, backend):
     rule, spelled = RULES[name]
@@ -157,9 +219,51 @@ def test_sampler_source_runs_on_numpy():
         key = oracle_exact.feistel(j, 3 * j, *oracle_exact.seed_key(SEED))
         assert (int(k0[j]), int(k1[j])) == key
         assert int(w[j]) == oracle_exact.word(*key, 77 * j)
-    n = np.uint32(1_234_567_891)
-    below = sampler.below(w, np.full(50, n))
-    np.testing.assert_array_equal(below, w.astype(np.uint64) * n >> np.uint64(32))
+    for n in (3, 1_234_567_891, 2**31 - 1):  # the last has the largest carries
+        below = sampler.below(w, np.full(50, n, np.uint32))
+        np.testing.assert_array_equal(below, w.astype(np.uint64) * np.uint64(n) >> np.uint64(32))
+
+
+@pytest.mark.parametrize("p", [0.1, 0.02, 1e-4])
+def test_tables_of_gaps_are_those_of_the_oracle(p):
+    high, low = oracle_exact.gap_tables(p)
+    want = [
+        other << (32 - bits) | threshold
+        for bits, columns in (high, low or (0, []))
+        for threshold, other in columns
+    ]
+    assert alias_tables.gaps(p)[2].tolist() == want
+
+
+class LongGaps(evops.Rule):
+    """Every second gap goes on, of two digits: those of a probability hardly ever do."""
+
+    def scheme(self, shape):
+        return GeometricGaps(block_bits=22, high_digit_bits=6, low_digit_bits=10)
+
+    @property
+    def masses(self):
+        high = [2**31 // 63] * 63
+        return [*high, 2**32 - sum(high)], [2**22] * 1024
+
+    @property
+    def table(self):
+        high, low = self.masses
+        return np.concatenate([alias_tables.alias(high, 6), alias_tables.alias(low, 10)])
+
+    def expected_synapses(self, shape):
+        return shape[0] * shape[1] / 2**16
+
+
+def test_gaps_that_go_on(backend):
+    rule, (n_pre, n_post) = LongGaps(), (20, 300_000)
+    high, low = rule.masses
+    columns = (6, oracle_exact.alias(high, 6)), (10, oracle_exact.alias(low, 10))
+    wanted = [oracle_exact.bernoulli(SEED, i, n_post, 1e-4, columns) for i in range(n_pre)]
+    edges = project(rule, backend, (n_pre, n_post)).edges()
+    pairs = sorted(zip(edges.pre.tolist(), edges.post.tolist(), strict=True))
+    assert pairs == [(i, j) for i, line in enumerate(wanted) for j in line]
+    assert len(pairs) > n_pre
 
 
 @pytest.mark.parametrize("golden", GOLDEN["cases"], ids=lambda g: g["id"])

@@ -205,7 +205,7 @@ def test_starts_of_more_synapses_than_there_can_be_come_to_an_end():
 
 
 @pytest.mark.parametrize("offset", [0, 3])
-def test_targets_of_several_blocks_are_added_up(offset):
+def test_targets_of_several_blocks_are_added_to_the_ring(offset):
     """Blocks that share neurons go to one thread."""
     n, synapses = 6000, 40_000_000
     attributes = push_attributes(
@@ -213,11 +213,11 @@ def test_targets_of_several_blocks_are_added_up(offset):
         post_offset=[0, offset], post_size=[n, n],
     )  # fmt: skip
     ring = jax.ffi.ffi_call("evops_push", jax.ShapeDtypeStruct((2, n + offset), F32))(
-        np.zeros((2, n + offset), F32), np.ones(40, bool), np.ones((1, 2, 1), F32),
+        np.full((2, n + offset), 7, F32), np.ones(40, bool), np.ones((1, 2, 1), F32),
         np.ones((1, 2, 2), U32), np.ones((1, 2), I32), np.int32(0), np.zeros(0, U32),
         np.zeros(0, I32), np.zeros(0, U32), **attributes,
     )  # fmt: skip
-    assert (np.asarray(ring)[1, offset:n] == 80).all()
+    assert (np.asarray(ring)[0] == 7).all() and (np.asarray(ring)[1, offset:n] == 87).all()
 
 
 @pytest.mark.parametrize(("handler", "change", "message"), HANDLERS)

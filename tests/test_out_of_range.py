@@ -41,9 +41,10 @@ def test_connections_out_of_range_are_no_numbers():
 
 def test_delays_and_steps_out_of_range_are_no_numbers():
     push = jax.jit(lambda W, b: W.push(jnp.ones((1, 3), bool), b).sums)
-    for delay in (7, -1):
+    for delay in (7, 2, -1):  # the ring has two slots
         for backend in ("jnp", "native"):
             W = evops.MultiAreaProjection(1.0, [[1.0]], 1, pre=3, post=2, seed=1, backend=backend)
+            assert len(W.buffer().sums) == 2
             leaves, tree = jax.tree.flatten(W)
             odd = jax.tree.unflatten(tree, [*leaves[:2], jnp.full((1, 1), delay, jnp.int32)])
             if backend == "jnp":

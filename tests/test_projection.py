@@ -74,7 +74,6 @@ def test_products_of_every_dtype(rule, law, backend, rng):
             close(y, M @ np.asarray(x, np.float64))
 
 
-@pytest.mark.thin(3)
 @pytest.mark.parametrize("rule", ["p=0.4", "p=0.1", "k=5", "published"])
 def test_more_neurons_than_are_walked_side_by_side(rule, rng):
     """In jnp: then those that fired are looked for, some at a time."""

@@ -122,14 +122,20 @@ def test_derivatives_are_those_of_the_dense_product(case, direction, backend, rn
         again = jax.tree.unflatten(jax.tree.structure(W), [*jax.tree.leaves(unit), W.key])
         units.append(matrix(again, direction) @ x)
 
-    def by_law(law):
+    def of(x, law):
         return product(x, jax.tree.unflatten(jax.tree.structure(W), [*jax.tree.leaves(law), W.key]))
+
+    def by_law(law):
+        return of(x, law)
 
     _, pull = jax.vjp(by_law, W.law)
     close(jax.tree.leaves(pull(ct)[0]), [jnp.vdot(ct, unit) for unit in units], 1e-4)
     for k, unit in enumerate(units):
         tangent = jax.tree.unflatten(tree, [jnp.float32(j == k) for j in range(len(leaves))])
         close(jax.jvp(by_law, (W.law,), (tangent,))[1], unit, 1e-4)
+    tangent = jax.tree.unflatten(tree, [jnp.float32(1)] * len(leaves))
+    both = jax.jvp(of, (x, W.law), (dx, tangent))[1]
+    close(both, M @ dx + sum(units), 1e-4)
 
 
 @pytest.mark.thin(9)

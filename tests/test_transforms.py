@@ -137,6 +137,19 @@ def test_vmap_of_grad_and_hessian(case, backend, rng):
 
 
 @pytest.mark.thin(5)
+def test_gradients_of_a_batch_are_those_of_its_entries(case, backend, rng):
+    draws = [case.draw(rng) for _ in range(2)]
+    loss = value_grads(case, backend)
+    stacked = [jnp.stack([d[i] for d in draws]) for i in range(3)]
+    of_batch = lambda e, w, s: jax.vmap(loss)(e, w, s).sum()  # noqa: E731
+    batched = jax.grad(of_batch, argnums=(0, 1))(*stacked)
+    for b, draw in enumerate(draws):
+        one = jax.grad(loss, argnums=(0, 1))(*map(jnp.asarray, draw))
+        for got, single in zip(batched, one, strict=True):
+            np.testing.assert_allclose(got[b], single, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.thin(5)
 def test_many_threads_at_once(case, backend, rng):
     draws = [case.draw(rng) for _ in range(8)]
     call = jax.jit(partial(case.call, backend=backend))

@@ -110,6 +110,18 @@ def test_zero_nan_and_infinite_weights(backend):
     assert not y[1:][~hit[1:]].any()
 
 
+def test_weights_of_mean_zero_are_not_silent(backend):
+    W = evops.Projection(
+        evops.FixedProbability(0.4), evops.Normal(0.0, 1.0), (30, 20), seed=3, delay=2, backend=backend
+    )  # fmt: skip
+    M, x, v = np.asarray(W.edges().weight), jnp.ones(30, bool), jnp.ones(20, bool)
+    pre, post = (np.asarray(a) for a in W.edges()[:2])
+    onto, of = np.bincount(post, M, 20), np.bincount(pre, M, 30)
+    pushed = W.push(x, evops.DelayBuffer.zeros(20, 2)).sums[2]
+    for got, want in ((x @ W, onto), (W @ v, of), (pushed, onto)):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
 def test_no_events_give_zeros(case, backend, rng):
     events, weight, seed = case.draw(rng, rate=0.0)
     assert not np.asarray(case.call(events, weight, seed, backend)).any()

@@ -1,0 +1,52 @@
+"""The tables of mutants fit the files, and some of them are killed."""
+
+import ast
+import dataclasses
+from collections import Counter
+
+import pytest
+
+import mutants
+
+EVERY = mutants.every()
+# the quickest of those in Python; .ci/full has them all
+OFTEN = [
+    "keys of blocks: the high word of the seed is the low one",
+    "numbers below n: the carry of the low halves is lost",
+    "gaps: masses are rounded down",
+    "published scheme: the largest gap is rounded down",
+    "delays: halves go to even steps",
+]
+
+
+def test_every_mutant_has_a_place_and_a_name_of_its_own():
+    for mutant in EVERY:
+        assert mutant.text != (mutants.ROOT / mutant.file).read_text(), mutant.breaks
+        if mutant.file.endswith(".py"):
+            ast.parse(mutant.text)
+    names = Counter(mutant.breaks for mutant in EVERY)
+    assert max(names.values()) == 1, names.most_common(3)
+
+
+def test_every_test_that_kills_is_there():
+    for mutant in EVERY:
+        file, _, name = mutant.killed_by.partition("::")
+        source = (mutants.TESTS / file).read_text()
+        assert f"def {name.partition('[')[0]}(" in source or not name, mutant
+
+
+def test_the_page_lists_every_mutant():
+    page = (mutants.ROOT / "docs" / "mutants.md").read_text()
+    assert mutants.table(EVERY) in page, "python tests/mutants.py --table gives the table"
+
+
+@pytest.mark.parametrize("breaks", OFTEN)
+def test_mutants_are_killed(breaks):
+    mutant = next(m for m in EVERY if m.breaks == breaks)
+    assert mutants.verdict(mutant) == "killed"
+
+
+def test_what_changes_nothing_survives():
+    mutant = next(m for m in EVERY if m.breaks == OFTEN[0])
+    same = dataclasses.replace(mutant, after=mutant.before)
+    assert mutants.verdict(same) == "survived"
