@@ -324,8 +324,10 @@ def test_signals(out):
     (out / "coba2005.json").write_text("{}")
     long = [*COBA[:-1], "1e7", "--out", str(out)]
     ends = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+    # where the tests run in the background of a shell, Ctrl-C is ignored, and children inherit that
+    heeding = ["env", "--default-signal=INT"]
     runs = [subprocess.Popen(
-        [sys.executable, "-m", "evops", *long], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [*heeding, sys.executable, "-m", "evops", *long], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True) for _ in ends]  # fmt: skip
     for run, end in zip(runs, ends, strict=True):
         assert run.stdout.readline().startswith("COBA network")
