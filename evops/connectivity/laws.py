@@ -13,7 +13,7 @@ import math
 import weakref
 from collections.abc import Callable
 from statistics import NormalDist
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar, SupportsFloat, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +50,7 @@ class Law(Fixed):
         _complete(cls)
         return object.__new__(cls)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         fields = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
         parameters = {f.name: getattr(self, f.name) for f in fields if not f.metadata.get("static")}
         if any(type(value) is object for value in parameters.values()):
@@ -94,7 +94,7 @@ class Law(Fixed):
         """The quantiles of z as whole numbers, int32, and the unit that they count."""
         return _table(self.quantile(), type(self).__name__)
 
-    def parameters(self, dtype) -> jax.Array:
+    def parameters(self, dtype: Any) -> jax.Array:
         """What the primitive multiplies: ``(loc,)`` or ``(loc, scale * unit)``."""
         loc, scale = (jnp.asarray(v).astype(dtype) for v in self.loc_scale())
         if self.quantile() is None:
@@ -209,7 +209,7 @@ class Constant(Law):
 
     w: Any
 
-    def loc_scale(self):
+    def loc_scale(self) -> tuple[Any, Any]:
         """``(w, 0)``."""
         return self.w, 0
 
@@ -229,16 +229,16 @@ class Uniform(Law):
     high: Any
     unit_quantile = staticmethod(lambda u: u if 2.0**-33 < u < 1 - 2.0**-33 else float(round(u)))
 
-    def check(self):
+    def check(self) -> None:
         """The bounds are in order."""
         check_order("high", self.high, "low", self.low)
 
-    def loc_scale(self):
+    def loc_scale(self) -> tuple[Any, Any]:
         """``(low, high - low)``."""
         return self.low, jnp.subtract(self.high, self.low)
 
 
-def static_field():
+def static_field() -> Any:
     """A field of a law that is known before compilation, None unless given."""
     return dataclasses.field(default=None, metadata={"static": True})
 
@@ -270,14 +270,14 @@ class Normal(Law):
 
     mean: Any
     std: Any
-    low: float | None = static_field()
-    high: float | None = static_field()
+    low: SupportsFloat | None = static_field()
+    high: SupportsFloat | None = static_field()
     span: tuple[float, float] | None = dataclasses.field(
         default=None, init=False, repr=False, metadata={"static": True}
     )
     unit_quantile = staticmethod(NormalDist().inv_cdf)
 
-    def check(self):
+    def check(self) -> None:
         """The deviation is not negative; the bounds leave something."""
         check_order("std", self.std, "", 0)
         if self.low is None and self.high is None:
@@ -297,11 +297,11 @@ class Normal(Law):
             )
         object.__setattr__(self, "span", span)
 
-    def quantile(self):
+    def quantile(self) -> Callable[[float], float] | None:
         """That of the normal distribution between the bounds."""
         return type(self).unit_quantile if self.span is None else _truncated(*self.span)
 
-    def loc_scale(self):
+    def loc_scale(self) -> tuple[Any, Any]:
         """``(mean, std)``."""
         return self.mean, self.std
 

@@ -7,11 +7,20 @@ looks up.
 import abc
 import dataclasses
 import functools
+from typing import SupportsFloat
 
 import numpy as np
 
 from evops.connectivity import alias_tables, format, sampler
-from evops.errors import INT32_MAX, check_flag, check_integer, check_probability
+from evops.errors import (
+    INT32_MAX,
+    Flag,
+    Integer,
+    Real,
+    check_flag,
+    check_integer,
+    check_probability,
+)
 
 
 class Rule(abc.ABC):
@@ -57,10 +66,10 @@ class FixedProbability(Rule):
         100000.0
     """
 
-    p: float
-    autapses: bool = True
+    p: Real
+    autapses: Flag = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "p", check_probability("p", self.p, zero=True))
         check_flag("autapses", self.autapses)
 
@@ -77,14 +86,14 @@ class FixedProbability(Rule):
         return next((b for b in bits if self._scaled << b >= 1 << 48), format.MAX_BLOCK_BITS)
 
     @functools.cached_property
-    def _gaps(self):
+    def _gaps(self) -> tuple[int, int, np.ndarray]:
         return alias_tables.gaps(self.p)
 
     @property
     def _dense(self) -> bool:
         return self._scaled >= 1 << 37 or self._scaled == 0
 
-    def scheme(self, shape):
+    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         """Gaps below p = 1/8, dense from there on (and for p = 0, where a block costs least)."""
         skip = not self.autapses
         if self._dense:
@@ -95,11 +104,11 @@ class FixedProbability(Rule):
         return format.GeometricGaps(self.block_bits, high, low, exclude_autapses=skip)
 
     @property
-    def table(self):
+    def table(self) -> np.ndarray:
         """Alias tables of the gaps."""
         return super().table if self._dense else self._gaps[2]
 
-    def expected_synapses(self, shape):
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
         """``p`` times the number of pairs."""
         diagonal = 0 if self.autapses else min(shape)
         return self.p * (shape[0] * shape[1] - diagonal)
@@ -109,16 +118,16 @@ class FixedProbability(Rule):
 class AllToAll(Rule):
     """Every pair is connected: ``FixedProbability(1, autapses)``."""
 
-    autapses: bool = True
+    autapses: Flag = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_flag("autapses", self.autapses)
 
-    def scheme(self, shape):
+    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         """That of probability 1."""
         return FixedProbability(1.0, self.autapses).scheme(shape)
 
-    def expected_synapses(self, shape):
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
         """All pairs."""
         return FixedProbability(1.0, self.autapses).expected_synapses(shape)
 
@@ -131,12 +140,12 @@ class OneToOne(Rule):
         ValueError: a shape whose sides differ.
     """
 
-    def scheme(self, shape):
+    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         """The diagonal."""
         self.expected_synapses(shape)
         return format.Diagonal()
 
-    def expected_synapses(self, shape):
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
         """One for each neuron."""
         if shape[0] != shape[1]:
             raise ValueError(
@@ -164,14 +173,14 @@ class FixedOutDegree(Rule):
         TypeError: `k` is not an integer, or is traced.
     """
 
-    k: int
-    multapses: bool = False
+    k: Integer
+    multapses: Flag = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_integer("k", self.k, 0))
         check_flag("multapses", self.multapses)
 
-    def scheme(self, shape):
+    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         """Synapses by their index; the bits of the permuted domain or 0 for multapses."""
         n_pre, n_post = shape
         if self.multapses:
@@ -181,7 +190,7 @@ class FixedOutDegree(Rule):
         bits = 0 if self.multapses else format.domain_bits(n_post)
         return format.EqualRows(self.k, bits, n_post)
 
-    def expected_synapses(self, shape):
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
         """``k`` per pre neuron."""
         return float(self.k * shape[0])
 
@@ -204,22 +213,22 @@ class FixedTotalNumber(Rule):
         TypeError: `k` is not an integer, or is traced.
     """
 
-    k: int
+    k: Integer
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_integer("k", self.k, 0))
 
-    def total(self, shape):
+    def total(self, shape: tuple[int, int]) -> int:
         """``k``."""
         del shape
         return self.k
 
-    def scheme(self, shape):
+    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         """Counted; targets by number."""
         del shape
         return format.CountedRows(slots=1, domain_bits=0, n_post=0)
 
-    def expected_synapses(self, shape):
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
         """``k``."""
         del shape
         return float(self.k)
@@ -243,22 +252,22 @@ class FixedInDegree(Rule):
         TypeError: `k` is not an integer, or is traced.
     """
 
-    k: int
+    k: Integer
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_integer("k", self.k, 0))
 
-    def total(self, shape):
+    def total(self, shape: tuple[int, int]) -> int:
         """``k`` for every post neuron."""
         return check_integer("k * n_post", self.k * shape[1], 0)
 
-    def scheme(self, shape):
+    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         """Counted; targets permuted in a domain of as many bits as there are synapses."""
         self.total(shape)
         k = max(self.k, 1)  # a domain has a slot at least for every post neuron
         return format.CountedRows(k, format.domain_bits(k * shape[1]), shape[1])
 
-    def expected_synapses(self, shape):
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
         """``k`` for every post neuron."""
         return float(self.k * shape[1])
 
@@ -283,10 +292,10 @@ class LfsrGaps(Rule):
     Source: C. Wang et al., braintaichi / BrainPy 2.5 (2024), as recorded from its operators.
     """
 
-    p: float
-    hashed: bool = False
+    p: Real
+    hashed: Flag = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "p", check_probability("p", self.p))
         check_flag("hashed", self.hashed)
 
@@ -301,12 +310,12 @@ class LfsrGaps(Rule):
         """Fraction of pairs that is really connected, for lines much longer than clen."""
         return 2.0 / (self.clen + 1)
 
-    def scheme(self, shape=(0, 0)):
+    def scheme(self, shape: tuple[int, int] = (0, 0)) -> format.Scheme:
         del shape
         reciprocal = min((1 << 32) // self.clen, format.MAX_WORD)
         return format.UniformGaps(self.clen, reciprocal, int(self.hashed))
 
-    def expected_synapses(self, shape):
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
         """`density` times the number of pairs."""
         return self.density * shape[0] * shape[1]
 
@@ -349,7 +358,7 @@ class LfsrGaps(Rule):
         raise ValueError(f"no {count} ranges of {lines} line seeds apart were found, seed {seed}")
 
 
-def realised_probability(p: float) -> float:
+def realised_probability(p: SupportsFloat) -> float:
     """Density that the published scheme draws for connection probability `p`: ``1 / ceil(1 / p)``.
 
     Args:
