@@ -15,9 +15,11 @@ INT32_MAX = 2**31 - 1
 Flag = bool | np.bool_
 # The same for fields of dataclasses, which hold what they are made with, or what checks make of it.
 if TYPE_CHECKING:
-    Integer, Real = int, float
+    Integer = int
+    Real = float
 else:
-    Integer, Real = SupportsIndex, SupportsFloat
+    Integer = SupportsIndex
+    Real = SupportsFloat
 
 
 class EvopsError(Exception):

@@ -37,13 +37,12 @@ References:
 
 # pyright: reportInvalidTypeForm=false
 import importlib.util
-import inspect
 import sys
 from collections.abc import Callable
 from math import pi
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, no_type_check
 
 try:
     import taichi as ti
@@ -51,11 +50,6 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "evops.taichi needs taichi: pip install 'jax-evops[taichi]'", name="taichi"
     ) from error
-
-
-def _func(function: Callable) -> Callable:
-    """`ti.func` of a function as it is written, without what jaxtyping's hook adds."""
-    return ti.func(inspect.unwrap(function))
 
 
 def _copy(name: str) -> ModuleType:
@@ -75,7 +69,7 @@ def _copy(name: str) -> ModuleType:
 _sampler, _format = _copy("sampler"), _copy("format")
 for _name, _function in list(vars(_sampler).items()):
     if callable(_function) and getattr(_function, "__module__", "") == _sampler.__name__:
-        setattr(_sampler, _name, _func(_function))
+        setattr(_sampler, _name, ti.func(_function))
 
 line_state = _sampler.line_state
 hashed_line_state = _sampler.hashed_line_state
@@ -97,6 +91,9 @@ LINE, SOURCES, SLOTS = _sampler.LINE, _sampler.SOURCES, _sampler.SLOTS
 
 _TWO_PI = 2 * pi
 
+# Annotations of Taichi functions are Taichi's, and Taichi reads their source: hooks that check
+# types leave them alone (`no_type_check`).
+
 
 def record(of: type) -> Any:
     """A Taichi struct with the fields of a record of `evops.connectivity.format`."""
@@ -108,7 +105,8 @@ def unpacker(of: type) -> Callable:
     struct = record(of)
     first = _format.SCHEME_WORDS - _format.FIELD_WORDS
 
-    @_func
+    @ti.func
+    @no_type_check
     def unpack(words: ti.template()):
         return struct(words[first], words[first + 1], words[first + 2])
 
@@ -118,7 +116,8 @@ def unpacker(of: type) -> Callable:
 geometric_gaps = unpacker(_format.GeometricGaps)
 
 
-@_func
+@ti.func
+@no_type_check
 def next_gap(k0, k1, i, c, gaps, table: ti.template()):
     """The next step along a block of targets whose key is (k0, k1).
 
@@ -142,13 +141,15 @@ def next_gap(k0, k1, i, c, gaps, table: ti.template()):
     return i, c + g, found
 
 
-@_func
+@ti.func
+@no_type_check
 def _unit(x):
     """A word as a number in [0, 1]."""
     return ti.cast(x, ti.f32) * ti.f32(2.0**-32)
 
 
-@_func
+@ti.func
+@no_type_check
 def _within(x, low, high):
     """A word as an integer from low to high, both included, by the remainder."""
     span = ti.cast(high - low, ti.u32) + ti.u32(1)
@@ -158,28 +159,32 @@ def _within(x, low, high):
     return low + ti.cast(r, ti.i32)
 
 
-@_func
+@ti.func
+@no_type_check
 def _gaussian(u1, u2, mu, sigma, epsilon):
     """Normal from two numbers in [0, 1] (Box and Muller)."""
     radius = ti.sqrt(ti.f32(-2.0) * ti.log(ti.max(u1, ti.cast(epsilon, ti.f32))))
     return ti.cast(mu, ti.f32) + ti.cast(sigma, ti.f32) * (radius * ti.sin(ti.f32(_TWO_PI) * u2))
 
 
-@_func
+@ti.func
+@no_type_check
 def lfsr88_key(seed):
     """The key of a seed, an integer; negative ones wrap modulo 2**32."""
     s1, s2, s3 = _sampler.line_state(ti.cast(seed, ti.u32))
     return ti.Vector([s1, s2, s3, ti.u32(0)], ti.u32)
 
 
-@_func
+@ti.func
+@no_type_check
 def lfsr88_next_key(key):
     """The key after one step."""
     s1, s2, s3 = _sampler.next_state(key[0], key[1], key[2])
     return ti.Vector([s1, s2, s3, ti.u32(0)], ti.u32)
 
 
-@_func
+@ti.func
+@no_type_check
 def lfsr113_key(seed):
     """The key of a seed, an integer of 1 or more: seed + 1, + 7, + 15, + 127.
 
@@ -189,14 +194,16 @@ def lfsr113_key(seed):
     return ti.Vector([s + 1, s + 7, s + 15, s + 127], ti.u32)
 
 
-@_func
+@ti.func
+@no_type_check
 def _tausworthe(z, q: ti.template(), s: ti.template(), k: ti.template()):
     """One step of a Tausworthe generator of k bits with x**k + x**q + 1, s bits at a time."""
     b = ((z << q) ^ z) >> (k - s)
     return ((z >> (32 - k)) << (32 - k + s)) ^ b
 
 
-@_func
+@ti.func
+@no_type_check
 def lfsr113_next_key(key):
     """The key after one step."""
     return ti.Vector(
@@ -210,35 +217,40 @@ def lfsr113_next_key(key):
     )
 
 
-@_func
+@ti.func
+@no_type_check
 def lfsr88_randint(key, dtype: ti.template() = ti.u32):
     """A random word."""
     after = lfsr88_next_key(key)
     return after, ti.cast(after[0] ^ after[1] ^ after[2], dtype)
 
 
-@_func
+@ti.func
+@no_type_check
 def lfsr88_random_integers(key, low, high):
     """An integer from low to high, both included."""
     after, x = lfsr88_randint(key)
     return after, _within(x, low, high)
 
 
-@_func
+@ti.func
+@no_type_check
 def lfsr88_rand(key):
     """A number in [0, 1], float32."""
     after, x = lfsr88_randint(key)
     return after, _unit(x)
 
 
-@_func
+@ti.func
+@no_type_check
 def lfsr88_uniform(key, low, high):
     """A number between low and high, float32."""
     after, u = lfsr88_rand(key)
     return after, u * ti.cast(high - low, ti.f32) + ti.cast(low, ti.f32)
 
 
-@_func
+@ti.func
+@no_type_check
 def lfsr88_normal(key, mu, sigma, epsilon=1e-10):
     """A normal number with mean mu and standard deviation sigma, float32; two draws."""
     middle, u1 = lfsr88_rand(key)
@@ -246,42 +258,48 @@ def lfsr88_normal(key, mu, sigma, epsilon=1e-10):
     return after, _gaussian(u1, u2, mu, sigma, epsilon)
 
 
-@_func
+@ti.func
+@no_type_check
 def lfsr88_randn(key, epsilon=1e-10):
     """A standard normal number, float32; two draws."""
     after, z = lfsr88_normal(key, 0.0, 1.0, epsilon)
     return after, z
 
 
-@_func
+@ti.func
+@no_type_check
 def lfsr113_randint(key, dtype: ti.template() = ti.u32):
     """A random word."""
     after = lfsr113_next_key(key)
     return after, ti.cast(after[0] ^ after[1] ^ after[2] ^ after[3], dtype)
 
 
-@_func
+@ti.func
+@no_type_check
 def lfsr113_random_integers(key, low, high):
     """An integer from low to high, both included."""
     after, x = lfsr113_randint(key)
     return after, _within(x, low, high)
 
 
-@_func
+@ti.func
+@no_type_check
 def lfsr113_rand(key):
     """A number in [0, 1], float32."""
     after, x = lfsr113_randint(key)
     return after, _unit(x)
 
 
-@_func
+@ti.func
+@no_type_check
 def lfsr113_uniform(key, low, high):
     """A number between low and high, float32."""
     after, u = lfsr113_rand(key)
     return after, u * ti.cast(high - low, ti.f32) + ti.cast(low, ti.f32)
 
 
-@_func
+@ti.func
+@no_type_check
 def lfsr113_normal(key, mu, sigma, epsilon=1e-10):
     """A normal number with mean mu and standard deviation sigma, float32; two draws."""
     middle, u1 = lfsr113_rand(key)
@@ -289,7 +307,8 @@ def lfsr113_normal(key, mu, sigma, epsilon=1e-10):
     return after, _gaussian(u1, u2, mu, sigma, epsilon)
 
 
-@_func
+@ti.func
+@no_type_check
 def lfsr113_randn(key, epsilon=1e-10):
     """A standard normal number, float32; two draws."""
     after, z = lfsr113_normal(key, 0.0, 1.0, epsilon)

@@ -22,7 +22,7 @@ _LINES_AT_ONCE = 1 << 16
 def product(
     kind: str,
     value: Any,
-    law: int,
+    law: WeightLaw,
     weights: dict[str, Any],
     conn_prob: Any,
     seed: Any,
@@ -79,7 +79,7 @@ def areas_product(
 
 
 def matrix(
-    law: int,
+    law: WeightLaw,
     weights: dict[str, Any],
     conn_prob: Any,
     seed: Any,
@@ -118,7 +118,7 @@ def _lines(
     s: Array,
     *,
     rule: LfsrGaps,
-    law: int,
+    law: WeightLaw,
     shape: tuple[int, int],
     dtype: np.dtype,
     transposed: bool,
@@ -149,7 +149,7 @@ def _bind(
     weight: Array,
     seed: Array,
     rule: LfsrGaps,
-    law: int,
+    law: WeightLaw,
     n_out: int,
     gather: bool,
     per_input: int,

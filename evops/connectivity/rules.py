@@ -7,7 +7,6 @@ looks up.
 import abc
 import dataclasses
 import functools
-from typing import SupportsFloat
 
 import numpy as np
 
@@ -358,7 +357,7 @@ class LfsrGaps(Rule):
         raise ValueError(f"no {count} ranges of {lines} line seeds apart were found, seed {seed}")
 
 
-def realised_probability(p: SupportsFloat) -> float:
+def realised_probability(p: Real) -> float:
     """Density that the published scheme draws for connection probability `p`: ``1 / ceil(1 / p)``.
 
     Args:
