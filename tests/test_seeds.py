@@ -95,7 +95,7 @@ WRONG = [
     ("1", TypeError),
     (True, TypeError),
     (1j, TypeError),
-    (np.timedelta64(3), TypeError),
+    (np.timedelta64(3, "s"), TypeError),
 ]
 
 

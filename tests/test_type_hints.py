@@ -79,6 +79,19 @@ def test_what_is_taken_without_the_hook_is_taken_with_it(number, name):
             eval(text, vars(fuzz_refused))
 
 
+@pytest.mark.parametrize("method", ["__jax_array__", "__array__"])
+def test_objects_that_make_arrays_are_taken(method):
+    xp = jnp if method == "__jax_array__" else np
+    given = type("Given", (), {method: lambda self, dtype=None, copy=None: xp.ones(6)})()
+    want = jnp.ones(6) @ W
+    np.testing.assert_array_equal(given @ W, want)
+    np.testing.assert_array_equal(W(given), want)
+    sums = [W.push(x, evops.DelayBuffer.zeros(6, 1)).sums for x in (given, jnp.ones(6))]
+    np.testing.assert_array_equal(*sums)
+    k = np.arange(6)
+    np.testing.assert_array_equal(evops.CSR(given, k, [*k, 6], shape=(6, 6)).data, np.ones(6))
+
+
 USES = {
     "projection": lambda W, x: x[:6] @ W,
     "counted": lambda W, x: W @ x[:6],
