@@ -15,6 +15,7 @@ from evops.connectivity.format import (
     GeometricGaps,
     UniformGaps,
 )
+from unchecked import unchecked
 
 SHAPE = (4, 300)
 
@@ -38,6 +39,12 @@ def own(scheme, table=None, total=None, expected=3.0):
             return expected
 
     return Own()
+
+
+def odd(record, *words, **options):
+    """A record with a field of another type."""
+    with unchecked():
+        return record(*words, **options)
 
 
 HALF = DenseBlocks(12, 128, 0)
@@ -64,9 +71,12 @@ BAD = [
     (own((2, 0, 12, 128, 0)), r"scheme must return a record of .*, got \(2, 0, 12, 128, 0\)"),
     (own(DenseBlocks), "scheme must return a record of .*, got <class"),
     (own(DenseBlocks(True, 128, 0)), "DenseBlocks.block_bits must be an int, got True"),
-    (own(DenseBlocks(12.0, 128, 0)), "DenseBlocks.block_bits must be an int, got 12.0"),
-    (own(DenseBlocks(12, np.int64(128), 0)), "DenseBlocks.threshold must be an int"),
-    (own(DenseBlocks(12, 128, 0, exclude_autapses=1)), "exclude_autapses must be a bool, got 1"),
+    (own(odd(DenseBlocks, 12.0, 128, 0)), "DenseBlocks.block_bits must be an int, got 12.0"),
+    (own(odd(DenseBlocks, 12, np.int64(128), 0)), "DenseBlocks.threshold must be an int"),
+    (
+        own(odd(DenseBlocks, 12, 128, 0, exclude_autapses=1)),
+        "exclude_autapses must be a bool, got 1",
+    ),
     (own(Diagonal(exclude_autapses=True)), "must be False, Diagonal cannot leave pairs out, got"),
     (own(DenseBlocks(13, 128, 0)), "DenseBlocks must have block_bits = 12, or both thresholds 0"),
     (own(DenseBlocks(23, 0, 0)), "DenseBlocks.block_bits must be from 0 to 22 .*, got 23"),
