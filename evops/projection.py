@@ -32,9 +32,9 @@ class Projection(Matrix):
     Its synapses are a pure function of rule, law, shape and seed: the same for ``x @ W``,
     ``W @ v``, gradients, `todense`, `tocsr` and `edges`, on every device and backend, for any
     number of threads. They are drawn again at every use and never stored. More post neurons keep
-    the old synapses (fixed degrees, totals and `OneToOne` apart), as do more pre neurons. With
-    delays, `push` adds what spikes cause to a `DelayBuffer`, at the time of its arrival;
-    ``x @ W`` ignores them.
+    the old synapses, as do more pre neurons (except for fixed degrees and totals, `OneToOne` and
+    `Neighbours`). With delays, `push` adds what spikes cause to a `DelayBuffer`, at the time of its
+    arrival; ``x @ W`` ignores them.
 
     An entry of x that is 0 is silent: it adds nothing, whatever the weights. Nor does a pair of
     neurons without a synapse, or a matrix whose parameters are all 0. Everything else is IEEE

@@ -80,6 +80,7 @@ look_up = _sampler.look_up
 dense_hit = _sampler.dense_hit
 below = _sampler.below
 permuted = _sampler.permuted
+moved = _sampler.moved
 variate_key = _sampler.variate_key
 slot = _sampler.slot
 between = _sampler.between
@@ -96,12 +97,12 @@ def record(of: type):
 
 def unpacker(of: type):
     """Taichi function: the record that words hold, packed by its `Scheme.pack`."""
-    struct = record(of)
+    struct, count = record(of), len(_format.fields(of))
     first = _format.SCHEME_WORDS - _format.FIELD_WORDS
 
     @ti.func
     def unpack(words: ti.template()):
-        return struct(words[first], words[first + 1], words[first + 2])
+        return struct(*[words[first + k] for k in range(count)])
 
     return unpack
 

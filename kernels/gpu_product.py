@@ -8,7 +8,8 @@ import dataclasses
 import taichi as ti
 
 from gpu_arrays import U32, weighted
-from gpu_reader import A, Row, gather_emit, lane_total, reader_of, scatter_emit, sink_of
+from gpu_emit import A, gather_emit, scatter_emit, sink_of
+from gpu_reader import Row, lane_total, reader_of
 from launch import TILE_BYTES, TILE_THREADS, WARP, WORKERS
 from sampler_ti import array, format
 

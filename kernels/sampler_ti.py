@@ -17,6 +17,7 @@ look_up = _functions.look_up
 dense_hit = _functions.dense_hit
 below = _functions.below
 permuted = _functions.permuted
+moved = _functions.moved
 variate_key = _functions.variate_key
 slot = _functions.slot
 between = _functions.between
@@ -31,6 +32,7 @@ geometric_gaps = _functions.geometric_gaps
 dense_blocks = _functions.unpacker(format.DenseBlocks)
 equal_rows = _functions.unpacker(format.EqualRows)
 counted_rows = _functions.unpacker(format.CountedRows)
+grid_offsets = _functions.unpacker(format.GridOffsets)
 
 # Rows that are read side by side, so that the compiler can use vector registers.
 LANES = 8
@@ -49,6 +51,21 @@ def autapse(pre, words: ti.template()):
     if words[1] == 0:
         leave_out = ti.u32(0) - ti.u32(1)
     return leave_out
+
+
+@ti.func
+def neighbour(pre, i, grid, table: ti.template(), table_offset):
+    """The post neuron at displacement i of a table, or one that does not exist."""
+    inner = grid.extent_1 * grid.extent_2
+    at = ti.i32(table_offset + ti.u32(3) * i)
+    a = moved(pre // inner, table[at], grid.extent_0, grid.periodic & ti.u32(1))
+    middle = (pre % inner) // grid.extent_2
+    b = moved(middle, table[at + 1], grid.extent_1, (grid.periodic >> 1) & ti.u32(1))
+    c = moved(pre % grid.extent_2, table[at + 2], grid.extent_2, grid.periodic >> 2)
+    post = ti.u32(0) - ti.u32(1)
+    if (a < grid.extent_0) & (b < grid.extent_1) & (c < grid.extent_2):
+        post = (a * grid.extent_1 + b) * grid.extent_2 + c
+    return post
 
 
 @ti.func

@@ -52,6 +52,7 @@ def notebook(p, events, weight, seed, conn_prob, *, shape, area_num, axis):
     )[0]
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("form", ["cpu", "gpu"])
 @pytest.mark.parametrize("kind", ["E", "I"])
 def test_kernels_of_the_notebook_equal_recorded(kind, form):
@@ -84,6 +85,7 @@ def check_recorded(op, kind):
 DTYPES = ["bool", "int8", "int16", "int32", "uint8", "uint16", "uint32", "float16", "float32"]
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_dtype(dtype, rng):
     x = rng.integers(0, 2 if dtype == "bool" else 50, (3, 4)).astype(dtype)
@@ -91,6 +93,7 @@ def test_every_dtype(dtype, rng):
     np.testing.assert_array_equal(np.asarray(y), x.astype(y.dtype) * 2, strict=True)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("dtype", ["int64", "uint64", "float64"])
 def test_dtypes_of_x64(dtype):
     with jax.enable_x64(True):

@@ -20,6 +20,7 @@ RULES = {
     "k=5": evops.FixedOutDegree(5),
     "k=40": evops.FixedOutDegree(40, multapses=True),
     "one to one": evops.OneToOne(),
+    "neighbours": evops.Neighbours((5, 6)),
     "all to all": evops.AllToAll(autapses=False),
     "published": evops.LfsrGaps(0.2),
 }
@@ -31,7 +32,7 @@ LAWS = {
 
 
 def project(rule="p=0.4", law=1.5, shape=None, seed=7, backend=None):
-    shape = shape or (SHAPE if rule != "one to one" else (SHAPE[0],) * 2)
+    shape = shape or (SHAPE if rule not in ("one to one", "neighbours") else (SHAPE[0],) * 2)
     rule = RULES[rule] if isinstance(rule, str) else rule
     law = LAWS[law] if isinstance(law, str) else law
     return evops.Projection(rule, law, shape, seed=seed, backend=backend)
@@ -59,7 +60,7 @@ def directions(W):
     )
 
 
-@pytest.mark.thin(5)
+@pytest.mark.thin(7)
 @pytest.mark.parametrize(
     ("rule", "law"), [*itertools.product(RULES, ["constant", "normal"]), ("p=0.4", "uniform")]
 )
@@ -74,6 +75,7 @@ def test_products_of_every_dtype(rule, law, backend, rng):
             close(y, M @ np.asarray(x, np.float64))
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("rule", ["p=0.4", "p=0.1", "k=5", "published"])
 def test_more_neurons_than_are_walked_side_by_side(rule, rng):
     """In jnp: then those that fired are looked for, some at a time."""
@@ -275,6 +277,7 @@ def test_seeds(backend):
     )
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("seed", [3, 2**31 - 1, -5, jax.random.key(9)])
 def test_traced_seed(seed, backend, rng):
     x = rng.random(30) < 0.5

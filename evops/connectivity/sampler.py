@@ -32,6 +32,8 @@ block and more postsynaptic neurons keep the old synapses. Readers (`evops.conne
   1, …, go to `below` n of word(i) of the key (pre, 0); or, where every post neuron has the same
   number of them, to ``t % n``, t being `permuted` s' under the key (0, SLOTS) (again walking the
   cycle), where s' is i plus the number of synapses of all rows before.
+- *diagonal*: row i has target i. *Grid offsets*: row i is a place of a grid, whose coordinates are
+  `moved` by every displacement of a table. These two draw no words.
 
 The weight of a synapse is read from word(WEIGHT + post) of the key (pre, LINE): it depends on seed,
 pre and post alone. Where two neurons may have several synapses, i stands in the place of post. The
@@ -177,6 +179,16 @@ def permuted(k0, k1, x, left, right):
     a = a ^ (word(k0, k1 + ROUND_4, b) >> (32 - left))
     b = b ^ (word(k0, k1 + ROUND_5, a) >> (32 - right))
     return (a << right) | b
+
+
+def moved(at, by, extent, periodic):
+    """Coordinate `at` of an axis moved by `by` (modulo 2**32, or `extent` where `periodic` is 1).
+
+    The result is `extent` or more where it would lie beyond an axis that is not periodic.
+    """
+    to = at + by
+    over = 1 - ((to - extent) >> 31)
+    return to - extent * (over & periodic)
 
 
 def variate_key(pre, t0, t1):

@@ -21,6 +21,7 @@ from evops.connectivity.format import (
     Diagonal,
     EqualRows,
     GeometricGaps,
+    GridOffsets,
     MatrixSpec,
     UniformGaps,
     WeightLaw,
@@ -260,6 +261,28 @@ def _diagonal(spec, table, rows, found, carry):
     return found(carry, rows.pre[..., None], jnp.ones((), bool))
 
 
+def _grid_offsets(spec, table, rows, found, carry):
+    scheme: GridOffsets = spec.scheme
+    if scheme.offsets == 0:  # a table without entries cannot be indexed, even in a loop of no turns
+        return carry
+    extents = [jnp.uint32(n) for n in (scheme.extent_0, scheme.extent_1, scheme.extent_2)]
+    inner = extents[1] * extents[2]
+    places = rows.pre // inner, rows.pre % inner // extents[2], rows.pre % extents[2]
+
+    def body(i, carry):
+        to = []
+        for axis, (place, extent) in enumerate(zip(places, extents, strict=True)):
+            by = table[jnp.uint32(3) * i + jnp.uint32(axis)]
+            periodic = jnp.uint32(scheme.periodic >> axis & 1)
+            to.append(sampler.moved(place, by, extent, periodic))
+        a, b, c = to
+        exists = (a < extents[0]) & (b < extents[1]) & (c < extents[2])
+        post = (a * extents[1] + b) * extents[2] + c
+        return found(carry, post[..., None], exists[..., None])
+
+    return lax.fori_loop(jnp.uint32(0), jnp.uint32(scheme.offsets), body, carry)
+
+
 _READERS: dict[type, Callable] = {
     UniformGaps: _uniform_gaps,
     GeometricGaps: _geometric_gaps,
@@ -267,6 +290,7 @@ _READERS: dict[type, Callable] = {
     EqualRows: _equal_rows,
     Diagonal: _diagonal,
     CountedRows: _counted_rows,
+    GridOffsets: _grid_offsets,
 }
 
 
