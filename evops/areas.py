@@ -39,7 +39,7 @@ class MultiAreaProjection(DelayedNetwork):
     is both. Events are 0 or 1 here; in a `Circuit` they are any number.
 
     Args:
-        rule: a probability, ``FixedProbability`` or ``LfsrGaps`` (with hashed lines, always).
+        rule: a probability, ``FixedProbability`` or ``LfsrGaps`` (always with hashed rows).
         weight: `(A_pre, P_pre, A_post, P_post)`, source area and population, target area and
             population. A side given as one number has no P axis: with ``pre=1600, post=1600`` the
             shape is `(A_pre, A_post)`. Float, any unit.

@@ -173,7 +173,7 @@ class Circuit(DelayedNetwork):
             if W.delay is None:
                 raise ValueError(f"{name} has no delays: make it with delay=…, in steps")
         self.populations = populations
-        # Counted rules keep where their lines start: here in one array, for a call that pushes all.
+        # Counted rules keep where their rows start: here in one array, for a call that pushes all.
         indptr = [W.indptr for W in projections.values() if W.indptr is not None]
         self._indptr = jnp.concatenate([jnp.zeros(0, jnp.uint32), *indptr])
         self._drawn = {pair: W._with(rule=_rule(*pair, W)) for pair, W in projections.items()}
@@ -208,7 +208,7 @@ class Circuit(DelayedNetwork):
         )
 
     def _spans(self) -> list[tuple[int, int]]:
-        """Where the indptr of each projection's lines begin and end."""
+        """Where the indptr of each projection begins and ends."""
         sizes = [
             W.shape[0] + 1 if W.rule.total(W.shape) is not None else 0 for W in self._drawn.values()
         ]
@@ -296,7 +296,7 @@ def _rule(source: str, target: str, W: Projection) -> Rule:
 
 
 def _part(indptr: Any, at: int, end: int) -> Any:
-    """Some of the indptr, or what jax has put in the place of all."""
+    """A part of the indptr, or the marker that jax has put in its place."""
     return indptr[..., at:end] if np.ndim(indptr) else indptr
 
 

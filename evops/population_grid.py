@@ -50,7 +50,7 @@ class PlacedProjection:
 
     @property
     def counted(self) -> bool:
-        """Whether the indptr of its lines follow from the seed, and are its table."""
+        """Whether the indptr of its rows follows from the seed, and is its table."""
         return self.spec.counted
 
     @property

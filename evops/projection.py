@@ -236,8 +236,8 @@ class Projection(Matrix):
         indptr = jnp.zeros(0, jnp.uint32) if self.indptr is None else self.indptr
         return population_grid.push([self._placed(0, post_offset, 0)], indptr, x, buffer)
 
-    def _placed(self, pre_offset: int, post_offset: int, starts_at: int) -> PlacedProjection:
-        """This matrix among the neurons of a network; its indptr are among those of others."""
+    def _placed(self, pre_offset: int, post_offset: int, indptr_offset: int) -> PlacedProjection:
+        """This matrix among the neurons of a network; its indptr is among those of others."""
         return PlacedProjection(
             (pre_offset, self._shape[0]),
             (post_offset, self._shape[1]),
@@ -246,7 +246,7 @@ class Projection(Matrix):
             discretise(self.delay),
             self._spec(delay=True),
             self.key,
-            starts_at,
+            indptr_offset,
             library.choose(self._backend),
         )
 
@@ -303,7 +303,7 @@ class Projection(Matrix):
         )
 
     def _synapses(self, delay: bool = False) -> list[np.ndarray]:
-        """Where the synapses of each line begin, and what `ops.edges` gives."""
+        """Where the synapses of each row begin, and the results of `ops.edges`."""
         if isinstance(self.key, Tracer):
             raise TypeError("tocsr and edges need a known seed: call them outside jax.jit")
         degrees = np.asarray(self.out_degree()).astype(np.int64)

@@ -101,6 +101,7 @@ def unpacker(of: type):
 
     @ti.func
     def unpack(words: ti.template()):
+        """The record that words hold, as its `pack()` lays them out; fields by name."""
         return struct(words[first], words[first + 1], words[first + 2])
 
     return unpack

@@ -212,6 +212,15 @@ class Constant(Law):
         return self.w, 0
 
 
+def _exact_ends(u: float) -> float:
+    """Quantile function of the uniform distribution on [0, 1]: u, but 0 and 1 at the ends.
+
+    `_table` asks half a word inside the ends, as other laws are infinite there. Without the
+    rounding no weight would reach the bounds.
+    """
+    return u if 2.0**-33 < u < 1 - 2.0**-33 else float(round(u))
+
+
 class Uniform(Law):
     """Weights uniform between `low` and `high`.
 
@@ -225,9 +234,7 @@ class Uniform(Law):
 
     low: Any
     high: Any
-    # u itself, but 0 and 1 where `_table` asks half a word inside the ends (other laws are infinite
-    # there): so the bounds are reached and no weight lies beyond them.
-    unit_quantile = staticmethod(lambda u: u if 2.0**-33 < u < 1 - 2.0**-33 else float(round(u)))
+    unit_quantile = staticmethod(_exact_ends)
 
     def check(self):
         check_order("high", self.high, "low", self.low)

@@ -27,7 +27,7 @@ class Rule(abc.ABC):
         return np.zeros(0, np.uint32)
 
     def total(self, shape: tuple[int, int]) -> int | None:
-        """Number of synapses, where they are counted out among the pre neurons (`CountedRows`)."""
+        """Number of synapses, where each draws its pre neuron (`CountedRows`); else None."""
         del shape
 
     @abc.abstractmethod
