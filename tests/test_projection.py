@@ -181,7 +181,7 @@ def test_repr_says_what_it_is():
 def test_repr_says_that_products_ignore_delays():
     rule, shape, steps = evops.FixedProbability(0.1), (10, 20), evops.Uniform(1, 20)
     text = repr(evops.Projection(rule, 1.0, shape, seed=1, delay=steps))
-    assert "shape=(10, 20), delay=Uniform(low=1, high=20)): about" in text
+    assert "shape=(10, 20), delay=Uniform(low=1.0, high=20.0)): about" in text
     assert text.endswith("; push heeds delays, x @ W ignores them")
 
 
