@@ -1,7 +1,7 @@
 """Projections placed into a grid of populations, and pushed together in few calls.
 
-A row of the grid is a presynaptic population, a column a postsynaptic one, and a cell holds the
-random matrix between the two, or none.
+A row of the grid is a presynaptic population, a column a postsynaptic one. A cell holds the random
+matrix between the two, or none.
 """
 
 import dataclasses
@@ -50,7 +50,7 @@ class PlacedProjection:
 
     @property
     def counted(self) -> bool:
-        """Whether the indptr of its lines follow from the seed, and are its table."""
+        """Whether the indptr of its rows follows from the seed, and is its table."""
         return self.spec.counted
 
     @property
@@ -87,7 +87,7 @@ def push(
 
 
 def _push(projections: list[PlacedProjection], indptr, x, sums, step) -> jax.Array:
-    """`sums` with what projections of one call add."""
+    """`sums` after the projections of one call have added theirs."""
     grid = _grid(projections)
     tables, specs, spec_of = _pack_tables(projections, indptr)
     weight, key = _dense_operands(projections, grid, sums.dtype)

@@ -102,6 +102,7 @@ def unpacker(of: type):
 
     @ti.func
     def unpack(words: ti.template()):
+        """The record that words hold, as its `pack()` lays them out; fields by name."""
         return struct(*[words[first + k] for k in range(count)])
 
     return unpack

@@ -87,8 +87,8 @@ def remainder(x, gaps):
     """x % clen for any word x, by multiplication: the same value as the sampler's ``%``.
 
     With reciprocal = min(floor(2**32 / clen), 2**32 - 1) the estimate q of the quotient is right or
-    one too small, so x - q clen is the remainder or the remainder plus clen; in the first case
-    taking clen off wraps around.
+    one too small. So x - q clen is the remainder, or the remainder plus clen. Subtracting clen is
+    right in the second case and wraps around in the first; `min` takes the right one.
     """
     q = ti.cast((ti.cast(x, ti.u64) * ti.cast(gaps.reciprocal, ti.u64)) >> 32, ti.u32)
     r = x - q * gaps.clen

@@ -12,6 +12,7 @@ import pytest
 import evops
 from chance import check_binomial, check_normal
 from evops.engine import ops
+from fuzz_values import Exponential
 
 SHAPE = (30, 23)
 RULES = {
@@ -176,6 +177,14 @@ def test_repr_says_what_it_is():
     assert "shape=(10000, 5000)" in text
     assert "about 5e+06 synapses" in text and "CSR would take 40 MB" in text
     assert repr(project().T) == repr(project()) + ".T"
+    assert "delay" not in text
+
+
+def test_repr_says_that_products_ignore_delays():
+    rule, shape, steps = evops.FixedProbability(0.1), (10, 20), evops.Uniform(1, 20)
+    text = repr(evops.Projection(rule, 1.0, shape, seed=1, delay=steps))
+    assert "shape=(10, 20), delay=Uniform(low=1.0, high=20.0)): about" in text
+    assert text.endswith("; push heeds delays, x @ W ignores them")
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -288,16 +297,6 @@ def test_traced_seed(seed, backend, rng):
             wide = seed + 2**40
             keys = jax.jit(lambda s: project(seed=s, backend=backend).key)(jnp.int64(wide))
             np.testing.assert_array_equal(keys, project(seed=wide, backend=backend).key)
-
-
-class Exponential(evops.Law):
-    """Weights exponential with mean `mean`."""
-
-    mean: float
-    unit_quantile = staticmethod(lambda u: -math.log1p(-u))
-
-    def loc_scale(self):
-        return 0.0, self.mean
 
 
 def test_a_law_of_ones_own(backend, rng):

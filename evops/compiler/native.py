@@ -33,9 +33,9 @@ _ABORTS = {
     "codegen_llvm.cpp:real_type_atomic": "arrays of floating-point numbers have no &=, |=, ^= and "
     "no ti.atomic_and, atomic_or, atomic_xor"
 }
-# XLA's number and Taichi's name of the element types of arrays; a bool is a byte of 0 or 1
 EXTRA = "pip install 'jax-evops[taichi]'"
 TOOLS = {"taichi": "1.7.4", "llvmlite": "0.44"}  # versions of the extra
+# XLA's number and Taichi's name of the element types of arrays; a bool is a byte of 0 or 1
 TYPES = {
     "bool": (1, "u8"),
     "int8": (2, "i8"),

@@ -7,6 +7,9 @@ import numpy as np
 from evops.connectivity.format import LOW_DIGIT_BITS, MAX_DIGIT_BITS, MIN_DIGIT_BITS
 
 _ONE = 1 << 128
+# The high digit has outcomes for gaps of this many mean gaps, where the table may be as large: a
+# longer one, of probability exp(-8), takes another word.
+_MEAN_GAPS = 8
 
 
 def alias(mass: list[int], bits: int) -> np.ndarray:
@@ -51,7 +54,7 @@ def gaps(p: float) -> tuple[int, int, np.ndarray]:
             q = (q * q) >> 128
     unit = (_ONE - q) >> 96
     bits = range(MIN_DIGIT_BITS, MAX_DIGIT_BITS)
-    bits = next((k for k in bits if unit << k >= 1 << 35), MAX_DIGIT_BITS)
+    bits = next((k for k in bits if unit << k >= _MEAN_GAPS << 32), MAX_DIGIT_BITS)
     x, cumulative = _ONE, []
     for _ in range(1 << bits):
         cumulative.append((_ONE - x + (1 << 95)) >> 96)

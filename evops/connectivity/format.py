@@ -4,8 +4,8 @@ A *reader* draws the synapses of a row from words of the sampler; each backend h
 A rule answers with a `Scheme`: the frozen record of one reader. A `MatrixSpec` adds how weights and
 delays are drawn and where their tables begin. ``pack()`` lays both out as words of 32 bits: XLA
 attributes, arguments of kernels. The build makes the C++ structs (format.h) from these classes, and
-the Taichi kernels unpack the words by the same names, so each field, range and size stands here
-alone; constants of the random numbers stand in `sampler`.
+the Taichi kernels unpack the words by the same names. So each field, range and size stands here
+alone. Constants of the random numbers stand in `sampler`.
 
 Standard library only: the build loads this file by its path, before there is a package.
 """

@@ -1,9 +1,9 @@
 """Weight laws: location, scale, and the quantiles of a fixed unit variate.
 
 The weight of a synapse is ``loc + scale * z``; z is a number of that synapse alone, drawn from
-(seed, pre, post). A law is its parameters and the quantile function of z, as a table of whole
-numbers that every reader interpolates in integer arithmetic: z has the same bits everywhere. To add
-a law, write a subclass with `unit_quantile` and `loc_scale`.
+(seed, pre, post). A law consists of its parameters and of the quantile function of z. Readers get
+that function as a table of whole numbers, and interpolate in integer arithmetic: z has the same
+bits everywhere. To add a law, write a subclass with `unit_quantile` and `loc_scale`.
 """
 
 import contextlib
@@ -29,9 +29,9 @@ from evops.leaves import Fixed
 class Law(Fixed):
     """Base of the weight laws; subclasses are dataclasses of their parameters (pytree leaves).
 
-    A subclass becomes a frozen dataclass and a pytree node by itself; decorators that do the same
-    do no harm. Fields with the metadata ``static`` are no leaves; they must be hashable. Laws are
-    equal where class and parameters are; a float32 array is equal to the number it holds.
+    A subclass becomes a frozen dataclass and a pytree node without a decorator; one that does the
+    same does no harm. Fields with the metadata ``static`` are no leaves; they must be hashable.
+    Laws are equal where class and parameters are; a float32 array is equal to the number it holds.
 
     Attributes:
         unit_quantile: quantile function of the unit variate, on (0, 1) and with values within
@@ -76,7 +76,6 @@ class Law(Fixed):
         return self._values() == other._values()  # pyright: ignore[reportAttributeAccessIssue]
 
     def __hash__(self) -> int:
-        """Of class and parameters."""
         return hash((type(self), self._values()))
 
     def check(self) -> None:
@@ -95,7 +94,7 @@ class Law(Fixed):
         return _table(self.quantile(), type(self).__name__)
 
     def parameters(self, dtype) -> jax.Array:
-        """What the primitive multiplies: ``(loc,)`` or ``(loc, scale * unit)``."""
+        """Factors of the primitive: ``(loc,)`` or ``(loc, scale * unit)``."""
         loc, scale = (jnp.asarray(v).astype(dtype) for v in self.loc_scale())
         if self.quantile() is None:
             return loc[None]
@@ -210,8 +209,16 @@ class Constant(Law):
     w: Any
 
     def loc_scale(self):
-        """``(w, 0)``."""
         return self.w, 0
+
+
+def _exact_ends(u: float) -> float:
+    """Quantile function of the uniform distribution on [0, 1]: u, but 0 and 1 at the ends.
+
+    `_table` asks half a word inside the ends, as other laws are infinite there. Without the
+    rounding no weight would reach the bounds.
+    """
+    return u if 2.0**-33 < u < 1 - 2.0**-33 else float(round(u))
 
 
 class Uniform(Law):
@@ -227,14 +234,12 @@ class Uniform(Law):
 
     low: Any
     high: Any
-    unit_quantile = staticmethod(lambda u: u if 2.0**-33 < u < 1 - 2.0**-33 else float(round(u)))
+    unit_quantile = staticmethod(_exact_ends)
 
     def check(self):
-        """The bounds are in order."""
         check_order("high", self.high, "low", self.low)
 
     def loc_scale(self):
-        """``(low, high - low)``."""
         return self.low, jnp.subtract(self.high, self.low)
 
 
@@ -248,9 +253,9 @@ class Normal(Law):
 
     The quantiles are interpolated linearly between 3072 knots: the distribution function is exact
     to 1e-5, the largest variate 6.2. With bounds, the distribution is that of drawing again until a
-    weight lies within them (``redraw`` in NEST): with ``low=0`` no weight is negative. Its spread
-    follows from the mean and deviation of construction; later changes of these (gradients) move and
-    scale the weights as they are.
+    weight lies within them (``redraw`` in NEST): with ``low=0`` no weight is negative. The mean and
+    deviation at construction fix its shape. Later changes of these (gradients) move and scale the
+    weights, without drawing again.
 
     Args:
         mean: mean before truncation, any unit; may be traced where there are no bounds.
@@ -278,7 +283,6 @@ class Normal(Law):
     unit_quantile = staticmethod(NormalDist().inv_cdf)
 
     def check(self):
-        """The deviation is not negative; the bounds leave something."""
         check_order("std", self.std, "", 0)
         if self.low is None and self.high is None:
             return
@@ -298,11 +302,10 @@ class Normal(Law):
         object.__setattr__(self, "span", span)
 
     def quantile(self):
-        """That of the normal distribution between the bounds."""
+        """Quantiles of the normal distribution, or of its part between the bounds."""
         return type(self).unit_quantile if self.span is None else _truncated(*self.span)
 
     def loc_scale(self):
-        """``(mean, std)``."""
         return self.mean, self.std
 
 

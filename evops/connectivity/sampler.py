@@ -1,9 +1,9 @@
 """Which synapses exist: the one definition, in unsigned-integer operators.
 
-Every function works on uint32 values that wrap modulo 2**32 and uses only ``+ - * ^ & | << >> %``
-and comparisons, with literals below 2**31, so that the same source text runs on NumPy arrays, on
-jax arrays (x64 on or off) and, wrapped by ``taichi.func``, inside the native kernels, with equal
-bits. No float decides whether a synapse exists.
+Every function works on uint32 values that wrap modulo 2**32. It uses only ``+ - * ^ & | << >> %``
+and comparisons, with literals below 2**31. So the same source text gives equal bits on NumPy
+arrays, on jax arrays (x64 on or off) and, wrapped by ``taichi.func``, inside the native kernels. No
+float decides whether a synapse exists.
 
 The exact sampler
 -----------------
@@ -14,19 +14,19 @@ i = 0, 1, 2 …::
     k = feistel(pre, block, *t)                 a permutation: no two (pre, block) share a key
     word(*k, i)
 
-A block is 2**B targets in a row, B a function of the probability alone, so a reader starts at any
-block and more postsynaptic neurons keep the old synapses. Readers (`evops.connectivity.format`):
+A block is 2**B targets in a row, B a function of the probability alone. So a reader can start at
+any block, and more post neurons keep the old synapses. Readers (`evops.connectivity.format`):
 
 - *geometric gaps* (p < 1/8): ``c = 0``, then for i = 0, 1, 2 …:
   ``g = look_up(table[word(i) >> shift], …)``, a geometric number from an alias table
   (`evops.connectivity.alias_tables`). The last outcome K - 1 says "none of the next K - 1
   targets": ``c += K - 1``. Any other says "a synapse at c + g": ``c += g + 1``. Below p = 2**-11
   two words give the high and the low digit of g.
-- *dense blocks* (p >= 1/8): target j of the block exists if byte ``j & 3`` of word(j >> 2) is below
-  P >> 32 for P = p 2**40, or equals it and a word of its own, word(TIE + j), is below the low word
+- *dense blocks* (p >= 1/8; P = p 2**40): target j of the block exists if byte ``j & 3`` of
+  word(j >> 2) is below P >> 32. If they are equal, it exists if word(TIE + j) is below the low word
   of P.
-- *equal rows* (fixed out-degree k): the block is a row's whole list; its synapse i goes to
-  `permuted` i (walking the cycle until a number below n comes), or to `below` n with multapses.
+- *equal rows* (fixed out-degree k): the block is a row's whole list. Its synapse i goes to
+  `permuted` i, walking the cycle until a number below n comes; with multapses to `below` n.
 - *counted rows* (fixed total number, fixed in-degree): K synapses of the projection choose their
   pre neuron, number s by `below` n_pre of word(s) of the key (0, SOURCES). Those of a row, i = 0,
   1, …, go to `below` n of word(i) of the key (pre, 0); or, where every post neuron has the same
