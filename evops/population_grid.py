@@ -20,6 +20,7 @@ from evops.connectivity.laws import Law
 from evops.connectivity.rules import Rule
 from evops.delays import DelayBuffer
 from evops.engine import ring
+from evops.engine.populations import PopulationGrid
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,7 +106,7 @@ def _push(projections: list[PlacedProjection], indptr, x, sums, step) -> jax.Arr
         jnp.asarray(delay),
         step,
         tables,
-        grid=ring.PopulationGrid(
+        grid=PopulationGrid(
             x.shape[0],
             *(tuple(k) for side in (grid.pre, grid.post) for k in zip(*side, strict=True)),
             spec_of_pair=tuple(spec_of_cell.ravel().tolist()) if told_apart else (),

@@ -1,7 +1,7 @@
 """The only module that knows differences between jax versions and asks for private parts of jax."""
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import numpy as np
@@ -37,13 +37,18 @@ __all__ = [
 # What jax hands to the rules of a primitive. Operands are arrays of jax (tracers too); those that
 # no transformation touches may still be NumPy's, since binding converts nothing.
 Operand: TypeAlias = Array | np.ndarray
-# Tangents and cotangents that are known to be zero have no array, so that no work is done on them.
-Tangent: TypeAlias = Array | np.ndarray | ad.Zero
-Cotangent: TypeAlias = Array | np.ndarray | ad.Zero
-# A transpose knows only the type of the operand whose cotangent it must give.
-Linear: TypeAlias = Array | np.ndarray | ad.UndefinedPrimal
-# The batch axis of each operand; None: it has none.
-Dims: TypeAlias = Sequence[int | None]
+if TYPE_CHECKING:  # pyright follows neither `is_zero` nor `is_undefined_primal`
+    Tangent: TypeAlias = Any
+    Cotangent: TypeAlias = Any
+    Linear: TypeAlias = Any
+    Dims: TypeAlias = Any
+else:
+    # Tangents and cotangents that are known to be zero are no arrays: no work is done on them.
+    Tangent = Cotangent = Array | np.ndarray | ad.Zero
+    # A transpose knows only the type of the operand whose cotangent it must give.
+    Linear = Array | np.ndarray | ad.UndefinedPrimal
+    # The batch axis of each operand; None: it has none.
+    Dims = Sequence[int | None]
 
 # Inside `jax.shard_map` the type of a value names the axes of the mesh over which it varies. A
 # value that varies over none is the same on every device. jax makes operands of its own primitives

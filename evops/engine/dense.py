@@ -16,7 +16,7 @@ from jaxtyping import Array, Num, Shaped, UInt32
 from evops.connectivity.format import MatrixSpec, WeightLaw
 from evops.engine import ring
 from evops.engine.compat import Operand, typed_like
-from evops.engine.ring import PopulationGrid
+from evops.engine.populations import PopulationGrid
 
 # Entries of a block: 16 MB of float32.
 _ENTRIES = 1 << 22

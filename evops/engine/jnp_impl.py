@@ -7,7 +7,7 @@ nothing.
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +17,7 @@ from jaxtyping import Array, Int32, Num, Shaped, UInt32
 
 from evops.connectivity.format import MatrixSpec, WeightLaw
 from evops.engine.jnp_reader import Rows, chunk_size, for_each_synapse, over_nonzero
-
-if TYPE_CHECKING:  # that module imports this one
-    from evops.engine.ring import PopulationGrid
+from evops.engine.populations import PopulationGrid
 
 
 def _weight_of(
@@ -34,7 +32,7 @@ def _weight_of(
 def _scatter(
     out: Num[Array, " n"],
     spec: MatrixSpec,
-    tables: Sequence[Array],
+    tables: Sequence[Array | None],
     rows: Rows,
     base: Callable[[Array], Array],
     value: Callable[[Array], Array],
@@ -52,7 +50,7 @@ def _scatter(
 def _gather(
     x: Shaped[Array, " n"],
     spec: MatrixSpec,
-    tables: Sequence[Array],
+    tables: Sequence[Array | None],
     rows: Rows,
     base: Callable[[Array], Array],
     weight: Num[Array, "... parameters"] | None,
@@ -170,7 +168,7 @@ class _Part(NamedTuple):
     """
 
     spec: MatrixSpec
-    grid: Any  # PopulationGrid
+    grid: PopulationGrid
     place: tuple[np.ndarray, np.ndarray]
     weight: jax.Array
     seed: jax.Array
@@ -215,7 +213,7 @@ class _Part(NamedTuple):
 
 
 def _parts(
-    grid: "PopulationGrid",
+    grid: PopulationGrid,
     specs: tuple[MatrixSpec, ...],
     weight: Num[Array, "s t parameters"],
     seed: UInt32[Array, "s t 2"],
@@ -253,7 +251,7 @@ def push(
     quantiles: Int32[Array, " _"],
     delays: UInt32[Array, " _"],
     *,
-    grid: "PopulationGrid",
+    grid: PopulationGrid,
     specs: tuple[MatrixSpec, ...],
 ) -> Num[Array, "slots n_post"]:
     """The push primitive's value (see `evops.engine.ring`)."""
@@ -300,7 +298,7 @@ def push_back(
     delays: UInt32[Array, " _"],
     *,
     of: str,
-    grid: "PopulationGrid",
+    grid: PopulationGrid,
     specs: tuple[MatrixSpec, ...],
 ) -> Num[Array, "..."]:
     """The push_back primitive's value (see `evops.engine.ring`)."""

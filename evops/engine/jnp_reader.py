@@ -119,7 +119,8 @@ def _uniform_gaps(
 ) -> Any:
     """The braintaichi scheme; its laws draw from the same stream, before the gap."""
     del table
-    scheme: UniformGaps = spec.scheme
+    scheme = spec.scheme
+    assert isinstance(scheme, UniformGaps)
     start = sampler.hashed_line_state if scheme.hashed else sampler.line_state
     draws = _DRAWS.get(spec.law, 0)
 
@@ -166,7 +167,8 @@ def _by_block(bits: int, rows: Rows, block: Callable[..., Any], carry: Any) -> A
 def _geometric_gaps(
     spec: MatrixSpec, table: Array, rows: Rows, found: Callable[..., Any], carry: Any
 ) -> Any:
-    scheme: GeometricGaps = spec.scheme
+    scheme = spec.scheme
+    assert isinstance(scheme, GeometricGaps)
     bits, high, low = scheme.block_bits, scheme.high_digit_bits, scheme.low_digit_bits
     shift, restart = 32 - high, (1 << high) - 1
 
@@ -202,7 +204,8 @@ def _dense_blocks(
     spec: MatrixSpec, table: Array, rows: Rows, found: Callable[..., Any], carry: Any
 ) -> Any:
     del table
-    scheme: DenseBlocks = spec.scheme
+    scheme = spec.scheme
+    assert isinstance(scheme, DenseBlocks)
     bits, whole, rest = scheme.block_bits, scheme.threshold, scheme.tie_threshold
     if whole == rest == 0:  # p = 0
         return carry
@@ -246,7 +249,8 @@ def _equal_rows(
     spec: MatrixSpec, table: Array, rows: Rows, found: Callable[..., Any], carry: Any
 ) -> Any:
     del table
-    scheme: EqualRows = spec.scheme
+    scheme = spec.scheme
+    assert isinstance(scheme, EqualRows)
     bits, n = scheme.domain_bits, scheme.n_post
     k0, k1 = sampler.feistel(rows.pre, jnp.uint32(0), rows.t0, rows.t1)
 
@@ -263,7 +267,8 @@ def _equal_rows(
 def _counted_rows(
     spec: MatrixSpec, table: Array, rows: Rows, found: Callable[..., Any], carry: Any
 ) -> Any:
-    scheme: CountedRows = spec.scheme
+    scheme = spec.scheme
+    assert isinstance(scheme, CountedRows)
     k, bits, n = scheme.slots, scheme.domain_bits, scheme.n_post
     at = jnp.asarray(rows.indptr_offset, jnp.uint32) + rows.pre
     start, end = (table[at + jnp.uint32(j)] for j in (0, 1))

@@ -73,7 +73,7 @@ def row_of(indptr: Int32[Operand, " n_rows_1"], nnz: int) -> Int32[Array, " nnz"
 
 
 def _valid(
-    indices: Int32[Array, " nnz"], indptr: Int32[Array, " n_rows_1"], columns: int
+    indices: Int32[Operand, " nnz"], indptr: Int32[Operand, " n_rows_1"], columns: int
 ) -> tuple[Bool[Array, " nnz"], Bool[Array, " nnz"], Bool[Array, ""]]:
     """Which entries may be used, which lie in a row, and whether indptr is that of rows.
 
