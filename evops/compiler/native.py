@@ -57,8 +57,7 @@ TYPES = {
     "float64": (12, "f64"),
 }
 
-# One thread compiles at a time; others may want the same kernel, and then find it loaded.
-# Reentrant, as a warning of the cache may run a user's code, which may lower a kernel.
+# One thread compiles at a time: others that want the same kernel then find it loaded.
 _lock = threading.RLock()
 _loaded: set[str] = set()  # keys that the library knows
 _scratch: dict[str, int] = {}  # bytes beside the arrays, of registered GPU kernels
@@ -202,7 +201,7 @@ def _emitted(request: Request, cpu: str, folder: Path) -> bytes:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        # No card: compiling for GPUs must give the same on every machine.
+        # No card, so that the result is the same on every machine.
         env=environment | {"TI_SKIP_VERSION_CHECK": "ON", "CUDA_VISIBLE_DEVICES": ""},
         check=False,
     )

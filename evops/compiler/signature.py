@@ -1,6 +1,7 @@
 """A user's kernel: its parameters, and whether the arrays and numbers of a call fit them.
 
-Taichi checks little of this, and C++ would read other memory: a wrong type must end here.
+A call that does not fit ends here, in words of the user's kernel. Taichi's own errors come late,
+and from another process.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """A kernel and all that it refers to, as one self-contained Python text.
 
-Another process compiles the text. Its bytes are also the key of the compiled kernel in the cache, so
+Another process compiles the text. Its bytes also identify the compiled kernel in the cache, so
 equal kernels must give equal texts. Every function is defined in a factory whose parameters are the
 names that it uses: so each keeps the names of its module or notebook. Names have the values that
 they have when the kernel is compiled, as in Taichi.
@@ -96,9 +96,7 @@ class _Text:
         self.lines: list[str] = []
         self.names: dict[tuple[int, str], str] = {}
         self.keep: list[Any] = []  # an id is free again once its object is gone
-        self.open: set[tuple[int, str]] = (
-            set()
-        )  # functions being written: one that comes again recurs
+        self.open: set[tuple[int, str]] = set()  # functions half written, to find recursion
         self.serial = serial
 
     def kernel(
@@ -150,16 +148,14 @@ class _Text:
         function: Any,
         tree: ast.FunctionDef,
         decorator: str,
-        values: Mapping[str, Any],
+        values: dict[str, Any],
     ) -> None:
-        """The lines of one function inside its factory::
-
-        def _make_kernel(gain):
-            def spikes(x: …, y: …):
-                …
-            return _evops_ti.kernel(spikes)
-        kernel = _make_kernel(2.5)
-        """
+        """The lines of one function inside its factory."""
+        # def _make_kernel(gain):
+        #     def spikes(x: …, y: …):
+        #         …
+        #     return _evops_ti.kernel(spikes)
+        # kernel = _make_kernel(2.5)
         if self.serial and decorator:
             tree = ast.fix_missing_locations(syntax.Serial().visit(tree))
         names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
@@ -223,7 +219,7 @@ class _Text:
         )
 
     def _import(self, module: str) -> str:
-        """Adds the import of a module once; its name."""
+        """The name of a module, whose import is added once."""
         line = f"import {module}"
         if line not in self.lines:
             self.lines.append(line)
@@ -349,7 +345,7 @@ def _importable(value: Any) -> tuple[str, str] | None:
 
 
 def _compound(value: Any) -> str | None:
-    """An expression for a vector, matrix or struct type of Taichi, or `ti.template()`; else None."""
+    """An expression for `ti.template()` or a vector, matrix or struct type of Taichi; else None."""
     import taichi as ti
     from taichi.lang import matrix, struct
 
