@@ -1,8 +1,8 @@
 """Projections placed into a grid of populations, and pushed together in few calls.
 
-A row of the grid is a presynaptic population, a column a postsynaptic one, and a cell holds the
-random matrix between the two, or none. One call pushes many cells: one by one, those of the
-cortical microcircuit took 55 calls in every step.
+A row of the grid is a presynaptic population, a column a postsynaptic one. A cell holds the random
+matrix between the two, or none. One call pushes many cells: one by one, those of the cortical
+microcircuit took 55 calls in every step.
 """
 
 import dataclasses

@@ -55,8 +55,8 @@ except ModuleNotFoundError as error:
 def _copy(name: str) -> ModuleType:
     """A second copy of a module of `evops.connectivity`, loaded from its file.
 
-    So the build of the package can use this file before there is a package. And the functions of
-    the sampler's copy can call each other as Taichi functions, while the original stays plain.
+    So the build can use this file before the package exists. And the functions of the sampler's
+    copy can call each other as Taichi functions, while the original stays plain.
     """
     path = Path(__file__).resolve().parent / f"connectivity/{name}.py"
     spec = importlib.util.spec_from_file_location(f"evops_taichi_{name}", path)

@@ -4,9 +4,9 @@ One file for each kernel, ``<key>.o``: a SHA-256 of the key and the rest, then t
 its PTX and sizes as JSON). Files appear whole, so processes that compile the same kernel at once do
 the same work twice and nothing worse.
 
-What is loaded is run. So a file is not used, and its kernel is compiled again, if the user does not
-own it, if others may write it, if it is no plain file, or if it does not match its digest. The
-folder may hold other files: the cache touches only files with its names and the user as owner.
+What is loaded is run. So a file must be a plain file of the user's that nobody else may write, and
+match its digest; otherwise its kernel is compiled again. The folder may hold other files: the cache
+touches only files with its names and the user as owner.
 """
 
 import contextlib

@@ -169,7 +169,7 @@ def ptx(ir: str) -> str:
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     module = llvm.parse_assembly(clean(ir))
-    module.verify()  # what was written above as text
+    module.verify()  # the entries were written as text
     target = llvm.Target.from_triple("nvptx64-nvidia-cuda")
     machine = target.create_target_machine(cpu=ARCHITECTURE, features=f"+{PTX}", opt=3)
     optimise(module, machine)

@@ -233,8 +233,8 @@ def undefined_symbols(elf: bytes) -> set[str]:
 def compile_ptx(ir: str, size: int, tasks: Sequence[Task]) -> bytes:
     """A GPU kernel for the native library, as JSON.
 
-    ``ptx`` has the entries evops_custom_0 and so on, ``launches`` are the threads of a block and
-    the blocks of each, ``scratch`` are the bytes of memory that they share.
+    ``ptx`` has the entries evops_custom_0 and so on. ``launches`` are the threads of a block and
+    the blocks of each entry, ``scratch`` the bytes of memory that all entries share.
 
     Args:
         ir: what Taichi wrote.

@@ -1,7 +1,7 @@
 """Compiles a kernel in another process, loads it, and registers it with the native library.
 
-XLA's call carries only a key. Under it the library finds the kernel's function and the types of its
-arrays, and checks the buffers of the call against these before it calls the function.
+XLA's call carries only a key. The library finds the kernel's function and the types of its arrays
+under that key. It checks the buffers of the call against these types before it calls the function.
 """
 
 import ctypes
@@ -178,10 +178,10 @@ def _compiled(request: Request, cpu: str) -> bytes:
 
 def _emitted(request: Request, cpu: str, folder: Path) -> bytes:
     """Run emit.py in `folder`; its result, or the error that it reports."""
-    # Settings of the user's Taichi (TI_ARCH, TI_DEBUG) would change what is compiled; warnings as
-    # errors would end the process.
+    # Settings of the user's Taichi (TI_ARCH, TI_DEBUG) would change the code; warnings as errors
+    # would end the process.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("TI_", "PYTHONWARN"))}
-    # Taichi writes below the user's home, and aborts where there is none or it is not writable.
+    # Taichi writes below the user's home, and aborts if that is missing or not writable.
     environment["HOME"] = environment["XDG_CACHE_HOME"] = str(folder)
     if request.arch == _CUDA:
         paths = [str(_stand_in()), environment.get("LD_LIBRARY_PATH")]

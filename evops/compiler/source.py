@@ -32,7 +32,7 @@ def unwrapped(kernel: Any, argument: str) -> Any:
     """Taichi's record of a kernel: its Python function, annotations, return type.
 
     Args:
-        kernel: what a user gave.
+        kernel: any object, which a user gave.
         argument: its name, for messages.
 
     Raises:
@@ -187,7 +187,7 @@ class _Text:
             paths: the attributes of it that are used (`syntax.Paths`).
 
         Raises:
-            KernelError: there is no such expression.
+            KernelError: the value cannot be written as an expression.
         """
         constant = _constant(value)
         if constant is not None:
@@ -287,7 +287,7 @@ def _definition(function: Any) -> ast.FunctionDef:
             "functions must come from a file or a notebook"
         ) from error
     tree = tree.body[0]
-    # inspect reads the file as it is now, by the line on which the function began once.
+    # inspect reads today's file, at the line on which the function began when it was imported.
     if not isinstance(tree, ast.FunctionDef) or tree.name != function.__name__:
         raise KernelError(
             f"the source of {function.__name__} has changed since it was imported: import it again"

@@ -18,7 +18,7 @@ from evops.errors import INT32_MAX, check_real
 class DiscreteDelays:
     """Delays of ``shortest + k`` steps, k an outcome of the alias table `table` of 2**bits.
 
-    With one delay for all synapses there is no table and `bits` is 0.
+    One delay for all synapses needs no table; then `bits` is 0.
 
     Attributes:
         shortest: steps, at least 1.
@@ -44,8 +44,7 @@ def delay_law(delay: Any) -> Law:
         TypeError: parameters that are no real numbers, or traced.
     """
     law = delay if isinstance(delay, Law) else Constant(check_real("delay", delay))
-    # Parameters become Python floats: `discretise` keeps what it made by the law, and arrays would
-    # make each law another. Tables are made on the host, so tracers are refused.
+    # The table is made on the host, from Python floats: tracers are refused here.
     known = {}
     for field in dataclasses.fields(law):  # pyright: ignore[reportArgumentType]
         value = getattr(law, field.name)
@@ -86,7 +85,7 @@ def discretise(law: Law) -> DiscreteDelays:
             f"got {first} to {last} steps"
         )
     # Floats may differ in their last bits between platforms, so masses are rounded to 2**-24 first.
-    # All are then integers that sum to 2**32: the largest takes what is left, where it shows least.
+    # All are then integers that sum to 2**32: the largest takes the rest, where it shows least.
     mass = {d: round(share[d] * 2**24) << 8 for d in range(first, last + 1)}
     mass = {d: m for d, m in mass.items() if m > 0}
     first, last = min(mass), max(mass)

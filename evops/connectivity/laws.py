@@ -56,7 +56,7 @@ class Law(Fixed):
         fields = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
         parameters = {f.name: getattr(self, f.name) for f in fields if not f.metadata.get("static")}
         if any(type(value) is object for value in parameters.values()):
-            return  # jax's markers, where a registration of the user's own calls the constructor
+            return  # jax's markers, if a user's registration of the class calls the constructor
         for name, value in parameters.items():
             check_numbers(name, value)
         self.check()
@@ -113,7 +113,7 @@ _completed: weakref.WeakSet[type] = weakref.WeakSet()
 
 
 def _complete(cls: type) -> None:
-    """Make a subclass of `Law` a frozen dataclass and a pytree node, as far as it is not yet."""
+    """Make a subclass of `Law` a frozen dataclass and a pytree node, unless it is one already."""
     if cls is Law or not issubclass(cls, Law) or cls in _completed:
         return
     # `vars`, not `hasattr`: a subclass inherits the fields of its base.
@@ -151,7 +151,7 @@ def _complete(cls: type) -> None:
 
 
 def _shown(value: Any) -> str:
-    """A parameter as text: numbers and arrays by value, what is traced by its type."""
+    """A parameter as text: numbers and arrays by value, tracers by type."""
     known = isinstance(value, (jax.Array, np.ndarray, np.generic)) and not isinstance(value, Tracer)
     return str(np.asarray(value)) if known else repr(value)
 
@@ -267,7 +267,7 @@ class Normal(Law):
     scale the weights as they are.
 
     Args:
-        mean: mean before truncation, any unit; may be traced where there are no bounds.
+        mean: mean before truncation, any unit; may be traced if no bound is given.
         std: standard deviation before truncation, at least 0.
         low: lower bound, or None.
         high: upper bound, or None.

@@ -91,7 +91,7 @@ def of_one_device(ctx: Any) -> Any:
     """A lowering's context in which nothing varies.
 
     A lowering traces the program of one device, where values have no axes to vary over. Without
-    this, zeros that begin a loop would have another type than what the loop makes of them.
+    this, zeros that begin a loop would have another type than the carry that the loop returns.
     """
     if not any(varying(aval) for aval in ctx.avals_in):
         return ctx

@@ -172,7 +172,8 @@ def _batch(
             for o, a in zip(call.outs, axes, strict=True)
         ]
         return _checked(call, "batching", out, wanted, none=False), axes
-    # Without a rule the call runs for one entry after another: a kernel is made for its ranks.
+    # Without a rule the call runs for one entry after another: a kernel takes arrays of fixed
+    # ranks.
     moved = [o if d is None else jnp.moveaxis(o, d, 0) for o, d in zip(operands, dims, strict=True)]
 
     def one(entry: Sequence[Array]) -> list[Any]:

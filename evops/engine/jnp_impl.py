@@ -1,8 +1,7 @@
 """The primitives computed in plain JAX, with the jnp reader.
 
-What the native kernels refuse with an error (delays outside the ring, a slot that does not exist)
-becomes NaN here, since plain XLA cannot raise. Integers have no NaN: there such synapses add
-nothing.
+The native kernels refuse delays and slots outside the ring with an error. Here they become NaN,
+since plain XLA cannot raise. Integers have no NaN: there such synapses add nothing.
 """
 
 import functools
@@ -149,7 +148,7 @@ def product(
 
 
 def _weighted(weight: Num[Array, "k 1"], sums: Num[Array, "k n"]) -> Num[Array, "k n"]:
-    """`weight` times `sums`; an infinite weight adds nothing where there is no synapse."""
+    """`weight` times `sums`; without a synapse an infinite weight adds nothing."""
     product = weight * sums.astype(weight.dtype)
     return jnp.where(jnp.isfinite(weight) | (sums != 0), product, 0)
 
@@ -178,8 +177,9 @@ class _Part(NamedTuple):
     def reads(self, ring_shape: tuple[int, ...], step: Int32[Array, ""]) -> Callable[..., Any]:
         """Function of pre neurons to their populations, the rows to read, and where these go.
 
-        The function takes neurons (n,) and whether each is one, and returns populations (n,), rows
-        (n, T), a function of drawn delays to places in the flat ring, and which delays are wrong.
+        The function takes neurons (n,) and which of them are valid. It returns their populations
+        (n,), the rows (n, T), a function of drawn delays to places in the flat ring, and which
+        delays are wrong (n, T).
         """
         (slots, n_post), grid, weight = ring_shape, self.grid, self.weight
         population, row, offsets = (jnp.asarray(a) for a in (*grid.rows(), grid.indptr_offsets()))

@@ -29,10 +29,10 @@ from evops.connectivity.format import (
 )
 
 # How many rows are read side by side, and how many targets of a dense block at once: enough for
-# XLA's loops to be long, few enough for what they hold to stay in the cache.
+# XLA's loops to be long, few enough for their arrays to stay in the cache.
 ROWS, TARGETS = 1024, 64
-# Words that the laws of the braintaichi scheme take from the row's stream for each weight, so that
-# with one seed each law has other synapses.
+# Words that the laws of the braintaichi scheme take from the row's stream for each weight. So with
+# one seed each law has other synapses.
 _DRAWS = {WeightLaw.LFSR_UNIFORM: 1, WeightLaw.LFSR_NORMAL: 2}
 
 
@@ -46,7 +46,7 @@ class Rows:
         pre: index of the row.
         n_post: post neurons that the row reaches, 0 for none.
         longest: bound of `n_post` that is known when the program is compiled.
-        indptr_offset: where the row counts of each matrix begin in the table, where it has such.
+        indptr_offset: where the row counts of each matrix begin in the table, if it has row counts.
     """
 
     t0: jax.Array
@@ -333,7 +333,8 @@ _READERS: dict[type, Callable[..., Any]] = {
 def over_nonzero(x: Shaped[Array, " n"], size: int, body: Callable[..., Any], carry: Any) -> Any:
     """`carry` after ``carry = body(carry, index, valid)`` for chunks of the non-zero entries of x.
 
-    `index` and `valid` have `size` entries, or n if those are fewer; what is not valid is no entry.
+    `index` and `valid` have `size` entries, or n if that is less. Entries that are not valid fill
+    the last chunk.
     """
     fired = x if x.dtype == bool else x != 0
     # All neurons fit into one chunk: no list of those that fired is needed, and the program is half

@@ -85,7 +85,7 @@ def _library() -> tuple[ctypes.CDLL | None, str, BaseException | None]:
         for target in TARGETS:
             ffi.register_ffi_target(target, ffi.pycapsule(getattr(library, target)), platform="cpu")
         gpu = hasattr(library, "evops_gpu_kernel")  # a library for developers may have none
-        # jax keeps what is registered until a GPU client exists, so this starts no GPU. The first
+        # jax keeps targets until a GPU client exists, so this starts no GPU. The first
         # stage loads the kernels before XLA may record a graph, in which loading is not allowed.
         for target in GPU_TARGETS if gpu else ():
             stages = {"initialize": f"{target}_load", "execute": target}

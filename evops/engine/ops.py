@@ -1,14 +1,14 @@
 """Products with random matrices: the primitive and its rules, each a rebind of the primitive.
 
-``product`` multiplies vectors by K random matrices at once. With ``C_k`` the 0/1 matrix that seed k
-draws (pre by post neurons) it computes, for row r(k) = (k // per_input) mod X of x,
+``product`` multiplies vectors by K random matrices at once. ``C_k`` is the 0/1 matrix that seed k
+draws (pre by post neurons). Matrix k reads row r = (k // per_input) mod X of x:
 
     scatter:  y_k = w_k * (x_r @ C_k)        x of pre neurons, y of post neurons
     gather:   y_k = w_k * (C_k @ x_r)        x of post neurons, y of pre neurons
 
-It is bilinear in x and w, so jvp binds it with one tangent at a time, the transpose in x is the
-same product in the other direction, the transpose in w is a dot product with the cotangent, and a
-batch is more matrices. Entries of x that are 0, and matrices of weight 0, cost nothing (scatter).
+It is bilinear in x and w, so jvp binds it with one tangent at a time. The transpose in x is the
+same product in the other direction, the transpose in w a dot product with the cotangent. A batch is
+more matrices. When scattering, entries of x that are 0 and matrices of weight 0 cost nothing.
 """
 
 import functools
@@ -156,7 +156,7 @@ def _product_jvp(
     out = bind(*primals)
     tangent: Any = None
     # Bilinear: one product for each operand that has a tangent. Bools have none. x may have another
-    # float type than the weights, and what is bound must have theirs.
+    # float type than the weights, and tangents of x must have theirs.
     if not is_zero(dx):
         tangent = bind(dx.astype(weight.dtype), weight, *rest)
     if not is_zero(dw):
@@ -177,9 +177,9 @@ def _product_transpose(
     if isinstance(ct, ad.Zero):
         return (None,) * 5
     if ad.is_undefined_primal(x):
-        # Every matrix reads its own cotangent, so `per_input` is 1 here. Matrix k read row
-        # (k // per_input) % rows, hence the axes (round, row, per_input): the outer two inside are
-        # the matrices of one row, whose parts are added.
+        # Every matrix has its own row of ct, so `per_input` is 1 here. Matrix k read row
+        # (k // per_input) % rows of x, so matrices lie as (round, row, per_input). Round and
+        # per_input together number the matrices of one row, whose parts are added.
         rows, n_x = x.aval.shape
         back = product_p.bind(
             ct, weight, *rest, n_out=n_x, gather=not gather, per_input=1, **statics
@@ -213,11 +213,11 @@ def _product_batch(
     weight, seed = (
         batching.bdim_at_front(o, d, size) for o, d in zip((weight, seed), dims[1:3], strict=True)
     )
-    # (`bdim_at_front` repeats what has no batch axis: weight and seed stand for each matrix.)
+    # `bdim_at_front` repeats what has no batch axis: weight and seed have an entry per matrix.
     n_matrices = weight.shape[1]
     weight, seed = weight.reshape(-1, weight.shape[2]), seed.reshape(-1, 2)
-    # Tables are batched where they follow from a seed: running counts of rows. The one
-    # table of an entry is written out for its K matrices: a call has one table, or one per matrix.
+    # Tables are batched where they follow from a seed: running counts of rows. The one table of an
+    # entry is written out for its K matrices, since a call has one table in all or one per matrix.
     if dims[3] is not None:
         table = jnp.moveaxis(table, dims[3], 0)
         table = jnp.broadcast_to(table, (size, n_matrices, table.shape[-1]))
@@ -284,8 +284,8 @@ def edges(
 def _room(synapses: int, expected: float) -> int:
     """Room for the synapses of nearly every seed, so that all of them share a program.
 
-    Numbers of synapses vary no more than a Poisson variate does: eight standard deviations. Where
-    that is not enough, up to a sixteenth more than there are.
+    Numbers of synapses vary at most as a Poisson variate does, so eight standard deviations are
+    enough for nearly all. Beyond them the room is up to a sixteenth larger than the number.
     """
     # The number is static in a program, so seeds that differ in it would each compile one. jax
     # keeps them all, and XLA ran out of memory maps after some 900 seeds.
@@ -325,7 +325,7 @@ def _edges(
 def _on_cpu(
     native: Callable[..., Any], in_jnp: Callable[..., Any], backend: str
 ) -> Callable[..., Any]:
-    """The native form where the CPU runs it, the other elsewhere: there is no GPU kernel."""
+    """The native form on CPUs, the other elsewhere, since GPUs have no kernel for it."""
     if backend != "native":
         return in_jnp
     return functools.partial(jax.lax.platform_dependent, cpu=native, default=in_jnp)

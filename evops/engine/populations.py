@@ -22,7 +22,7 @@ class PopulationGrid:
         post_size: neurons of each post population.
         delay_column: empty where delays are one per pair; else, for each post population, its
             column of a per-neuron delay array.
-        spec_of_pair: which `MatrixSpec` draws each pair, -1 for none; empty where there is one.
+        spec_of_pair: which `MatrixSpec` draws each pair, -1 for none; empty if one draws all.
         indptr_offset: where the row counts of each pair's matrix begin in the table, if they do.
     """
 

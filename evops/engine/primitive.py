@@ -46,14 +46,21 @@ def register(
 ) -> Primitive:
     """A primitive with every rule set.
 
-    Each rule gets the statics as keywords. `value` is the jnp path, used wherever the native
-    library is not; it, `native`, which names the FFI target and its attributes (or None, for the
-    jnp path), and `gpu`, which is traced in its place on a GPU and gets `native` too, do not get
-    ``backend``. Without `native`, or without `gpu`, that platform takes the jnp path.
-    `aliases` maps operands to the results that may take over their memory.
+    Each rule gets the statics as keywords. Rules need not know of `jax.shard_map`: operands are
+    aligned when the primitive is bound, and results vary as they do.
 
-    Rules need not know of `jax.shard_map`: operands are aligned when the primitive is bound, and
-    results vary as they do.
+    Args:
+        name: of the primitive.
+        shape: types of the operands to the types of the results.
+        value: the jnp path, for platforms without a kernel. It, `native` and `gpu` do not get
+            ``backend``.
+        jvp: as in `ad.primitive_jvps`.
+        transpose: as in `ad.primitive_transposes`.
+        batch: as in `batching.primitive_batchers`.
+        native: names the CPU's FFI target and its attributes; it may return None for the jnp path.
+        gpu: traced on a GPU in place of `value`; it also gets `native`.
+        aliases: operands by number, and the results that may take over their memory.
+        multiple_results: whether the primitive returns a list.
     """
     primitive = _Aligned(name)
     primitive.multiple_results = multiple_results

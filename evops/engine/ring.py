@@ -3,12 +3,12 @@
 ``push`` adds spikes to a ring (slots, n_post) in place: linear in the ring, bilinear in x and w.
 ``pop`` takes the sums of one slot out of the ring, in place: linear.
 
-What push adds, seen through a cotangent of the ring, is one sum of products over all synapses,
+The inner product of a cotangent of the ring with the input that push adds is one sum over synapses,
 
     T(ct, x, w) = sum of ct[arrival, post] * x[pre] * w[pair]
 
-so a derivative of T in one of the three is a product of the other two, and ``push_back`` gives
-those in x and in w. Its own derivatives are ``push`` and itself.
+so a derivative of T in one of the three is a product of the other two. ``push_back`` computes those
+in x and in w. Its own derivatives are ``push`` and itself.
 """
 
 import functools

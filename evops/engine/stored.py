@@ -7,9 +7,9 @@
     scatter:  y = x @ M      x along the rows, y along the columns
     gather:   y = x @ M.T    x along the columns, y along the rows
 
-It is bilinear in x and data, so jvp binds it with one tangent at a time, the transpose in x is the
-product in the other direction, and a batch of x is more rows. Rows of M whose x is 0 cost nothing
-in the native scatter, and contribute nothing, whatever their weights.
+It is bilinear in x and data, so jvp binds it with one tangent at a time. The transpose in x is the
+product in the other direction, and a batch of x is more rows. Rows of M whose x is 0 contribute
+nothing, whatever their weights, and cost nothing in the native scatter.
 """
 
 import functools
@@ -183,7 +183,7 @@ def _transpose(
         n_x = x.aval.shape[1]
         return bind(ct, data, indices, indptr, n_out=n_x, gather=not gather), None, None, None
     # One weight for all: its derivative is the sum of all that it is multiplied with, which is the
-    # product with weight 1. The pass over entries below would need an array of all of them.
+    # product with weight 1. Entry by entry, as below, it would take an array of all entries.
     if data.aval.shape == (1,):
         unit = jnp.ones(1, ct.dtype)
         hits = bind(x, unit, indices, indptr, n_out=n_out, gather=gather)
@@ -192,9 +192,9 @@ def _transpose(
     along_rows, along_columns = (ct, x) if gather else (x, ct)
     row = row_of(indptr, indices.shape[0])
 
-    # The derivative in the weight of an entry is x at its row times ct at its column, or the other
-    # way round, added up over the rows of x. A scan, as side by side the rows would take rows times
-    # entries of memory. Plain jnp on every backend, for there is no kernel.
+    # The derivative in the weight of an entry is x at its row times ct at its column (to gather:
+    # the other way round), added up over the rows of x. A scan: side by side these would take rows
+    # times entries of memory. Plain jnp on every backend, as no kernel does this.
     def add(total, pair):
         return total + pair[0][row] * pair[1][indices], None
 
