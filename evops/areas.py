@@ -18,6 +18,7 @@ from evops.connectivity.schemes import check_rule
 from evops.delays import DelayBuffer, DelayedNetwork, check_buffer
 from evops.engine import library, ops, ring
 from evops.engine.compat import Tracer
+from evops.engine.populations import PopulationGrid
 from evops.errors import check_integer, check_static
 from evops.leaves import dtype_of
 
@@ -248,7 +249,7 @@ class _Static:
     rule: FixedProbability | LfsrGaps
     pre: _Side
     post: _Side
-    grid: ring.PopulationGrid
+    grid: PopulationGrid
     max_delay: int
     backend: str | None
 
@@ -313,9 +314,9 @@ def _keys(rule: Rule, seed: Any, sources: int, targets: int, lines: int) -> jax.
     return jnp.asarray(np.stack(words, -1).reshape(sources, targets, 2))
 
 
-def _grid(pre: _Side, post: _Side, per_neuron: bool, spec_of_pair: tuple) -> ring.PopulationGrid:
+def _grid(pre: _Side, post: _Side, per_neuron: bool, spec_of_pair: tuple) -> PopulationGrid:
     """The populations of the primitive: sources by area, targets by population."""
-    return ring.PopulationGrid(
+    return PopulationGrid(
         n_pre=pre.n,
         pre_offset=pre.offsets(by_population=False),
         pre_size=pre.sizes * pre.areas,
