@@ -82,10 +82,16 @@ class Neighbours(Rule):
         return grid
 
     @property
+    def _ends(self) -> tuple[bool, ...]:
+        """Which axes are periodic."""
+        assert isinstance(self.periodic, tuple)
+        return self.periodic
+
+    @property
     def _reach(self) -> list[range]:
         """Displacements along each axis that the radius allows."""
         reach = []
-        for n, periodic in zip(self.grid, self.periodic, strict=True):
+        for n, periodic in zip(self.grid, self._ends, strict=True):
             most = min(int(self.radius), n - 1)
             # Round a periodic axis, each place is reached once, the shorter way.
             low, high = (min(most, (n - 1) // 2), min(most, n // 2)) if periodic else (most, most)
@@ -105,9 +111,9 @@ class Neighbours(Rule):
     def scheme(self, shape):
         self.expected_synapses(shape)
         missing = _AXES - len(self.grid)
-        extents = (*(1,) * missing, *self.grid)
-        periodic = sum(p << (k + missing) for k, p in enumerate(self.periodic))
-        return format.GridOffsets(*extents, periodic, len(self._offsets))
+        planes, rows, columns = (*(1,) * missing, *self.grid)
+        periodic = sum(p << (k + missing) for k, p in enumerate(self._ends))
+        return format.GridOffsets(planes, rows, columns, periodic, len(self._offsets))
 
     @property
     def table(self):
