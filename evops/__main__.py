@@ -88,12 +88,12 @@ def _signals() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _backends(_) -> int:
+def _backends(_: argparse.Namespace) -> int:
     output.say("\n".join(map(str, backends().values())))
     return 0
 
 
-def _cache(options) -> int:
+def _cache(options: argparse.Namespace) -> int:
     folder, owner = cache.folder(), cache.other_owner()
     if owner is not None:
         raise EvopsError(f"{folder} is left alone: it belongs to user {owner}")

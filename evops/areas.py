@@ -2,12 +2,13 @@
 
 import dataclasses
 import itertools
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, SupportsFloat, SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Num, Shaped, UInt32
+from jaxtyping import Array, Float, Int, Shaped, UInt32
 
 from evops import inputs
 from evops.braintaichi.streams import streams
@@ -20,6 +21,7 @@ from evops.engine import library, ops, ring
 from evops.engine.compat import Tracer
 from evops.engine.populations import PopulationGrid
 from evops.errors import check_integer, check_static
+from evops.inputs import Nested, Seed
 from evops.leaves import dtype_of
 
 
@@ -74,14 +76,14 @@ class MultiAreaProjection(DelayedNetwork):
 
     def __init__(
         self,
-        rule: Rule | float,
-        weight: Num[Any, "..."],
-        delay: Int[Any, "..."],
+        rule: Rule | SupportsFloat,
+        weight: Shaped[Any, "..."] | Nested,
+        delay: Shaped[Any, "..."] | SupportsIndex | Nested,
         *,
-        pre: int | tuple[int, ...],
-        post: int | tuple[int, ...],
-        seed: Any,
-        max_delay: int | None = None,
+        pre: SupportsIndex | tuple[SupportsIndex, ...],
+        post: SupportsIndex | tuple[SupportsIndex, ...],
+        seed: Seed,
+        max_delay: SupportsIndex | None = None,
         backend: str | None = None,
     ):
         rule = _rule(rule)
@@ -126,12 +128,12 @@ class MultiAreaProjection(DelayedNetwork):
         grid = _grid(*sides, per_neuron, _loops(rule, *sides))
         self._static = _Static(rule, *sides, grid, longest, backend)
 
-    def tree_flatten(self):
+    def tree_flatten(self) -> tuple[Any, Any]:
         """Weights, seeds and delays are leaves; new values of them do not recompile."""
         return (self.weight, self.keys, self.delay), self._static
 
     @classmethod
-    def tree_unflatten(cls, static: "_Static", leaves) -> "MultiAreaProjection":
+    def tree_unflatten(cls, static: Any, leaves: Any) -> "MultiAreaProjection":
         self = object.__new__(cls)
         self.weight, self.keys, self.delay = leaves
         self._static = static
@@ -144,7 +146,7 @@ class MultiAreaProjection(DelayedNetwork):
             f"{s.post.sizes}, {s.rule}, max_delay={s.max_delay}, backend={s.backend!r})"
         )
 
-    def _axes(self):
+    def _axes(self) -> Iterator[tuple[str, Any, int]]:
         yield "weight", self.weight, 2
         yield "keys", self.keys, 3
         yield "delay", self.delay, 2
@@ -165,7 +167,7 @@ class MultiAreaProjection(DelayedNetwork):
     def _wide(self) -> bool:
         return dtype_of(self.weight) == np.float64
 
-    def push(self, spikes: Shaped[Any, "A_pre N_pre"], buffer: DelayBuffer) -> DelayBuffer:
+    def push(self, spikes: Shaped[Any, "A_pre N_pre"] | Nested, buffer: DelayBuffer) -> DelayBuffer:
         """The buffer after this step's spikes: their input is added at the time of its arrival.
 
         Events are 0 or 1 in a `MultiAreaProjection`: any value but 0 and NaN is one spike. In a
@@ -343,7 +345,9 @@ def _seed(seed: Any) -> int:
     return low | high << 32
 
 
-def _delays(delay: Any, weight_shape: tuple[int, ...], sides: tuple[_Side, _Side]):
+def _delays(
+    delay: Any, weight_shape: tuple[int, ...], sides: tuple[_Side, _Side]
+) -> tuple[np.ndarray, int, bool]:
     """Delays as the primitive takes them, the largest, and whether they are one per neuron."""
     check_static("delay", delay)
     steps = inputs.host("delay", delay)

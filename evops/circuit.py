@@ -3,8 +3,8 @@
 import dataclasses
 import itertools
 import types
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from evops.delays import DelayBuffer, DelayedNetwork, check_buffer
 from evops.edges import Edges
 from evops.engine.compat import Tracer
 from evops.errors import check_integer
+from evops.inputs import Nested
 from evops.leaves import Fixed
 from evops.projection import Projection
 
@@ -46,7 +47,7 @@ class Populations(Fixed):
     _sizes: dict[str, int]
     _offsets: dict[str, int]
 
-    def __init__(self, sizes: Mapping[str, int]):
+    def __init__(self, sizes: Mapping[str, SupportsIndex]):
         if not isinstance(sizes, Mapping) or not sizes:
             raise ValueError(f"sizes must map names to numbers of neurons, got {sizes!r}")
         for name in sizes:
@@ -58,7 +59,11 @@ class Populations(Fixed):
         self._offsets = dict(zip(self._sizes, [0, *ends[:-1].tolist()], strict=True))
 
     @classmethod
-    def from_ranges(cls, ranges: Mapping[str, tuple[int, int]], n: int) -> "Populations":
+    def from_ranges(
+        cls,
+        ranges: Mapping[str, tuple[SupportsIndex, SupportsIndex] | list[SupportsIndex]],
+        n: SupportsIndex,
+    ) -> "Populations":
         """Populations ``name: (first, end)`` that cover neurons 0 … n - 1.
 
         Raises:
@@ -68,13 +73,14 @@ class Populations(Fixed):
         n = check_integer("n", n, 1)
         if not isinstance(ranges, Mapping):
             raise TypeError(f"ranges must map names to (first, end), got {ranges!r}")
+        spans = {}
         for name, span in ranges.items():
             if not isinstance(span, (tuple, list)) or len(span) != 2:
                 raise TypeError(f"ranges[{name!r}] must be a pair (first, end), got {span!r}")
             first = check_integer(f"ranges[{name!r}][0]", span[0], 0)
-            check_integer(f"ranges[{name!r}][1]", span[1], first + 1)
+            spans[name] = first, check_integer(f"ranges[{name!r}][1]", span[1], first + 1)
         at, before = 0, ""
-        ordered = sorted(ranges.items(), key=lambda item: item[1][0])
+        ordered = sorted(spans.items(), key=lambda item: item[1][0])
         for name, (first, end) in ordered:
             if first != at:
                 what = "overlap" if first < at else "leave a gap"
@@ -179,13 +185,13 @@ class Circuit(DelayedNetwork):
         self._drawn = {pair: W._with(rule=_rule(*pair, W)) for pair, W in projections.items()}
         _warn_of_seeds(projections)
 
-    def tree_flatten(self):
+    def tree_flatten(self) -> tuple[Any, Any]:
         """The projections are children; names and populations are static."""
         leaves = tuple(self._drawn.values()), self._indptr
         return leaves, (self.populations, tuple(self._drawn))
 
     @classmethod
-    def tree_unflatten(cls, static, leaves) -> "Circuit":
+    def tree_unflatten(cls, static: Any, leaves: Any) -> "Circuit":
         self = object.__new__(cls)
         self.populations, names = static
         projections, self._indptr = leaves
@@ -215,7 +221,7 @@ class Circuit(DelayedNetwork):
         ends = np.cumsum([0, *sizes]).tolist()
         return list(itertools.pairwise(ends))
 
-    def _axes(self):
+    def _axes(self) -> Iterator[tuple[str, Any, int]]:
         for pair, W in self._drawn.items():
             if not isinstance(W, Projection):
                 yield f"projections[{pair}]", W, 0
@@ -242,7 +248,7 @@ class Circuit(DelayedNetwork):
     def _wide(self) -> bool:
         return any(W.dtype == np.float64 for W in self._drawn.values())
 
-    def push(self, spikes: Shaped[Any, " n"], buffer: DelayBuffer) -> DelayBuffer:
+    def push(self, spikes: Shaped[Any, " n"] | Nested, buffer: DelayBuffer) -> DelayBuffer:
         """The buffer after this step's spikes: their input is added at the time of its arrival.
 
         Events are 0 or 1 in a `MultiAreaProjection`: any value but 0 and NaN is one spike. In a

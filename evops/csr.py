@@ -2,20 +2,22 @@
 
 import functools
 import math
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, SupportsFloat, SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.experimental import sparse
-from jaxtyping import Array, Int32, Num
+from jaxtyping import Array, Int32, Num, Shaped
 
 from evops import inputs
 from evops.edges import Edges
 from evops.engine import library, ops, stored
 from evops.engine.compat import Tracer, typed_like
 from evops.errors import check_integer, check_shape
+from evops.inputs import Nested
 from evops.leaves import dtype_of, shape_of
 from evops.matrix import Matrix
 
@@ -60,11 +62,11 @@ class CSR(Matrix):
 
     def __init__(
         self,
-        data: Num[Any, "..."],
-        indices: Any,
-        indptr: Any,
+        data: Shaped[Any, "..."] | SupportsFloat | Nested,
+        indices: Shaped[Any, "nnz"] | Nested,
+        indptr: Shaped[Any, "_"] | Nested,
         *,
-        shape: tuple[int, int],
+        shape: Iterable[SupportsIndex],
         backend: str | None = None,
     ):
         self._shape = check_shape("shape", shape)
@@ -73,12 +75,12 @@ class CSR(Matrix):
         library.choose(backend)  # raises where there is none of that name
         self._backend = backend
 
-    def tree_flatten(self):
+    def tree_flatten(self) -> tuple[Any, Any]:
         """Weights and connections are leaves; new values of them do not recompile."""
         return (self.data, self.indices, self.indptr), (self._shape, self._backend)
 
     @classmethod
-    def tree_unflatten(cls, static, leaves) -> "CSR":
+    def tree_unflatten(cls, static: Any, leaves: Any) -> "CSR":
         self = object.__new__(cls)
         self.data, self.indices, self.indptr = leaves
         self._shape, self._backend = static
@@ -99,7 +101,7 @@ class CSR(Matrix):
             f"backend={self._backend!r})"
         )
 
-    def _axes(self):
+    def _axes(self) -> Iterator[tuple[str, Any, int]]:
         yield "data", self.data, 1
         yield "indices", self.indices, 1
         yield "indptr", self.indptr, 1
@@ -141,7 +143,7 @@ class CSR(Matrix):
         """Number of synapses of each pre neuron."""
         return jnp.diff(self.indptr)
 
-    def _dense(self, transposed):
+    def _dense(self, transposed: bool) -> jax.Array:
         return (_dense_of_known if self._known() else _dense)(self, transposed=transposed)
 
     def to_scipy(self) -> Any:
@@ -166,19 +168,19 @@ class CSR(Matrix):
             for leaf in leaves
         )
 
-    def _row_of(self):
+    def _row_of(self) -> jax.Array:
         if self._known():
             return inputs.device_array(_row_of(np.asarray(self.indptr), 0, self.nnz))
         return stored.row_of(self.indptr, self.nnz)
 
-    def _weight_of_each(self):
+    def _weight_of_each(self) -> jax.Array:
         if self.data.shape == (self.nnz,):
             return self.data
         if self._known():
             return inputs.device_array(np.repeat(np.asarray(self.data), self.nnz))
         return jnp.broadcast_to(self.data, (self.nnz,))
 
-    def _product(self, x, dtype, transposed):
+    def _product(self, x: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
         return stored.stored(
             x,
             self.data.astype(dtype),
@@ -251,7 +253,7 @@ def _integers(name: str, value: Any) -> jax.Array | np.ndarray:
     array = value if isinstance(value, jax.Array) else np.array(inputs.host(name, value))
     if array.size == 0 and not isinstance(value, jax.Array):
         array = array.astype(np.int32)  # an empty list has no dtype of its own
-    if array.dtype != np.dtype(object) and not jnp.issubdtype(array.dtype, jnp.integer):
+    if array.dtype != np.dtype(object) and not inputs.is_whole(array.dtype):
         raise TypeError(f"{name} must be an array of integers, got dtype {array.dtype}")
     return array
 
@@ -270,7 +272,9 @@ def _row_of(indptr: np.ndarray, begin: int, end: int) -> np.ndarray:
     return np.repeat(np.arange(first, last, dtype=np.int32), counts)
 
 
-def _pieces(indptr: np.ndarray, indices: np.ndarray, begin: int, end: int, data: Any = None):
+def _pieces(
+    indptr: np.ndarray, indices: np.ndarray, begin: int, end: int, data: Any = None
+) -> Iterator[tuple[Any, Any, Any]]:
     """Rows, columns and weights of synapses ``begin … end - 1``, `_PIECE` at a time.
 
     The last ones are filled up with entries far outside. A single weight, which is a jax array,
@@ -291,12 +295,12 @@ def _pieces(indptr: np.ndarray, indices: np.ndarray, begin: int, end: int, data:
 
 
 @functools.partial(jax.jit, donate_argnums=0)
-def _add(sums, index, values):
+def _add(sums: jax.Array, index: tuple, values: Any) -> jax.Array:
     return sums.at[index].add(values.astype(sums.dtype), mode="drop")
 
 
 @functools.partial(jax.jit, static_argnames="transposed", donate_argnums=0)
-def _put(out, block, row, *, transposed):
+def _put(out: jax.Array, block: jax.Array, row: jax.Array, *, transposed: bool) -> jax.Array:
     start = (jnp.zeros_like(row), row) if transposed else (row, jnp.zeros_like(row))
     return lax.dynamic_update_slice(out, block.astype(out.dtype), start)
 

@@ -13,7 +13,7 @@ from evops import inputs
 from evops.compiler import native
 from evops.compiler.signature import Kernel
 from evops.engine import custom, library
-from evops.errors import BackendError, check_flag, check_static
+from evops.errors import BackendError, Flag, check_flag, check_static
 
 _STATIC = (bool, int, float, str, np.bool_, np.number, np.dtype, type, type(None))
 
@@ -64,7 +64,7 @@ class XLACustomOp:
         jvp: Callable[..., Any] | None = None,
         transpose: Callable[..., Any] | None = None,
         batching: Callable[..., Any] | None = None,
-        parallel: bool = False,
+        parallel: Flag = False,
         name: str | None = None,
     ):
         if cpu_kernel is None and gpu_kernel is None and fallback is None:

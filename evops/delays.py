@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from evops import inputs
 from evops.engine import library, ring
 from evops.engine.compat import Tracer, typed_like
 from evops.errors import check_integer
+from evops.inputs import Nested
 from evops.leaves import Node, shape_of
 
 
@@ -43,7 +45,12 @@ class DelayBuffer(Node):
     backend: str | None
     _name = "buffer"
 
-    def __init__(self, sums: Num[Any, "slots n"], step: Any = 0, backend: str | None = None):
+    def __init__(
+        self,
+        sums: Shaped[Any, "slots n"] | Nested,
+        step: SupportsIndex = 0,
+        backend: str | None = None,
+    ):
         sums = inputs.array_of("sums", sums, bools=False)
         if sums.ndim != 2 or 0 in sums.shape:
             raise ValueError(f"sums must have shape (slots, n), 1 or more each, got {sums.shape}")
@@ -56,16 +63,16 @@ class DelayBuffer(Node):
             library.choose(backend)  # raises where there is none of that name
         self.sums, self.step, self.backend = sums, step.astype(jnp.int32), backend
 
-    def tree_flatten_with_keys(self):
+    def tree_flatten_with_keys(self) -> tuple[Any, Any]:
         """Sums and step are leaves; the backend is static."""
         leaves = ((jax.tree_util.GetAttrKey(k), getattr(self, k)) for k in ("sums", "step"))
         return tuple(leaves), self.backend
 
-    def tree_flatten(self):
+    def tree_flatten(self) -> tuple[Any, Any]:
         return (self.sums, self.step), self.backend
 
     @classmethod
-    def tree_unflatten(cls, static: str | None, leaves) -> "DelayBuffer":
+    def tree_unflatten(cls, static: Any, leaves: Any) -> "DelayBuffer":
         self = object.__new__(cls)
         self.sums, self.step = leaves
         self.backend = static
@@ -75,13 +82,17 @@ class DelayBuffer(Node):
         backend = f", backend={self.backend!r}" if self.backend else ""
         return f"DelayBuffer(sums={self.sums!r}, step={self.step!r}{backend})"
 
-    def _axes(self):
+    def _axes(self) -> Iterator[tuple[str, Any, int]]:
         yield "sums", self.sums, 2
         yield "step", self.step, 0
 
     @classmethod
     def zeros(
-        cls, n: int, max_delay: int, dtype=jnp.float32, backend: str | None = None
+        cls,
+        n: SupportsIndex,
+        max_delay: SupportsIndex,
+        dtype: Any = jnp.float32,
+        backend: str | None = None,
     ) -> "DelayBuffer":
         """An empty buffer for `n` neurons and delays of 0 to `max_delay` steps.
 
@@ -193,7 +204,7 @@ class DelayedNetwork(Node):
         # a loop's carry varies over devices from the start (jax.shard_map) as what is pushed does
         return buffer.with_sums(typed_like(buffer.sums, *jax.tree.leaves(self)))
 
-    def push(self, spikes: Shaped[Any, "..."], buffer: DelayBuffer) -> DelayBuffer:
+    def push(self, spikes: Shaped[Any, "..."] | Nested, buffer: DelayBuffer) -> DelayBuffer:
         """The buffer after this step's spikes: their input is added at the time of its arrival."""
         raise NotImplementedError
 
@@ -214,7 +225,7 @@ class DelayedNetwork(Node):
         return now.reshape(self._post_shape), buffer
 
     def __call__(
-        self, spikes: Shaped[Any, "..."], buffer: DelayBuffer
+        self, spikes: Shaped[Any, "..."] | Nested, buffer: DelayBuffer
     ) -> tuple[Num[Array, "..."], DelayBuffer]:
         """One step: `push` the spikes, then `pop` the input of this step."""
         return self.pop(self.push(spikes, buffer))

@@ -3,7 +3,7 @@
 import math
 import numbers
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,15 @@ import numpy as np
 from jax.core import Tracer
 
 INT32_MAX = 2**31 - 1
+# What `check_flag` takes; `check_integer` takes SupportsIndex, `check_real` SupportsFloat.
+Flag = bool | np.bool_
+# The same for fields of dataclasses, which hold what they are made with, or what checks make of it.
+if TYPE_CHECKING:
+    Integer = int
+    Real = float
+else:
+    Integer = SupportsIndex
+    Real = SupportsFloat
 
 
 class EvopsError(Exception):

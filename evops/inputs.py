@@ -2,9 +2,9 @@
 
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,24 @@ from evops.errors import EvopsConnectivityWarning, check_integer
 from evops.leaves import dtype_of
 
 _BOOL, _OBJECT = np.dtype(bool), np.dtype(object)
+_OWN = ("evops", "jaxtyping")
 _warned: set[float] = set()
+
+
+class _Converting(type):
+    def __instancecheck__(cls, value: Any) -> bool:
+        known = isinstance(value, (jax.Array, np.ndarray, np.generic))
+        return not known and (hasattr(value, "__jax_array__") or hasattr(value, "__array__"))
+
+
+class Convertible(metaclass=_Converting):
+    """What is no array of jax or numpy and has a method that makes one of it."""
+
+
+# What `array_of` takes besides arrays and numbers; annotations of arrays show their axes.
+Nested = Sequence[Any] | Convertible
+# What `seed_words` takes: an integer, or a key of jax.
+Seed = SupportsIndex | jax.Array | np.ndarray | Convertible
 
 
 def array_of(
@@ -72,6 +89,11 @@ def as_given(name: str, value: Any) -> jax.Array | np.ndarray:
     if array.dtype == object:
         raise TypeError(f"{wrong}{value!r}")
     return array
+
+
+def is_whole(dtype: Any) -> bool:
+    """Whether a dtype is one of whole numbers; numpy takes spans of time for such."""
+    return jnp.issubdtype(dtype, jnp.integer) and getattr(dtype, "kind", "") != "m"
 
 
 def device_array(host: Any) -> Any:
@@ -219,7 +241,8 @@ def warn_of_density(rule: LfsrGaps) -> None:
 def warn(message: str) -> None:
     """Warn of connections, at the line of the caller of evops."""
     frame, level = sys._getframe(), 1
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "evops":
+    # also where a hook of jaxtyping checks the types of every call
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _OWN:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, EvopsConnectivityWarning, stacklevel=level)
 
@@ -238,7 +261,7 @@ def seed_words(name: str, value: Any) -> jax.Array | np.ndarray:
     if np.ndim(value):
         raise ValueError(f"{name} must be one integer or one JAX key, got shape {np.shape(value)}")
     array = as_given(name, value)
-    if array.dtype != object and not jnp.issubdtype(array.dtype, jnp.integer):
+    if array.dtype != object and not is_whole(array.dtype):
         raise TypeError(f"{name} must be an integer or a JAX key, got {value!r}")
     if not isinstance(value, Tracer):
         number = check_integer(name, np.asarray(array).item(), -(2**63), 2**64 - 1) % 2**64

@@ -2,6 +2,7 @@
 
 import abc
 import math
+from types import EllipsisType
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ from jaxtyping import Array, Num, Shaped
 
 from evops import inputs
 from evops.engine import ops
+from evops.inputs import Nested
 from evops.leaves import Node
 
 
@@ -73,11 +75,13 @@ class Matrix(Node, metaclass=_MatrixType):
         """The transpose, a view of this matrix."""
         return Transposed(self)
 
-    def __rmatmul__(self, x: Shaped[Any, "... n_pre"]) -> Num[Array, "... n_post"]:
+    def __rmatmul__(self, x: Shaped[Any, "... n_pre"] | Nested) -> Num[Array, "... n_post"]:
         """``x @ W``: `x` `(…, n_pre)`, any real dtype or bool, gives `(…, n_post)`."""
         return self._along_last("x", inputs.array_of("x", x), transposed=False)
 
-    def __matmul__(self, v: Shaped[Any, "... n_post m"]) -> Num[Array, "... n_pre m"]:
+    def __matmul__(
+        self, v: Shaped[Any, "n_post"] | Shaped[Any, "... n_post m"] | Nested
+    ) -> Num[Array, "n_pre"] | Num[Array, "... n_pre m"]:
         """``W @ v``: `v` `(n_post,)` or `(…, n_post, m)` gives `(n_pre,)` or `(…, n_pre, m)`."""
         v = inputs.array_of("v", v)
         if v.ndim < 2:
@@ -85,11 +89,11 @@ class Matrix(Node, metaclass=_MatrixType):
         columns = self._along_last("v", jnp.swapaxes(v, -1, -2), transposed=True)
         return jnp.swapaxes(columns, -1, -2)
 
-    def __call__(self, x: Shaped[Any, "... n_pre"]) -> Num[Array, "... n_post"]:
+    def __call__(self, x: Shaped[Any, "... n_pre"] | Nested) -> Num[Array, "... n_post"]:
         """``x @ W``, for use as a layer."""
         return self.__rmatmul__(x)
 
-    def __getitem__(self, key: Any) -> "Matrix":
+    def __getitem__(self, key: EllipsisType) -> "Matrix":
         """``W[...]`` is W, as code that takes parameters out of containers expects."""
         if key is not Ellipsis:
             raise TypeError(f"{self._name} has no entries to index but {self._name}[...]: {key!r}")
@@ -126,7 +130,7 @@ class Matrix(Node, metaclass=_MatrixType):
         y = self._product(x, dtype, transposed)
         return y.astype(result).reshape(*batch, n_out)
 
-    def _result_dtype(self, x) -> np.dtype:
+    def _result_dtype(self, x: np.dtype) -> np.dtype:
         if not jnp.issubdtype(x, jnp.floating):
             return self.dtype
         with jax.numpy_dtype_promotion("standard"):
@@ -144,12 +148,14 @@ class Transposed(Matrix):
     def __init__(self, matrix: Matrix):
         self.matrix = matrix
 
-    def tree_flatten(self):
+    def tree_flatten(self) -> tuple[Any, Any]:
         return (self.matrix,), None
 
     @classmethod
-    def tree_unflatten(cls, static: None, leaves) -> "Transposed":
-        return cls(*leaves)
+    def tree_unflatten(cls, static: Any, leaves: Any) -> "Transposed":
+        self = object.__new__(cls)
+        (self.matrix,) = leaves
+        return self
 
     def __repr__(self) -> str:
         return f"{self.matrix!r}.T"
@@ -168,11 +174,11 @@ class Transposed(Matrix):
     def dtype(self) -> np.dtype:
         return self.matrix.dtype
 
-    def _dense(self, transposed):
+    def _dense(self, transposed: bool) -> jax.Array:
         return self.matrix._dense(not transposed)
 
-    def _check_leaves(self, name=None):
+    def _check_leaves(self, name: str | None = None) -> None:
         self.matrix._check_leaves(name)
 
-    def _product(self, x, dtype, transposed):
+    def _product(self, x: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
         return self.matrix._product(x, dtype, not transposed)

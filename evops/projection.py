@@ -1,7 +1,7 @@
 """Random matrices that are never stored."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, SupportsFloat, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from evops.edges import Edges
 from evops.engine import dense, library, ops
 from evops.engine.compat import Tracer
 from evops.errors import check_integer, check_shape
+from evops.inputs import Nested, Seed
 from evops.matrix import Matrix
 from evops.population_grid import PlacedProjection
 
@@ -88,11 +89,11 @@ class Projection(Matrix):
     def __init__(
         self,
         rule: Rule,
-        law: Law | Any,
-        shape: tuple[int, int],
+        law: Law | SupportsFloat,
+        shape: Iterable[SupportsIndex],
         *,
-        seed: Any,
-        delay: Any = None,
+        seed: Seed,
+        delay: Law | SupportsFloat | None = None,
         backend: str | None = None,
     ):
         if not isinstance(rule, Rule):
@@ -115,7 +116,7 @@ class Projection(Matrix):
             indptr = ops.draw_indptr(self.key, total=total, n_pre=self._shape[0], backend=chosen)
         self.indptr = indptr
 
-    def tree_flatten(self):
+    def tree_flatten(self) -> tuple[Any, Any]:
         """Weight parameters, key and running numbers are leaves; the rest is static."""
         return (self.law, self.key, self.indptr), (
             self.rule,
@@ -125,7 +126,7 @@ class Projection(Matrix):
         )
 
     @classmethod
-    def tree_unflatten(cls, static, leaves) -> "Projection":
+    def tree_unflatten(cls, static: Any, leaves: Any) -> "Projection":
         self = object.__new__(cls)
         self.law, self.key, self.indptr = leaves
         self.rule, self._shape, self.delay, self._backend = static
@@ -150,7 +151,7 @@ class Projection(Matrix):
     def dtype(self) -> np.dtype:
         return inputs.weight_dtype(self.law)
 
-    def _axes(self):
+    def _axes(self) -> Iterator[tuple[str, Any, int]]:
         if not isinstance(self.law, Law):
             yield "law", self.law, 0
         for path, parameter in jax.tree_util.tree_leaves_with_path(self.law):
@@ -159,7 +160,7 @@ class Projection(Matrix):
         if self.rule.total(self._shape) is not None:
             yield "indptr", self.indptr, 1
 
-    def _with(self, indptr=None, rule: Rule | None = None) -> "Projection":
+    def _with(self, indptr: Any = None, rule: Rule | None = None) -> "Projection":
         """The same with another `indptr`, and another rule if there is one."""
         _, (own, *static) = self.tree_flatten()
         return Projection.tree_unflatten((rule or own, *static), (self.law, self.key, indptr))
@@ -174,7 +175,7 @@ class Projection(Matrix):
             discretise(self.delay).bits if delay and self.delay else 0,
         )
 
-    def _tables(self, spec: MatrixSpec):
+    def _tables(self, spec: MatrixSpec) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Of the rule, the law and the delays, as products take them."""
         table = jnp.asarray(self.rule.table) if self.indptr is None else self.indptr
         varied = spec.law == WeightLaw.QUANTILES
@@ -182,10 +183,12 @@ class Projection(Matrix):
         delays = discretise(self.delay).table if spec.delay_bits else np.zeros(0, np.uint32)
         return table[None], jnp.asarray(quantiles), jnp.asarray(delays)
 
-    def _product(self, x, dtype, transposed):
+    def _product(self, x: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
         return self._bind(x, self.law.parameters(dtype), self._spec(), transposed)
 
-    def _bind(self, x, parameters, spec, transposed):
+    def _bind(
+        self, x: jax.Array, parameters: jax.Array, spec: MatrixSpec, transposed: bool
+    ) -> jax.Array:
         rows = x.shape[0]
         n_out = self._shape[0] if transposed else self._shape[1]
         if rows == 0:
@@ -208,7 +211,10 @@ class Projection(Matrix):
         return discretise(self.delay).longest if self.delay else 0
 
     def push(
-        self, spikes: Shaped[Any, " n_pre"], buffer: DelayBuffer, post_offset: int = 0
+        self,
+        spikes: Shaped[Any, " n_pre"] | Nested,
+        buffer: DelayBuffer,
+        post_offset: SupportsIndex = 0,
     ) -> DelayBuffer:
         """The buffer after this step's spikes: their input is added at the time of its arrival.
 
@@ -262,7 +268,7 @@ class Projection(Matrix):
         """Synapses of every pre neuron."""
         return self._count(transposed=True)
 
-    def _dense(self, transposed):
+    def _dense(self, transposed: bool) -> jax.Array:
         spec = self._spec()
         return dense.drawn(
             self.law.parameters(ops.accumulator(self.dtype)),
@@ -336,7 +342,7 @@ class Projection(Matrix):
         return weight.astype(self.dtype)
 
 
-def _key(words):
+def _key(words: Any) -> Any:
     """Key words of the exact sampler for the two words of a seed."""
     zero = words[..., 0] * np.uint32(0)
     with np.errstate(over="ignore"):

@@ -42,7 +42,7 @@ from collections.abc import Callable
 from math import pi
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, no_type_check
 
 try:
     import taichi as ti
@@ -93,13 +93,16 @@ LINE, SOURCES, SLOTS = _sampler.LINE, _sampler.SOURCES, _sampler.SLOTS
 
 _TWO_PI = 2 * pi
 
+# Annotations of Taichi functions are Taichi's, and Taichi reads their source: hooks that check
+# types leave them alone (`no_type_check`).
+
 
 def record(of: type) -> Any:
     """A Taichi struct of uint32 with the fields of a record of `evops.connectivity.format`."""
     return ti.types.struct(**{field.name: ti.u32 for field in _format.fields(of)})
 
 
-def unpacker(of: type) -> Callable[..., Any]:
+def unpacker(of: type) -> Callable:
     """A Taichi function that takes the words of `Scheme.pack`, and returns the record in them.
 
     Args:
@@ -109,6 +112,7 @@ def unpacker(of: type) -> Callable[..., Any]:
     first = _format.SCHEME_WORDS - _format.FIELD_WORDS
 
     @ti.func
+    @no_type_check
     def unpack(words: ti.template()):
         """The record that words hold, as its `pack()` lays them out; fields by name."""
         return struct(*[words[first + k] for k in range(count)])
@@ -120,6 +124,7 @@ geometric_gaps = unpacker(_format.GeometricGaps)
 
 
 @ti.func
+@no_type_check
 def next_gap(k0, k1, i, c, gaps, table: ti.template()):
     """The next step along a block of targets, for probabilities below 1/8.
 
@@ -153,12 +158,14 @@ def next_gap(k0, k1, i, c, gaps, table: ti.template()):
 
 
 @ti.func
+@no_type_check
 def _unit(x):
     """A word as a float32 in [0, 1]: rounding makes the largest words 1."""
     return ti.cast(x, ti.f32) * ti.f32(2.0**-32)
 
 
 @ti.func
+@no_type_check
 def _within(x, low, high):
     """A word as an integer from low to high, both included, by the remainder."""
     # The whole range of integers has 2**32 values, which is 0 here: any word will do.
@@ -170,6 +177,7 @@ def _within(x, low, high):
 
 
 @ti.func
+@no_type_check
 def _gaussian(u1, u2, mu, sigma, epsilon):
     """Normal number from two numbers in [0, 1] (Box and Muller); u1 is at least epsilon."""
     radius = ti.sqrt(ti.f32(-2.0) * ti.log(ti.max(u1, ti.cast(epsilon, ti.f32))))
@@ -177,6 +185,7 @@ def _gaussian(u1, u2, mu, sigma, epsilon):
 
 
 @ti.func
+@no_type_check
 def lfsr88_key(seed):
     """The key of a seed, an integer of 1 or more; negative ones below -1 wrap modulo 2**32.
 
@@ -187,6 +196,7 @@ def lfsr88_key(seed):
 
 
 @ti.func
+@no_type_check
 def lfsr88_next_key(key):
     """The key after one step of LFSR88."""
     s1, s2, s3 = _sampler.next_state(key[0], key[1], key[2])
@@ -194,6 +204,7 @@ def lfsr88_next_key(key):
 
 
 @ti.func
+@no_type_check
 def lfsr113_key(seed):
     """The key of a seed, an integer of 1 or more: seed + 1, + 7, + 15, + 127.
 
@@ -205,6 +216,7 @@ def lfsr113_key(seed):
 
 
 @ti.func
+@no_type_check
 def _tausworthe(z, q: ti.template(), s: ti.template(), k: ti.template()):
     """One step of a Tausworthe generator of k bits with x**k + x**q + 1, s bits at a time."""
     b = ((z << q) ^ z) >> (k - s)
@@ -212,6 +224,7 @@ def _tausworthe(z, q: ti.template(), s: ti.template(), k: ti.template()):
 
 
 @ti.func
+@no_type_check
 def lfsr113_next_key(key):
     """The key after one step of LFSR113."""
     return ti.Vector(
@@ -226,6 +239,7 @@ def lfsr113_next_key(key):
 
 
 @ti.func
+@no_type_check
 def lfsr88_randint(key, dtype: ti.template() = ti.u32):
     """The next key, and a random word, cast to `dtype`: an integer type of Taichi (uint32)."""
     after = lfsr88_next_key(key)
@@ -233,6 +247,7 @@ def lfsr88_randint(key, dtype: ti.template() = ti.u32):
 
 
 @ti.func
+@no_type_check
 def lfsr88_random_integers(key, low, high):
     """The next key, and an int32 from low to high, both included."""
     after, x = lfsr88_randint(key)
@@ -240,6 +255,7 @@ def lfsr88_random_integers(key, low, high):
 
 
 @ti.func
+@no_type_check
 def lfsr88_rand(key):
     """The next key, and a float32 uniform on [0, 1], both ends included."""
     after, x = lfsr88_randint(key)
@@ -247,6 +263,7 @@ def lfsr88_rand(key):
 
 
 @ti.func
+@no_type_check
 def lfsr88_uniform(key, low, high):
     """The next key, and a float32 uniform on [low, high]."""
     after, u = lfsr88_rand(key)
@@ -254,6 +271,7 @@ def lfsr88_uniform(key, low, high):
 
 
 @ti.func
+@no_type_check
 def lfsr88_normal(key, mu, sigma, epsilon=1e-10):
     """The key after two steps, and a float32 normal number of mean mu and standard deviation sigma.
 
@@ -266,6 +284,7 @@ def lfsr88_normal(key, mu, sigma, epsilon=1e-10):
 
 
 @ti.func
+@no_type_check
 def lfsr88_randn(key, epsilon=1e-10):
     """The key after two steps, and a standard normal float32 (`lfsr88_normal`)."""
     after, z = lfsr88_normal(key, 0.0, 1.0, epsilon)
@@ -273,6 +292,7 @@ def lfsr88_randn(key, epsilon=1e-10):
 
 
 @ti.func
+@no_type_check
 def lfsr113_randint(key, dtype: ti.template() = ti.u32):
     """The next key, and a random word, cast to `dtype`: an integer type of Taichi (uint32)."""
     after = lfsr113_next_key(key)
@@ -280,6 +300,7 @@ def lfsr113_randint(key, dtype: ti.template() = ti.u32):
 
 
 @ti.func
+@no_type_check
 def lfsr113_random_integers(key, low, high):
     """The next key, and an int32 from low to high, both included."""
     after, x = lfsr113_randint(key)
@@ -287,6 +308,7 @@ def lfsr113_random_integers(key, low, high):
 
 
 @ti.func
+@no_type_check
 def lfsr113_rand(key):
     """The next key, and a float32 uniform on [0, 1], both ends included."""
     after, x = lfsr113_randint(key)
@@ -294,6 +316,7 @@ def lfsr113_rand(key):
 
 
 @ti.func
+@no_type_check
 def lfsr113_uniform(key, low, high):
     """The next key, and a float32 uniform on [low, high]."""
     after, u = lfsr113_rand(key)
@@ -301,6 +324,7 @@ def lfsr113_uniform(key, low, high):
 
 
 @ti.func
+@no_type_check
 def lfsr113_normal(key, mu, sigma, epsilon=1e-10):
     """The key after two steps, and a float32 normal number of mean mu and standard deviation sigma.
 
@@ -313,6 +337,7 @@ def lfsr113_normal(key, mu, sigma, epsilon=1e-10):
 
 
 @ti.func
+@no_type_check
 def lfsr113_randn(key, epsilon=1e-10):
     """The key after two steps, and a standard normal float32 (`lfsr113_normal`)."""
     after, z = lfsr113_normal(key, 0.0, 1.0, epsilon)

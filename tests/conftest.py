@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import evops
+from unchecked import raises, unchecked
 
 # Children import the package that is tested, not the checkout's folder of the same name.
 os.environ["PYTHONSAFEPATH"] = "1"
@@ -29,6 +30,8 @@ if BUILT := os.environ.get("EVOPS_GPU_ON_CPU"):
     from route import route
 
     route(Path(BUILT))
+
+pytest.raises = raises
 
 
 # A build for developers has no GPU code (README of the tests): what needs it is left out, in one line.
@@ -94,6 +97,13 @@ def backend(request):
 def kind(request):
     """One weight for all synapses, or one for each."""
     return request.param
+
+
+@pytest.fixture
+def bad_input():
+    """For tests that meet errors outside of `pytest.raises`."""
+    with unchecked():
+        yield
 
 
 @pytest.fixture

@@ -39,6 +39,11 @@ BAD = [
         "indices must be an array of integers, got dtype float64",
     ),
     ({"indices": [False] * 3}, TypeError, "indices must be an array of integers, got dtype bool"),
+    (
+        {"indices": np.array([0, 3, 1], "m8[s]")},
+        TypeError,
+        r"indices must be an array of integers, got dtype timedelta64\[s\]",
+    ),
     ({"indices": None}, ValueError, "indices must have 1 axis"),
     ({"indices": [0, 4, 1]}, ValueError, r"indices must be in \[0, n_post = 4\), got 4"),
     ({"indices": [0, -1, 1]}, ValueError, r"indices must be in \[0, n_post = 4\), got -1"),

@@ -383,21 +383,3 @@ def test_kernels_of_a_notebook():
     exec(compile(cell, name, "exec"), scope)
     (y,) = evops.XLACustomOp(scope["triple"])(np.ones(2, np.float32), outs=[STRUCT((2,), "f4")])
     assert y.tolist() == [3, 3]
-
-
-def test_the_users_taichi_program_stays():
-    field = ti.field(ti.f32, shape=3)
-    field[1] = 7
-
-    @ti.kernel
-    def bump():
-        for i in field:
-            field[i] += 1
-
-    bump()
-    assert DOUBLE(np.ones((2, 2, 2, 2), np.float32), outs=[STRUCT((2,) * 4, np.float32)])
-    bump()
-    assert field.to_numpy().tolist() == [2, 9, 2]
-    assert ti.lang.impl.get_runtime().prog is not None
-    kernels.double(np.ones(2, np.float32), y := np.zeros(2, np.float32))  # still the user's kernel
-    assert y.tolist() == [2, 2]

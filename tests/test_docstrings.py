@@ -1,5 +1,6 @@
-"""Every public name says something, by itself or as what it overrides."""
+"""Every public name says something, by itself or as what it overrides, and has types."""
 
+import dataclasses
 import inspect
 
 import pytest
@@ -18,6 +19,45 @@ def members(of):
         where = getattr(function, "__module__", None) or ""
         if inspect.isfunction(function) and where.startswith("evops.") and name[0] != "_":
             yield name, getattr(of, name)
+
+
+OPERATORS = ("__init__", "__call__", "__matmul__", "__rmatmul__", "__getitem__")
+
+
+def signatures(thing):
+    """Of a function, or of what a class and its bases define in public, rules and laws included."""
+    if not inspect.isclass(thing):
+        yield thing.__name__, inspect.signature(thing)
+        return
+    for name, value in inspect.getmembers_static(thing):
+        function = getattr(value, "__func__", getattr(value, "fget", value))
+        own = (getattr(function, "__module__", None) or "").startswith("evops.")
+        generated = name == "__init__" and dataclasses.is_dataclass(thing)
+        if inspect.isfunction(function) and (own or generated) and function.__name__ == name:
+            if name[0] != "_" or name in OPERATORS:
+                yield name, inspect.signature(function)
+
+
+PUBLIC = [name for name in evops.__all__ if callable(getattr(evops, name))]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_parameters_and_results_have_types(name):
+    for method, signature in signatures(getattr(evops, name)):
+        for parameter in signature.parameters.values():
+            if parameter.name not in ("self", "cls"):
+                assert parameter.annotation is not inspect.Parameter.empty, (method, parameter)
+        if method != "__init__":
+            assert signature.return_annotation is not inspect.Signature.empty, method
+
+
+def test_the_signatures_are_found():
+    found = dict(signatures(evops.Normal))
+    assert {"loc_scale", "__init__", "table"} <= found.keys()
+    assert "std" in found["__init__"].parameters
+    assert {"scheme", "total"} <= dict(signatures(evops.FixedInDegree)).keys()
+    assert {"pop", "zeros", "max_delay"} <= dict(signatures(evops.DelayBuffer)).keys()
+    assert [*dict(signatures(evops.backends))] == ["backends"]
 
 
 @pytest.mark.parametrize("of", CLASSES, ids=lambda c: c.__name__)

@@ -393,10 +393,3 @@ def test_what_must_be_known_before_compilation():
     ):
         with pytest.raises(TypeError, match=what):
             jax.jit(lambda n, make=make: make(n).key)(3)
-
-
-def test_more_multapses_than_targets(backend):
-    W = project(evops.FixedOutDegree(3000, multapses=True), 1.0, (4, 5), backend=backend)
-    np.testing.assert_array_equal(W.out_degree(), [3000] * 4)
-    assert W.todense().min() > 400
-    assert W.tocsr().nnz == 12_000

@@ -254,3 +254,11 @@ def test_own_laws_of_delays_are_named(found, message):
 def test_delays_beyond_any_ring(delay):
     with pytest.raises(ValueError, match="delay must be at (most|least)"):
         evops.Projection(evops.AllToAll(), 1.0, (2, 2), seed=4, delay=delay)
+
+
+def test_more_multapses_than_targets(backend):
+    rule = evops.FixedOutDegree(3000, multapses=True)
+    W = evops.Projection(rule, 1.0, (4, 5), seed=7, backend=backend)
+    np.testing.assert_array_equal(W.out_degree(), [3000] * 4)
+    assert W.todense().min() > 400
+    assert W.tocsr().nnz == 12_000

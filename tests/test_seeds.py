@@ -96,6 +96,7 @@ WRONG = [
     ("1", TypeError),
     (True, TypeError),
     (1j, TypeError),
+    (np.timedelta64(3, "s"), TypeError),
 ]
 
 

@@ -3,23 +3,28 @@
 Arguments, results and errors that they have in common stand in `evops.braintaichi.docs`.
 """
 
-from jaxtyping import Array, ArrayLike, Num, Shaped
+from collections.abc import Iterable
+from typing import Any, SupportsFloat, SupportsIndex
+
+from jaxtyping import Array, Num, Shaped
 
 from evops.braintaichi import scheme
 from evops.braintaichi.docs import AREAS, EVENT, EVENTS, MATRIX, VECTOR, documented
 from evops.connectivity.format import WeightLaw
+from evops.errors import Flag
+from evops.inputs import Nested, Seed
 
 
 @documented(EVENTS)
 def event_mv_prob_homo(
-    events: Shaped[ArrayLike, "n_in"],
-    weight: Num[ArrayLike, "..."],
-    conn_prob: float,
-    seed: ArrayLike,
+    events: Shaped[Any, "n_in"] | Nested,
+    weight: Shaped[Any, "..."] | SupportsFloat | Nested,
+    conn_prob: SupportsFloat,
+    seed: Seed | Nested,
     *,
-    shape: tuple[int, int],
-    transpose: bool = False,
-    outdim_parallel: bool = True,
+    shape: Iterable[SupportsIndex],
+    transpose: Flag = False,
+    outdim_parallel: Flag = True,
     backend: str | None = None,
 ) -> Num[Array, "n_out"]:
     """Sum of a constant weight over the events connected to each output.
@@ -42,15 +47,15 @@ def event_mv_prob_homo(
 
 @documented(EVENTS)
 def event_mv_prob_uniform(
-    events: Shaped[ArrayLike, "n_in"],
-    w_low: Num[ArrayLike, "..."],
-    w_high: Num[ArrayLike, "..."],
-    conn_prob: float,
-    seed: ArrayLike,
+    events: Shaped[Any, "n_in"] | Nested,
+    w_low: Shaped[Any, "..."] | SupportsFloat | Nested,
+    w_high: Shaped[Any, "..."] | SupportsFloat | Nested,
+    conn_prob: SupportsFloat,
+    seed: Seed | Nested,
     *,
-    shape: tuple[int, int],
-    transpose: bool = False,
-    outdim_parallel: bool = True,
+    shape: Iterable[SupportsIndex],
+    transpose: Flag = False,
+    outdim_parallel: Flag = True,
     backend: str | None = None,
 ) -> Num[Array, "n_out"]:
     """Sum of uniformly drawn weights over the events connected to each output.
@@ -72,15 +77,15 @@ def event_mv_prob_uniform(
 
 @documented(EVENTS)
 def event_mv_prob_normal(
-    events: Shaped[ArrayLike, "n_in"],
-    w_mu: Num[ArrayLike, "..."],
-    w_sigma: Num[ArrayLike, "..."],
-    conn_prob: float,
-    seed: ArrayLike,
+    events: Shaped[Any, "n_in"] | Nested,
+    w_mu: Shaped[Any, "..."] | SupportsFloat | Nested,
+    w_sigma: Shaped[Any, "..."] | SupportsFloat | Nested,
+    conn_prob: SupportsFloat,
+    seed: Seed | Nested,
     *,
-    shape: tuple[int, int],
-    transpose: bool = False,
-    outdim_parallel: bool = True,
+    shape: Iterable[SupportsIndex],
+    transpose: Flag = False,
+    outdim_parallel: Flag = True,
     backend: str | None = None,
 ) -> Num[Array, "n_out"]:
     """Sum of normally drawn weights over the events connected to each output.
@@ -106,13 +111,13 @@ def event_mv_prob_normal(
     weight="`(area_num,)`, the weight onto each area. Any unit.",
 )
 def multi_area_event_mv_prob_homo_E(
-    events: Shaped[ArrayLike, "n_pre"],
-    weight: Num[ArrayLike, "area_num"],
-    seed: ArrayLike,
-    conn_prob: float,
+    events: Shaped[Any, "n_pre"] | Nested,
+    weight: Shaped[Any, "area_num"] | Nested,
+    seed: Seed | Nested,
+    conn_prob: SupportsFloat,
     *,
-    shape: tuple[int, int],
-    area_num: int,
+    shape: Iterable[SupportsIndex],
+    area_num: SupportsIndex,
     backend: str | None = None,
 ) -> Num[Array, "area_num n_post"]:
     """Input to every area from the spikes of one excitatory population.
@@ -132,13 +137,13 @@ def multi_area_event_mv_prob_homo_E(
 
 @documented(AREAS, events=f"`(area_num, n_pre)`; {EVENT}", area_num="number of areas, static.")
 def multi_area_event_mv_prob_homo_I(
-    events: Shaped[ArrayLike, "area_num n_pre"],
-    weight: Num[ArrayLike, "..."],
-    seed: ArrayLike,
-    conn_prob: float,
+    events: Shaped[Any, "area_num n_pre"] | Nested,
+    weight: Shaped[Any, "..."] | SupportsFloat | Nested,
+    seed: Seed | Nested,
+    conn_prob: SupportsFloat,
     *,
-    shape: tuple[int, int],
-    area_num: int,
+    shape: Iterable[SupportsIndex],
+    area_num: SupportsIndex,
     backend: str | None = None,
 ) -> Num[Array, "area_num n_post"]:
     """Input to every area from the spikes of its inhibitory population.
@@ -158,14 +163,14 @@ def multi_area_event_mv_prob_homo_I(
 
 @documented(VECTOR)
 def mv_prob_homo(
-    vector: Shaped[ArrayLike, "n_in"],
-    weight: Num[ArrayLike, "..."],
-    conn_prob: float,
-    seed: ArrayLike,
+    vector: Shaped[Any, "n_in"] | Nested,
+    weight: Shaped[Any, "..."] | SupportsFloat | Nested,
+    conn_prob: SupportsFloat,
+    seed: Seed | Nested,
     *,
-    shape: tuple[int, int],
-    transpose: bool = False,
-    outdim_parallel: bool = True,
+    shape: Iterable[SupportsIndex],
+    transpose: Flag = False,
+    outdim_parallel: Flag = True,
     backend: str | None = None,
 ) -> Num[Array, "n_out"]:
     """Product of a vector with a random matrix of one weight.
@@ -185,15 +190,15 @@ def mv_prob_homo(
 
 @documented(VECTOR)
 def mv_prob_uniform(
-    vector: Shaped[ArrayLike, "n_in"],
-    w_low: Num[ArrayLike, "..."],
-    w_high: Num[ArrayLike, "..."],
-    conn_prob: float,
-    seed: ArrayLike,
+    vector: Shaped[Any, "n_in"] | Nested,
+    w_low: Shaped[Any, "..."] | SupportsFloat | Nested,
+    w_high: Shaped[Any, "..."] | SupportsFloat | Nested,
+    conn_prob: SupportsFloat,
+    seed: Seed | Nested,
     *,
-    shape: tuple[int, int],
-    transpose: bool = False,
-    outdim_parallel: bool = True,
+    shape: Iterable[SupportsIndex],
+    transpose: Flag = False,
+    outdim_parallel: Flag = True,
     backend: str | None = None,
 ) -> Num[Array, "n_out"]:
     """Product of a vector with a random matrix of uniformly drawn weights.
@@ -213,15 +218,15 @@ def mv_prob_uniform(
 
 @documented(VECTOR)
 def mv_prob_normal(
-    vector: Shaped[ArrayLike, "n_in"],
-    w_mu: Num[ArrayLike, "..."],
-    w_sigma: Num[ArrayLike, "..."],
-    conn_prob: float,
-    seed: ArrayLike,
+    vector: Shaped[Any, "n_in"] | Nested,
+    w_mu: Shaped[Any, "..."] | SupportsFloat | Nested,
+    w_sigma: Shaped[Any, "..."] | SupportsFloat | Nested,
+    conn_prob: SupportsFloat,
+    seed: Seed | Nested,
     *,
-    shape: tuple[int, int],
-    transpose: bool = False,
-    outdim_parallel: bool = True,
+    shape: Iterable[SupportsIndex],
+    transpose: Flag = False,
+    outdim_parallel: Flag = True,
     backend: str | None = None,
 ) -> Num[Array, "n_out"]:
     """Product of a vector with a random matrix of normally drawn weights.
@@ -241,13 +246,13 @@ def mv_prob_normal(
 
 @documented(MATRIX)
 def get_homo_weight_matrix(
-    weight: Num[ArrayLike, "..."],
-    conn_prob: float,
-    seed: ArrayLike,
+    weight: Shaped[Any, "..."] | SupportsFloat | Nested,
+    conn_prob: SupportsFloat,
+    seed: Seed | Nested,
     *,
-    shape: tuple[int, int],
-    transpose: bool = False,
-    outdim_parallel: bool = True,
+    shape: Iterable[SupportsIndex],
+    transpose: Flag = False,
+    outdim_parallel: Flag = True,
     backend: str | None = None,
 ) -> Num[Array, "..."]:
     """The matrix of `mv_prob_homo`, stored: one weight.
@@ -265,14 +270,14 @@ def get_homo_weight_matrix(
 
 @documented(MATRIX)
 def get_uniform_weight_matrix(
-    w_low: Num[ArrayLike, "..."],
-    w_high: Num[ArrayLike, "..."],
-    conn_prob: float,
-    seed: ArrayLike,
+    w_low: Shaped[Any, "..."] | SupportsFloat | Nested,
+    w_high: Shaped[Any, "..."] | SupportsFloat | Nested,
+    conn_prob: SupportsFloat,
+    seed: Seed | Nested,
     *,
-    shape: tuple[int, int],
-    transpose: bool = False,
-    outdim_parallel: bool = True,
+    shape: Iterable[SupportsIndex],
+    transpose: Flag = False,
+    outdim_parallel: Flag = True,
     backend: str | None = None,
 ) -> Num[Array, "..."]:
     """The matrix of `mv_prob_uniform`, stored: uniformly drawn weights.
@@ -290,14 +295,14 @@ def get_uniform_weight_matrix(
 
 @documented(MATRIX)
 def get_normal_weight_matrix(
-    w_mu: Num[ArrayLike, "..."],
-    w_sigma: Num[ArrayLike, "..."],
-    conn_prob: float,
-    seed: ArrayLike,
+    w_mu: Shaped[Any, "..."] | SupportsFloat | Nested,
+    w_sigma: Shaped[Any, "..."] | SupportsFloat | Nested,
+    conn_prob: SupportsFloat,
+    seed: Seed | Nested,
     *,
-    shape: tuple[int, int],
-    transpose: bool = False,
-    outdim_parallel: bool = True,
+    shape: Iterable[SupportsIndex],
+    transpose: Flag = False,
+    outdim_parallel: Flag = True,
     backend: str | None = None,
 ) -> Num[Array, "..."]:
     """The matrix of `mv_prob_normal`, stored: normally drawn weights.

@@ -20,7 +20,16 @@ _LINES_AT_ONCE = 1 << 16
 
 
 def product(
-    kind, value, law, weights, conn_prob, seed, shape, transpose, outdim_parallel, backend
+    kind: str,
+    value: Any,
+    law: WeightLaw,
+    weights: dict[str, Any],
+    conn_prob: Any,
+    seed: Any,
+    shape: Any,
+    transpose: Any,
+    outdim_parallel: Any,
+    backend: str | None,
 ) -> Array:
     """Product of "events" or of a "vector", as `kind` says, with one matrix."""
     rule = _rule(conn_prob)
@@ -42,7 +51,15 @@ def product(
 
 
 def areas_product(
-    events, weight, seed, conn_prob, shape, area_num, backend, *, own_spikes: bool
+    events: Any,
+    weight: Any,
+    seed: Any,
+    conn_prob: Any,
+    shape: Any,
+    area_num: Any,
+    backend: str | None,
+    *,
+    own_spikes: bool,
 ) -> Array:
     """One matrix per area, on spikes of the area's own (I) or on those of one population (E)."""
     rule = _rule(conn_prob)
@@ -61,7 +78,16 @@ def areas_product(
     return _stop_at_nan(y.astype(w.dtype), events)
 
 
-def matrix(law, weights, conn_prob, seed, shape, transpose, outdim_parallel, backend) -> Array:
+def matrix(
+    law: WeightLaw,
+    weights: dict[str, Any],
+    conn_prob: Any,
+    seed: Any,
+    shape: Any,
+    transpose: Any,
+    outdim_parallel: Any,
+    backend: str | None,
+) -> Array:
     """The matrix of `product` on a vector, stored."""
     rule = _rule(conn_prob)
     rows, columns = check_shape("shape", shape)
@@ -87,7 +113,17 @@ def matrix(law, weights, conn_prob, seed, shape, transpose, outdim_parallel, bac
 @functools.partial(
     jax.jit, static_argnames=("rule", "law", "shape", "dtype", "transposed", "backend")
 )
-def _lines(w, s, *, rule, law, shape, dtype, transposed, backend):
+def _lines(
+    w: Array,
+    s: Array,
+    *,
+    rule: LfsrGaps,
+    law: WeightLaw,
+    shape: tuple[int, int],
+    dtype: np.dtype,
+    transposed: bool,
+    backend: str,
+) -> Array:
     """Lines of the scheme as the rows of a matrix, or as its columns."""
 
     def rows(first, count):
@@ -108,7 +144,17 @@ def _lines(w, s, *, rule, law, shape, dtype, transposed, backend):
     )
 
 
-def _bind(x, weight, seed, rule: LfsrGaps, law, n_out, gather, per_input, backend) -> Array:
+def _bind(
+    x: Array,
+    weight: Array,
+    seed: Array,
+    rule: LfsrGaps,
+    law: WeightLaw,
+    n_out: int,
+    gather: bool,
+    per_input: int,
+    backend: str | None,
+) -> Array:
     """The product primitive on K published matrices; `weight` (K, 1 or 2), `seed` (K,)."""
     # One weight for all runs in fused kernels, which take no hint for the split over threads.
     per_row = (
@@ -137,7 +183,7 @@ def _rule(conn_prob: Any) -> LfsrGaps:
     return rule
 
 
-def _stop_at_nan(y, events):
+def _stop_at_nan(y: Array, events: Any) -> Array:
     """`y`, made NaN by a NaN among the events where ``jax.debug_nans`` is on: jax then raises."""
     if debug_nans() and jnp.issubdtype(jnp.result_type(events), jnp.floating):
         if jnp.issubdtype(y.dtype, jnp.floating):
@@ -172,7 +218,7 @@ def _parameters(weights: dict[str, Any], law: int, dtype: np.dtype) -> jax.Array
 def _seeds(name: str, value: Any) -> jax.Array:
     """Integers as uint32, wrapped modulo 2**32."""
     array = inputs.as_given(name, value)
-    if array.dtype != object and not jnp.issubdtype(array.dtype, jnp.integer):
+    if array.dtype != object and not inputs.is_whole(array.dtype):
         if inputs.is_key(array):
             raise TypeError(f"{name} must be integers, one for each area, got JAX keys")
         inputs.check_dtype(name, array.dtype, True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from evops.connectivity import format
 from evops.connectivity.rules import Rule
-from evops.errors import check_flag, check_integer, check_real
+from evops.errors import Flag, Integer, Real, check_flag, check_integer, check_real
 
 _METRICS = ("euclidean", "chebyshev")
 _AXES = 3  # of the reader; grids of fewer have axes of one place before theirs
@@ -44,13 +44,13 @@ class Neighbours(Rule):
         4800.0
     """
 
-    grid: tuple[int, ...]
-    radius: float = 1.0
+    grid: Sequence[Integer]
+    radius: Real = 1.0
     metric: str = "euclidean"
-    periodic: bool | tuple[bool, ...] = False
-    include_self: bool = False
+    periodic: Flag | Sequence[Flag] = False
+    include_self: Flag = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         grid, periodic = self._checked_grid(), self.periodic
         if not isinstance(periodic, Sequence):
             periodic = (check_flag("periodic", periodic),) * len(grid)
@@ -85,7 +85,7 @@ class Neighbours(Rule):
     def _ends(self) -> tuple[bool, ...]:
         """Which axes are periodic."""
         assert isinstance(self.periodic, tuple)
-        return self.periodic
+        return tuple(map(bool, self.periodic))
 
     @property
     def _reach(self) -> list[range]:
@@ -108,7 +108,7 @@ class Neighbours(Rule):
             offsets = offsets[np.sqrt(np.square(offsets.astype(float)).sum(-1)) <= self.radius]
         return offsets if self.include_self else offsets[offsets.any(-1)]
 
-    def scheme(self, shape):
+    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         self.expected_synapses(shape)
         missing = _AXES - len(self.grid)
         planes, rows, columns = (*(1,) * missing, *self.grid)
@@ -116,7 +116,7 @@ class Neighbours(Rule):
         return format.GridOffsets(planes, rows, columns, periodic, len(self._offsets))
 
     @property
-    def table(self):
+    def table(self) -> np.ndarray:
         """The displacements: modulo the extent of a periodic axis, modulo 2**32 of another."""
         n, periodic = np.array(self.grid), np.array(self.periodic)
         offsets = np.where(periodic, self._offsets % n, self._offsets)
@@ -124,7 +124,7 @@ class Neighbours(Rule):
         words[:, _AXES - len(self.grid) :] = offsets.astype(np.int64).astype(np.uint32)
         return words.ravel()
 
-    def expected_synapses(self, shape):
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
         """Exactly how many there are."""
         places = math.prod(self.grid)
         if tuple(shape) != (places, places):
@@ -133,5 +133,5 @@ class Neighbours(Rule):
                 f"Neighbours, got {tuple(shape)}"
             )
         # At an end that is not periodic, as many starts are cut off as the displacement is long.
-        starts = np.where(self.periodic, self.grid, self.grid - np.abs(self._offsets))
+        starts = np.where(self._ends, self.grid, self.grid - np.abs(self._offsets))
         return float(starts.astype(float).prod(-1).sum())

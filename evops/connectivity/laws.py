@@ -13,7 +13,7 @@ import math
 import weakref
 from collections.abc import Callable
 from statistics import NormalDist
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar, SupportsFloat, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +52,7 @@ class Law(Fixed):
         _complete(cls)
         return object.__new__(cls)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         fields = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
         parameters = {f.name: getattr(self, f.name) for f in fields if not f.metadata.get("static")}
         if any(type(value) is object for value in parameters.values()):
@@ -293,8 +293,8 @@ class Normal(Law):
 
     mean: Any
     std: Any
-    low: float | None = static_field()
-    high: float | None = static_field()
+    low: SupportsFloat | None = static_field()
+    high: SupportsFloat | None = static_field()
     span: tuple[float, float] | None = dataclasses.field(
         default=None, init=False, repr=False, metadata={"static": True}
     )

@@ -11,7 +11,15 @@ import functools
 import numpy as np
 
 from evops.connectivity import alias_tables, format
-from evops.errors import INT32_MAX, check_flag, check_integer, check_probability
+from evops.errors import (
+    INT32_MAX,
+    Flag,
+    Integer,
+    Real,
+    check_flag,
+    check_integer,
+    check_probability,
+)
 
 
 class Rule(abc.ABC):
@@ -67,10 +75,10 @@ class FixedProbability(Rule):
         100000.0
     """
 
-    p: float
-    autapses: bool = True
+    p: Real
+    autapses: Flag = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "p", check_probability("p", self.p, zero=True))
         check_flag("autapses", self.autapses)
 
@@ -88,14 +96,14 @@ class FixedProbability(Rule):
         return next((b for b in bits if self._scaled << b >= least), format.MAX_BLOCK_BITS)
 
     @functools.cached_property
-    def _gaps(self):
+    def _gaps(self) -> tuple[int, int, np.ndarray]:
         return alias_tables.gaps(self.p)
 
     @property
     def _dense(self) -> bool:
         return self._scaled >= _DENSE_FROM or self._scaled == 0
 
-    def scheme(self, shape):
+    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         """Geometric gaps below p = 1/8; dense blocks above, and for p = 0, as they cost least."""
         skip = not self.autapses
         if self._dense:
@@ -106,11 +114,11 @@ class FixedProbability(Rule):
         return format.GeometricGaps(self.block_bits, high, low, exclude_autapses=skip)
 
     @property
-    def table(self):
+    def table(self) -> np.ndarray:
         """Alias tables of the gaps; empty for dense blocks."""
         return super().table if self._dense else self._gaps[2]
 
-    def expected_synapses(self, shape):
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
         diagonal = 0 if self.autapses else min(shape)
         return self.p * (shape[0] * shape[1] - diagonal)
 
@@ -119,15 +127,15 @@ class FixedProbability(Rule):
 class AllToAll(Rule):
     """Every pair is connected: ``FixedProbability(1, autapses)``."""
 
-    autapses: bool = True
+    autapses: Flag = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_flag("autapses", self.autapses)
 
-    def scheme(self, shape):
+    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         return FixedProbability(1.0, self.autapses).scheme(shape)
 
-    def expected_synapses(self, shape):
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
         return FixedProbability(1.0, self.autapses).expected_synapses(shape)
 
 
@@ -139,11 +147,11 @@ class OneToOne(Rule):
         ValueError: a shape whose sides differ.
     """
 
-    def scheme(self, shape):
+    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         self.expected_synapses(shape)
         return format.Diagonal()
 
-    def expected_synapses(self, shape):
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
         if shape[0] != shape[1]:
             raise ValueError(
                 f"shape must have as many pre as post neurons for OneToOne, got {tuple(shape)}"
@@ -170,14 +178,14 @@ class FixedOutDegree(Rule):
         TypeError: `k` is not an integer, or is traced.
     """
 
-    k: int
-    multapses: bool = False
+    k: Integer
+    multapses: Flag = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_integer("k", self.k, 0))
         check_flag("multapses", self.multapses)
 
-    def scheme(self, shape):
+    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         """Synapses by number: distinct targets from a permutation, or drawn with replacement."""
         n_pre, n_post = shape
         if self.multapses:
@@ -187,7 +195,7 @@ class FixedOutDegree(Rule):
         bits = 0 if self.multapses else format.domain_bits(n_post)
         return format.EqualRows(self.k, bits, n_post)
 
-    def expected_synapses(self, shape):
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
         return float(self.k * shape[0])
 
 
@@ -209,20 +217,20 @@ class FixedTotalNumber(Rule):
         TypeError: `k` is not an integer, or is traced.
     """
 
-    k: int
+    k: Integer
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_integer("k", self.k, 0))
 
-    def total(self, shape):
+    def total(self, shape: tuple[int, int]) -> int:
         del shape
         return self.k
 
-    def scheme(self, shape):
+    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         del shape
         return format.CountedRows(slots=1, domain_bits=0, n_post=0)
 
-    def expected_synapses(self, shape):
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
         del shape
         return float(self.k)
 
@@ -245,21 +253,21 @@ class FixedInDegree(Rule):
         TypeError: `k` is not an integer, or is traced.
     """
 
-    k: int
+    k: Integer
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_integer("k", self.k, 0))
 
-    def total(self, shape):
+    def total(self, shape: tuple[int, int]) -> int:
         return check_integer("k * n_post", self.k * shape[1], 0)
 
-    def scheme(self, shape):
+    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         """Counted rows: targets from one permutation of a list with every post neuron k times."""
         self.total(shape)
         k = max(self.k, 1)  # a domain has a slot at least for every post neuron
         return format.CountedRows(k, format.domain_bits(k * shape[1]), shape[1])
 
-    def expected_synapses(self, shape):
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
         return float(self.k * shape[1])
 
 
@@ -283,10 +291,10 @@ class LfsrGaps(Rule):
     Source: C. Wang et al., braintaichi / BrainPy 2.5 (2024), as recorded from its operators.
     """
 
-    p: float
-    hashed: bool = False
+    p: Real
+    hashed: Flag = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "p", check_probability("p", self.p))
         check_flag("hashed", self.hashed)
 
@@ -301,16 +309,16 @@ class LfsrGaps(Rule):
         """Fraction of pairs that is really connected, for rows much longer than clen."""
         return 2.0 / (self.clen + 1)
 
-    def scheme(self, shape=(0, 0)):
+    def scheme(self, shape: tuple[int, int] = (0, 0)) -> format.Scheme:
         del shape
         reciprocal = min((1 << 32) // self.clen, format.MAX_WORD)
         return format.UniformGaps(self.clen, reciprocal, int(self.hashed))
 
-    def expected_synapses(self, shape):
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
         return self.density * shape[0] * shape[1]
 
 
-def realised_probability(p: float) -> float:
+def realised_probability(p: Real) -> float:
     """Density that the published scheme draws for connection probability `p`: ``1 / ceil(1 / p)``.
 
     Args:

@@ -29,7 +29,7 @@ from jax import lax
 
 from evops.connectivity.rules import FixedProbability
 from evops.engine import library
-from evops.errors import check_integer, check_real
+from evops.errors import Integer, Real, check_integer, check_real
 from evops.networks.shared.published import read
 from evops.networks.shared.simulate import whole_steps
 from evops.projection import Projection
@@ -61,25 +61,25 @@ class Model:
         TypeError: an argument that is no number.
     """
 
-    size: int = 4000
-    synapses: int = 80
-    dt: float = 0.1
-    weight_exc: float = 0.6
-    weight_inh: float = 6.7
-    tau_m: float = 20.0
-    tau_exc: float = 5.0
-    tau_inh: float = 10.0
-    v_rest: float = -60.0
-    v_threshold: float = -50.0
-    v_reset: float = -60.0
-    v_initial_std: float = 5.0
-    reversal_exc: float = 0.0
-    reversal_inh: float = -80.0
-    drive: float = 20.0
-    refractory: float = 5.0
+    size: Integer = 4000
+    synapses: Integer = 80
+    dt: Real = 0.1
+    weight_exc: Real = 0.6
+    weight_inh: Real = 6.7
+    tau_m: Real = 20.0
+    tau_exc: Real = 5.0
+    tau_inh: Real = 10.0
+    v_rest: Real = -60.0
+    v_threshold: Real = -50.0
+    v_reset: Real = -60.0
+    v_initial_std: Real = 5.0
+    reversal_exc: Real = 0.0
+    reversal_inh: Real = -80.0
+    drive: Real = 20.0
+    refractory: Real = 5.0
     backend: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_integer("size", self.size, 2, MAX_SIZE)
         check_integer("synapses", self.synapses, 1, self.size)
         dt = check_real("dt", self.dt)
@@ -194,7 +194,7 @@ def step(model: Model, parameters: Parameters, state: State, n: Any) -> tuple[St
     return State(v, g_exc, g_inh, wait), spikes
 
 
-def _integrated(model: Model, v, g_exc, g_inh):
+def _integrated(model: Model, v: jax.Array, g_exc: jax.Array, g_inh: jax.Array) -> jax.Array:
     """V after one step with its conductances held, ``V + (V_inf - V) (1 - exp(-x))``.
 
     ``x = dt / tau_m (1 + g_e + g_i)``. The factor 1 - exp(-x) is replaced by

@@ -23,7 +23,7 @@ import numpy as np
 from evops.areas import MultiAreaProjection
 from evops.connectivity.rules import FixedProbability, LfsrGaps
 from evops.delays import DelayBuffer
-from evops.errors import check_integer, check_real
+from evops.errors import Integer, Real, check_integer, check_real
 from evops.networks.joglekar2018.macaque import Cortex, load
 from evops.networks.shared.noise import noise_key, normal
 from evops.networks.shared.published import read
@@ -67,18 +67,18 @@ class Model:
     """
 
     regime: str = "async_weak"
-    dt: float = 0.1
-    pulse_mv: float | None = None
-    pulse_ms: float | None = None
-    v_initial: tuple[float, float] | None = None
-    n_exc: int = 1600
-    n_inh: int = 400
-    conn_prob: float = 0.1
+    dt: Real = 0.1
+    pulse_mv: Real | None = None
+    pulse_ms: Real | None = None
+    v_initial: tuple[Real, Real] | None = None
+    n_exc: Integer = 1600
+    n_inh: Integer = 400
+    conn_prob: Real = 0.1
     scheme: str = "exact"
     backend: str | None = None
     cortex: Cortex = dataclasses.field(default_factory=load, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, allowed in (("regime", REGIMES), ("scheme", tuple(SCHEMES))):
             value = getattr(self, name)
             if value not in allowed:

@@ -75,14 +75,14 @@ def _delay(model: Model) -> int:
     return int(model.steps(model.base["local_delay_ms"])) + 2
 
 
-def _any_by_area(spikes):
+def _any_by_area(spikes: jax.Array) -> jax.Array:
     """Whether each area has a spike, four flags at a time."""
     areas, n = spikes.shape
     quads = jnp.pad(spikes, ((0, 0), (0, -n % 4))).astype(jnp.uint8).reshape(areas, -1, 4)
     return lax.bitcast_convert_type(quads, jnp.uint32).max(axis=1) != 0
 
 
-def _kicks(model: Model, parameters: Parameters, arriving) -> jax.Array:
+def _kicks(model: Model, parameters: Parameters, arriving: jax.Array) -> jax.Array:
     """`(areas, neurons)` synaptic input in mV from the spikes that arrive."""
     exc, inh = model.n_exc, model.n_inh
     exc_spikes, inh_spikes = arriving[:, :exc], arriving[:, exc:]

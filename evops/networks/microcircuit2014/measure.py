@@ -74,7 +74,9 @@ def activity_of_spikes(
     )
 
 
-def _irregularity(steps, neurons, population, n_populations) -> np.ndarray:
+def _irregularity(
+    steps: np.ndarray, neurons: np.ndarray, population: np.ndarray, n_populations: int
+) -> np.ndarray:
     """`(populations,)` mean coefficient of variation of the intervals; NaN without neurons."""
     result = np.full(n_populations, np.nan)
     order = np.lexsort((steps, neurons))
@@ -97,7 +99,9 @@ def _irregularity(steps, neurons, population, n_populations) -> np.ndarray:
     return result
 
 
-def _synchrony(bin_of_spike, population, n_populations, bins) -> np.ndarray:
+def _synchrony(
+    bin_of_spike: np.ndarray, population: np.ndarray, n_populations: int, bins: int
+) -> np.ndarray:
     """`(populations,)` variance over mean of the spike counts in bins; NaN without spikes."""
     result = np.full(n_populations, np.nan)
     if bins < 2:

@@ -29,7 +29,7 @@ from evops.circuit import Circuit, Populations
 from evops.connectivity.laws import Normal
 from evops.connectivity.rules import FixedTotalNumber
 from evops.delays import DelayBuffer
-from evops.errors import check_real
+from evops.errors import Real, check_real
 from evops.networks.shared.noise import noise_key, poisson, poisson_thresholds, random_words
 from evops.networks.shared.published import read
 from evops.networks.shared.simulate import whole_steps
@@ -66,13 +66,13 @@ class Model:
         backend: "native", "jnp" or None for the fastest there is.
     """
 
-    scale: float = 1.0
+    scale: Real = 1.0
     drive: str = "poisson"
     variant: str = "potjans2014"
-    thalamus_ms: float | None = None
+    thalamus_ms: Real | None = None
     backend: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         scale = check_real("scale", self.scale)
         if not LEAST_SCALE <= scale <= 1:
             raise ValueError(f"scale must be from {LEAST_SCALE} to 1, got {scale}")
@@ -130,7 +130,7 @@ class Model:
         population = np.searchsorted(np.cumsum(self.places), place, side="right")
         return (place - before[population]).astype(np.int32)
 
-    def _full_synapses(self, probability, n_pre, n_post) -> np.ndarray:
+    def _full_synapses(self, probability: Any, n_pre: Any, n_post: Any) -> np.ndarray:
         """Synapses of the full model that connect a pair of neurons with `probability`.
 
         Sources and targets are drawn with replacement, so that K synapses leave out a given pair
@@ -188,7 +188,7 @@ class Model:
         """`(8,)` background synapses per neuron."""
         return np.round(np.array(self.base["background"]["indegree"]) * self.scale).astype(int)
 
-    def _mean_current(self, in_degree, weight, rate_hz):
+    def _mean_current(self, in_degree: Any, weight: Any, rate_hz: Any) -> Any:
         """Mean current in pA of synapses that are active at `rate_hz`."""
         tau = self.base["neuron"]["tau_syn_ms"]
         return np.asarray(in_degree) * weight * rate_hz * tau * 1e-3
@@ -241,7 +241,9 @@ class Model:
             if count[i]
         }
 
-    def _projection(self, count, mean, shape, inhibitory, entropy) -> Projection:
+    def _projection(
+        self, count: Any, mean: Any, shape: tuple[Any, Any], inhibitory: bool, entropy: list[int]
+    ) -> Projection:
         # A variate is at most 6.2 deviations from its mean: with 10 % no weight changes its sign.
         std = self.base["weight_relative_std"] * abs(mean)
         return Projection(
@@ -253,7 +255,7 @@ class Model:
             backend=self.backend,
         )
 
-    def per_row(self, values, dtype: Any = np.float32) -> np.ndarray:
+    def per_row(self, values: Any, dtype: Any = np.float32) -> np.ndarray:
         """`(rows, 1)`: a value for each population as one for each row of places."""
         rows = np.array(self.places) // ALIGNED
         return np.repeat(np.asarray(values, dtype), rows)[:, None]
@@ -321,7 +323,7 @@ def step(model: Model, parameters: Parameters, state: State, n: Any) -> tuple[St
     return State(v, current, buffer), spikes
 
 
-def _integrated(model: Model, state: State, n) -> jax.Array:
+def _integrated(model: Model, state: State, n: Any) -> jax.Array:
     """Potentials after one step, REST where a neuron spikes.
 
     Between spikes membrane and synaptic current are linear, so their exact solution is a sum with
@@ -350,7 +352,7 @@ def thresholds(model: Model) -> list[np.ndarray]:
     return [model.per_row(t, np.int32) for t in poisson_thresholds(mean)]
 
 
-def _thalamic_spikes(model: Model, key, n) -> jax.Array:
+def _thalamic_spikes(model: Model, key: jax.Array, n: Any) -> jax.Array:
     """`(902,)` spikes of the thalamic neurons at step `n`: one with the chance of its rate."""
     thalamus = model.base["thalamus"]
     start, length = model.steps(model.thalamus_ms or 0), model.steps(thalamus["pulse_ms"])
@@ -359,7 +361,7 @@ def _thalamic_spikes(model: Model, key, n) -> jax.Array:
     return drawn & (n >= start) & (n < start + length)
 
 
-def _pulse_current(model: Model, n) -> jax.Array:
+def _pulse_current(model: Model, n: Any) -> jax.Array:
     """`(rows, 1)` current in pA that scaling takes from the mean of the pulse as it arrives."""
     thalamus = model.base["thalamus"]
     start = model.steps((model.thalamus_ms or 0) + model.base["delay_exc_ms"])

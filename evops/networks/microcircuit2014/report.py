@@ -65,7 +65,7 @@ def summary(model: Model, activity: Activity, **measured: Any) -> dict[str, Any]
     }
 
 
-def _rounded(values) -> list[float | None]:
+def _rounded(values: Any) -> list[float | None]:
     return [None if np.isnan(v) else round(float(v), 3) for v in values]
 
 

@@ -83,7 +83,7 @@ def random_words(
     return x ^ (x >> 15)
 
 
-def _step_key(key, step):
+def _step_key(key: Array, step: Array) -> tuple[Array, Array]:
     """The Feistel network of (step, 0) under the key: no two steps share the result."""
     a, b = step, jnp.zeros_like(step)
     for _ in range(2):

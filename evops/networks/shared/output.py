@@ -56,16 +56,16 @@ def finish() -> None:
         raise OSError(error.errno, error.strerror, "standard output") from error
 
 
-def is_terminal(stream) -> bool:
+def is_terminal(stream: Any) -> bool:
     """Whether somebody may be watching what is printed there."""
     return not _closed(stream) and stream.isatty()
 
 
-def _closed(stream) -> bool:
+def _closed(stream: Any) -> bool:
     return stream is None or bool(stream.closed)
 
 
-def _abandon(stream) -> None:
+def _abandon(stream: Any) -> None:
     """Let what a stream still holds go nowhere: Python would complain about it when it ends."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -5,7 +5,7 @@ import dataclasses
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -130,7 +130,7 @@ def _chunk_of(step: Callable, chunk_steps: int) -> Callable:
 
 
 @contextlib.contextmanager
-def _on_one_core():
+def _on_one_core() -> Iterator[None]:
     """Keep this thread on one core while it compiles.
 
     XLA divides updates by the number of cores of the thread that compiles, and has no option for
@@ -148,7 +148,14 @@ def _on_one_core():
         os.sched_setaffinity(0, cores)
 
 
-def _collect(start, spikes, count, times, neurons, progress):
+def _collect(
+    start: int,
+    spikes: jax.Array,
+    count: int,
+    times: list[np.ndarray],
+    neurons: list[np.ndarray],
+    progress: Callable | None,
+) -> None:
     """Append the spikes of a finished chunk as (step, neuron) pairs."""
     fired = np.asarray(spikes)[:count].reshape(count, -1)
     flat = np.flatnonzero(fired)
