@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -192,7 +192,7 @@ class _Call:
         rule = self.op._rules[which]
         return rule and functools.partial(rule, outs=list(self.outs), **self.keywords)
 
-    def value(self, *arrays: jax.Array) -> Sequence[Any]:
+    def value(self, *arrays: jax.Array) -> Any:
         fallback = self.rule("fallback")
         if fallback is None:
             raise BackendError(f"{self.name} has no kernel for this platform and no fallback")
