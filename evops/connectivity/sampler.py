@@ -1,9 +1,9 @@
 """Which synapses exist: the one definition, in unsigned-integer operators.
 
-Every function works on uint32 values that wrap modulo 2**32. It uses only ``+ - * ^ & | << >> %``
-and comparisons, with literals below 2**31. So the same source text gives equal bits on NumPy
-arrays, on jax arrays (x64 on or off) and, wrapped by ``taichi.func``, inside the native kernels. No
-float decides whether a synapse exists.
+Every function works on uint32 values, which wrap modulo 2**32. It uses only ``+ - * ^ & | << >> %``
+and comparisons, with literals below 2**31. So one source text gives equal bits on NumPy arrays, on
+jax arrays (x64 on or off) and, under ``taichi.func``, in the native kernels. No float decides
+whether a synapse exists.
 
 The exact sampler
 -----------------
@@ -22,16 +22,16 @@ any block, and more post neurons keep the old synapses. Readers (`evops.connecti
   (`evops.connectivity.alias_tables`). The last outcome K - 1 says "none of the next K - 1
   targets": ``c += K - 1``. Any other says "a synapse at c + g": ``c += g + 1``. Below p = 2**-11
   two words give the high and the low digit of g.
-- *dense blocks* (p >= 1/8; P = p 2**40): target j of the block exists if byte ``j & 3`` of
-  word(j >> 2) is below P >> 32. If they are equal, it exists if word(TIE + j) is below the low word
-  of P.
-- *equal rows* (fixed out-degree k): the block is a row's whole list. Its synapse i goes to
-  `permuted` i, walking the cycle until a number below n comes; with multapses to `below` n.
+- *dense blocks* (p >= 1/8): let P = p 2**40. Target j of the block exists if byte ``j & 3`` of
+  word(j >> 2) is below P >> 32. It also exists if the two are equal and a second word, word(TIE +
+  j), is below the low word of P.
+- *equal rows* (fixed out-degree k): the block is the whole row. Synapse i goes to `permuted` i,
+  permuted again until the number is below n. With multapses it goes to `below` n of word(i).
 - *counted rows* (fixed total number, fixed in-degree): K synapses of the projection choose their
   pre neuron, number s by `below` n_pre of word(s) of the key (0, SOURCES). Those of a row, i = 0,
-  1, …, go to `below` n of word(i) of the key (pre, 0); or, where every post neuron has the same
-  number of them, to ``t % n``, t being `permuted` s' under the key (0, SLOTS) (again walking the
-  cycle), where s' is i plus the number of synapses of all rows before.
+  1, …, go to `below` n of word(i) of the key (pre, 0). If every post neuron has equally many, they
+  go to ``t % n`` instead, where t is `permuted` s' under the key (0, SLOTS), permuted again until
+  it is in range. Here s' is i plus the number of synapses of all rows before.
 - *diagonal*: row i has target i. *Grid offsets*: row i is a place of a grid, whose coordinates are
   `moved` by every displacement of a table. These two draw no words.
 
@@ -43,9 +43,9 @@ counter. Roles lie at least 2**29 steps apart, so no stream reaches the next.
 The published scheme
 --------------------
 LFSR88 words (P. L'Ecuyer, "Maximally equidistributed combined Tausworthe generators", Math. Comp.
-65 (1996), doi:10.1090/S0025-5718-96-00696-5) and uniform gaps. A line (one row or column of the
-matrix) is walked like this, with `hashed_line_state` in its place where the neighbouring lines of a
-matrix must be independent::
+65 (1996), doi:10.1090/S0025-5718-96-00696-5) and uniform gaps. A line is one row or column of the
+matrix. Its synapses are found like this; `hashed_line_state` takes the place of `line_state` if
+neighbouring lines must be independent::
 
     state = line_state(seed + line)
     position = -1
@@ -62,9 +62,8 @@ matrix must be independent::
 SAMPLER_VERSION = 2
 
 # Digits of pi in words of 32 bits (the second without its top bit): constants that nobody could
-# choose for their effect. They, and two
-# more, tell the rounds of a permutation apart. All are below 2**31, as jnp without x64 and Taichi
-# take larger literals for other types.
+# choose for their effect. They, and two more, tell the rounds of a permutation apart. All are below
+# 2**31, as jnp without x64 and Taichi take larger literals for other types.
 PI_0, PI_1, PI_2, PI_3 = 0x243F6A88, 0x05A308D3, 0x13198A2E, 0x03707344
 ROUND_4, ROUND_5 = 0x24A0F3D1, 0x29B7C5E3
 # Odd multipliers of `mix` and `word`, which lose no bits. The counter's step is 2**32 by the golden
@@ -98,8 +97,8 @@ def line_state(line_seed):
 def hashed_line_state(line_seed):
     """Generator state of a line, hashed from the same line seed: nearby lines are unrelated.
 
-    `line_state` of seeds 2k - 1 and 2k is the same state after one step, and that of nearby seeds
-    is linearly related (docs/published.md has the measurements).
+    After one step the states that `line_state` gives for seeds 2k - 1 and 2k are equal. Those of
+    nearby seeds are linearly related (docs/published.md has the measurements).
     """
     return mix(line_seed), mix(line_seed + PI_0), mix(line_seed + PI_1)
 
@@ -228,8 +227,8 @@ def variate_key(pre, t0, t1):
 def slot(w):
     """Where a quantile table is read for word w: entry, and how far towards the next (10 bits).
 
-    A table has the quantiles at 0, 1/1024, …, 1, and then those that divide the first and the last
-    of these 1024 slots into 1024 parts each (1025 knots a part).
+    A table has the quantiles at 0, 1/1024, …, 1. Then come those that divide the first of these
+    1024 slots into 1024 parts, and those of the last slot (1025 knots each).
     """
     # The tails of a law are steep, so the two outer slots have finer knots. `first` and `last` are
     # 1 in those slots; products with them choose, where a branch would not run on arrays.
