@@ -229,15 +229,6 @@ class Constant(Law):
         return self.w, 0
 
 
-def _exact_ends(u: float) -> float:
-    """Quantile function of the uniform distribution on [0, 1]: u, but 0 and 1 at the ends.
-
-    `_table` asks half a word inside the ends, as other laws are infinite there. Without the
-    rounding no weight would reach the bounds.
-    """
-    return u if 2.0**-33 < u < 1 - 2.0**-33 else float(round(u))
-
-
 class Uniform(Law):
     """Weights uniform between `low` and `high`.
 
@@ -251,7 +242,7 @@ class Uniform(Law):
 
     low: Any
     high: Any
-    unit_quantile = staticmethod(_exact_ends)
+    unit_quantile = staticmethod(lambda u: u)
 
     def check(self) -> None:
         check_order("high", self.high, "low", self.low)
