@@ -16,6 +16,15 @@ python_of() { # VERSION: an interpreter that runs, from PATH or pyenv
   done
 }
 
+copy_of_checkout() { # FOLDER: what git knows or would take; where there is no git, all but what is built
+  mkdir "$1"
+  if [ -e .git ]; then
+    git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --target-directory "$1"
+  else
+    tar --exclude ./build --exclude ./evops/_lib --exclude ./venv --exclude ./.venv -cf - . | tar -xf - -C "$1"
+  fi
+}
+
 build_wheel() { # sets $wheel
   pip wheel --quiet --no-deps --wheel-dir "$work/wheel" .
   wheel=$(ls "$work"/wheel/*.whl)

@@ -18,6 +18,7 @@ from evops.braintaichi.operators import (
     mv_prob_uniform,
 )
 from evops.circuit import Circuit, Populations
+from evops.connectivity.grids import Neighbours
 from evops.connectivity.laws import Constant, Law, Normal, Uniform
 from evops.connectivity.rules import (
     AllToAll,
@@ -72,6 +73,7 @@ __all__ = [
     "Law",
     "LfsrGaps",
     "MultiAreaProjection",
+    "Neighbours",
     "Normal",
     "OneToOne",
     "Populations",

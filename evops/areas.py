@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped, UInt32
 
 from evops import inputs
+from evops.braintaichi.streams import streams
 from evops.connectivity import sampler
 from evops.connectivity.format import DenseBlocks, GeometricGaps, MatrixSpec, UniformGaps
 from evops.connectivity.rules import FixedProbability, LfsrGaps, Rule
@@ -18,6 +19,7 @@ from evops.connectivity.schemes import check_rule
 from evops.delays import DelayBuffer, DelayedNetwork, check_buffer
 from evops.engine import library, ops, ring
 from evops.engine.compat import Tracer
+from evops.engine.populations import PopulationGrid
 from evops.errors import check_integer, check_static
 from evops.inputs import Nested, Seed
 from evops.leaves import dtype_of
@@ -27,23 +29,23 @@ from evops.leaves import dtype_of
 class MultiAreaProjection(DelayedNetwork):
     """Random synapses from all populations of all areas to all populations of all areas.
 
-    Each pair of a source and a target population is a random matrix of its own: the same rule, one
-    weight, one random stream. Pairs of zero weight cost nothing. A
-    spike is handled once, when it occurs: its weight is added to the slot of its arrival at every
-    target. Without autapses (``FixedProbability(p, autapses=False)``) no neuron meets itself: the
-    one of its own area and place there; between other neurons nothing is dropped.
+    Each pair of a source and a target population has its own random matrix: the same rule, one
+    weight, one random stream. Pairs of zero weight cost nothing. A spike is handled once, when it
+    occurs: its weight is added at every target, to the slot of its arrival. Without autapses
+    (``FixedProbability(p, autapses=False)``) no neuron connects to itself. Nothing is dropped
+    between different neurons.
 
-    Neurons of one side are laid out as `(areas, neurons of an area)`, the populations of an area
-    one after another, for example 1600 excitatory and 400 inhibitory neurons as `(areas, 2000)`.
+    Neurons of one side have the shape `(areas, neurons of an area)`. An area has its populations
+    one after another: 1600 excitatory and 400 inhibitory neurons give `(areas, 2000)`.
 
     `buffer` makes a `DelayBuffer`. A step is `push` and then `pop`, or ``W(spikes, buffer)``, which
     is both. Events are 0 or 1 here; in a `Circuit` they are any number.
 
     Args:
-        rule: a probability, ``FixedProbability`` or ``LfsrGaps`` (with hashed lines, always).
+        rule: a probability, ``FixedProbability`` or ``LfsrGaps`` (always with hashed rows).
         weight: `(A_pre, P_pre, A_post, P_post)`, source area and population, target area and
-            population; the P axis of a side given as one number is left out, so with ``pre=1600,
-            post=1600`` the shape is `(A_pre, A_post)`. Float, any unit.
+            population. A side given as one number has no P axis: with ``pre=1600, post=1600`` the
+            shape is `(A_pre, A_post)`. Float, any unit.
         delay: in steps. One integer; or one per pair, in the shape of `weight` or as
             `(A_pre, A_post)`; or one per source neuron and target area, `(A_pre, N_pre, A_post)`.
         pre: neurons of each population of a source area, a number or a tuple of numbers.
@@ -61,7 +63,7 @@ class MultiAreaProjection(DelayedNetwork):
         >>> W = evops.MultiAreaProjection(0.1, jnp.ones((2, 2)), 3, pre=100, post=50, seed=42)
         >>> buffer = W.buffer()
         >>> spikes = jnp.zeros((2, 100), bool).at[0, 7].set(True)
-        >>> current, buffer = W(spikes, buffer)   # what arrives now; the spike arrives in 3 steps
+        >>> current, buffer = W(spikes, buffer)   # this step's input; the spike arrives in 3 steps
         >>> current.shape
         (2, 50)
     """
@@ -97,7 +99,7 @@ class MultiAreaProjection(DelayedNetwork):
         if 0 in w.shape:
             raise ValueError(f"weight must have one area at least on each side, got {w.shape}")
         pre_areas, post_areas = w.shape[0], w.shape[1 + isinstance(pre, tuple)]
-        sides = (Side(pre_areas, pre_sizes), Side(post_areas, post_sizes))
+        sides = (_Side(pre_areas, pre_sizes), _Side(post_areas, post_sizes))
         check_rule(rule, (max(pre_sizes), max(post_sizes)), _RULES)
         full = (pre_areas, len(pre_sizes), post_areas, len(post_sizes))
         wanted = tuple(
@@ -118,7 +120,7 @@ class MultiAreaProjection(DelayedNetwork):
         check_integer("slots times postsynaptic neurons", (longest + 1) * sides[1].n, 1)
         keys = _keys(rule, seed, sides[0].blocks, sides[1].blocks, max(pre_sizes))
         dtype = ops.accumulator(w.dtype)
-        by_target = w.reshape(full).transpose(Side.by_population)
+        by_target = w.reshape(full).transpose(_Side.by_population)
         self.weight = by_target.reshape(sides[0].blocks, -1).astype(dtype)
         self.keys = keys
         self.delay = jnp.asarray(steps)
@@ -166,9 +168,9 @@ class MultiAreaProjection(DelayedNetwork):
         return dtype_of(self.weight) == np.float64
 
     def push(self, spikes: Shaped[Any, "A_pre N_pre"] | Nested, buffer: DelayBuffer) -> DelayBuffer:
-        """The buffer with what this step's spikes cause added, at the time of its arrival.
+        """The buffer after this step's spikes: their input is added at the time of its arrival.
 
-        Events are 0 or 1 in a `MultiAreaProjection`: what is neither 0 nor NaN is one spike. In a
+        Events are 0 or 1 in a `MultiAreaProjection`: any value but 0 and NaN is one spike. In a
         `Circuit` and a `Projection` they are any number, by which weights are multiplied.
 
         Args:
@@ -205,14 +207,14 @@ class MultiAreaProjection(DelayedNetwork):
 
 
 @dataclasses.dataclass(frozen=True)
-class Side:
+class _Side:
     """The populations of one side: areas, each with populations of these sizes in a row."""
 
     areas: int
     sizes: tuple[int, ...]
 
-    # Axes of (A_pre, P_pre, A_post, P_post) with the targets ordered by population, then by area:
-    # lines of equal length stand together in the kernels.
+    # Axes of (A_pre, P_pre, A_post, P_post) that order targets by population, then by area: rows of
+    # equal length then share a SIMD group.
     by_population = (0, 1, 3, 2)
 
     @property
@@ -244,18 +246,18 @@ class Side:
 
 @dataclasses.dataclass(frozen=True)
 class _Static:
-    """What a projection is compiled for."""
+    """Everything that is known when a projection is compiled."""
 
     rule: FixedProbability | LfsrGaps
-    pre: Side
-    post: Side
-    grid: ring.PopulationGrid
+    pre: _Side
+    post: _Side
+    grid: PopulationGrid
     max_delay: int
     backend: str | None
 
     @property
     def specs(self) -> tuple[MatrixSpec, ...]:
-        """What the primitive is told about the matrices: of different neurons, then of the same."""
+        """Specs of the matrices: between different neurons, then between the same."""
         scheme = self.rule.scheme((self.pre.n, self.post.n))
         same = MatrixSpec(scheme)
         if not self.grid.spec_of_pair:
@@ -280,7 +282,7 @@ def _rule(rule: Any) -> FixedProbability | LfsrGaps:
         raise type(error)(str(error).replace("p must", "rule must", 1)) from None
 
 
-def _loops(rule: Rule, pre: Side, post: Side) -> tuple[int, ...]:
+def _loops(rule: Rule, pre: _Side, post: _Side) -> tuple[int, ...]:
     """Spec of every pair of blocks: 1 where neurons meet themselves and autapses are left out.
 
     Neurons are the same where their area and their place in it are. Empty with autapses.
@@ -304,8 +306,8 @@ def _keys(rule: Rule, seed: Any, sources: int, targets: int, lines: int) -> jax.
     """Key words of every pair of blocks, or its seed and 0 in the published scheme."""
     number, pairs = _seed(seed), sources * targets
     if isinstance(rule, LfsrGaps):
-        streams = rule.streams(number, pairs, lines)
-        words = streams, np.zeros_like(streams)
+        seeds = streams(number, pairs, lines)
+        words = seeds, np.zeros_like(seeds)
     else:
         zero = np.zeros(pairs, np.uint32)
         seed_words = (zero + np.uint32(number & 0xFFFFFFFF), zero + np.uint32(number >> 32))
@@ -314,9 +316,9 @@ def _keys(rule: Rule, seed: Any, sources: int, targets: int, lines: int) -> jax.
     return jnp.asarray(np.stack(words, -1).reshape(sources, targets, 2))
 
 
-def _grid(pre: Side, post: Side, per_neuron: bool, spec_of_pair: tuple) -> ring.PopulationGrid:
+def _grid(pre: _Side, post: _Side, per_neuron: bool, spec_of_pair: tuple) -> PopulationGrid:
     """The populations of the primitive: sources by area, targets by population."""
-    return ring.PopulationGrid(
+    return PopulationGrid(
         n_pre=pre.n,
         pre_offset=pre.offsets(by_population=False),
         pre_size=pre.sizes * pre.areas,
@@ -344,7 +346,7 @@ def _seed(seed: Any) -> int:
 
 
 def _delays(
-    delay: Any, weight_shape: tuple[int, ...], sides: tuple[Side, Side]
+    delay: Any, weight_shape: tuple[int, ...], sides: tuple[_Side, _Side]
 ) -> tuple[np.ndarray, int, bool]:
     """Delays as the primitive takes them, the largest, and whether they are one per neuron."""
     check_static("delay", delay)
@@ -370,4 +372,4 @@ def _delays(
             f"delay must be one integer or have shape {weight_shape}, {pairs} or "
             f"{(pre.areas, pre.per_area, post.areas)}, got {steps.shape}"
         )
-    return steps.transpose(Side.by_population).reshape(pre.blocks, -1).copy(), largest, False
+    return steps.transpose(_Side.by_population).reshape(pre.blocks, -1).copy(), largest, False

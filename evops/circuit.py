@@ -68,7 +68,7 @@ class Populations(Fixed):
 
         Raises:
             ValueError: ranges that overlap, leave neurons out, or end before they begin.
-            TypeError: what is no pair of integers.
+            TypeError: a range that is no pair of integers.
         """
         n = check_integer("n", n, 1)
         if not isinstance(ranges, Mapping):
@@ -127,10 +127,11 @@ class Populations(Fixed):
 class Circuit(DelayedNetwork):
     """Projections between named populations that share one `DelayBuffer`.
 
-    The synapses of a pair depend on its projection alone (rule, law, shape, seed, delays): the same
-    pairs pushed one by one with slices of the spikes, or held by several circuits, are the same
-    network. ``autapses=False`` keeps neurons from themselves: between two different populations
-    nothing is dropped. Projections of one seed share their random numbers, which is warned of.
+    The synapses of a pair depend on its projection alone (rule, law, shape, seed, delays). So you
+    get the same network if you push the pairs one by one, or divide them among several circuits.
+    ``autapses=False`` keeps neurons from connecting to themselves; between two different
+    populations it drops nothing. Two projections with one seed share their random numbers: a
+    warning names them.
 
     `buffer` makes a `DelayBuffer`. A step is `push` and then `pop`, or ``circuit(spikes, buffer)``,
     which is both. Events are any number here; in a `MultiAreaProjection` they are 0 or 1.
@@ -141,7 +142,7 @@ class Circuit(DelayedNetwork):
 
     Raises:
         ValueError: unknown populations, shapes that differ, projections without delays.
-        TypeError: what is no `Populations`, no pair of names, no `Projection`.
+        TypeError: arguments that are no `Populations`, no pairs of names, no `Projection`.
 
     Example:
         >>> import jax.numpy as jnp, evops
@@ -150,7 +151,7 @@ class Circuit(DelayedNetwork):
         >>> c = evops.Circuit(p, {
         ...     ("E", "I"): evops.Projection(rule, weight, (80, 20), seed=1, delay=15)})
         >>> buffer = c.buffer()
-        >>> current, buffer = c(jnp.ones(100, bool), buffer)   # what arrives now
+        >>> current, buffer = c(jnp.ones(100, bool), buffer)   # the input of this step
         >>> current.shape
         (100,)
     """
@@ -178,7 +179,7 @@ class Circuit(DelayedNetwork):
             if W.delay is None:
                 raise ValueError(f"{name} has no delays: make it with delay=…, in steps")
         self.populations = populations
-        # Counted rules keep where their lines start: here in one array, for a call that pushes all.
+        # Counted rules keep where their rows start: here in one array, for a call that pushes all.
         indptr = [W.indptr for W in projections.values() if W.indptr is not None]
         self._indptr = jnp.concatenate([jnp.zeros(0, jnp.uint32), *indptr])
         self._drawn = {pair: W._with(rule=_rule(*pair, W)) for pair, W in projections.items()}
@@ -213,7 +214,7 @@ class Circuit(DelayedNetwork):
         )
 
     def _spans(self) -> list[tuple[int, int]]:
-        """Where the indptr of each projection's lines begin and end."""
+        """Where the indptr of each projection begins and ends."""
         sizes = [
             W.shape[0] + 1 if W.rule.total(W.shape) is not None else 0 for W in self._drawn.values()
         ]
@@ -248,9 +249,9 @@ class Circuit(DelayedNetwork):
         return any(W.dtype == np.float64 for W in self._drawn.values())
 
     def push(self, spikes: Shaped[Any, " n"] | Nested, buffer: DelayBuffer) -> DelayBuffer:
-        """The buffer with what this step's spikes cause added, at the time of its arrival.
+        """The buffer after this step's spikes: their input is added at the time of its arrival.
 
-        Events are 0 or 1 in a `MultiAreaProjection`: what is neither 0 nor NaN is one spike. In a
+        Events are 0 or 1 in a `MultiAreaProjection`: any value but 0 and NaN is one spike. In a
         `Circuit` and a `Projection` they are any number, by which weights are multiplied.
 
         Args:
@@ -274,7 +275,7 @@ class Circuit(DelayedNetwork):
         return population_grid.push(placed, self._indptr, x, buffer)
 
     def edges(self) -> Edges:
-        """All synapses, by the indices of all neurons, pair after pair (not inside ``jax.jit``)."""
+        """All synapses, with indices into all neurons, pair after pair (not inside ``jax.jit``)."""
         dtypes = [W.dtype for W in self.projections.values()]
         dtype = inputs.common_dtype(dtypes) if dtypes else np.dtype(np.float32)
         # on the host: no program is compiled for the number of synapses
@@ -301,7 +302,7 @@ def _rule(source: str, target: str, W: Projection) -> Rule:
 
 
 def _part(indptr: Any, at: int, end: int) -> Any:
-    """Some of the indptr, or what jax has put in the place of all."""
+    """A part of the indptr, or the marker that jax has put in its place."""
     return indptr[..., at:end] if np.ndim(indptr) else indptr
 
 

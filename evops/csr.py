@@ -42,8 +42,8 @@ class CSR(Matrix):
 
     Raises:
         ValueError: lengths that do not fit, indices or indptr outside their range. Traced ones are
-            checked where they are read: natively an error of XLA; plain JAX cannot raise, there
-            entries out of range contribute nothing, and float results that they belong to are NaN.
+            checked where they are read. Native kernels raise an error of XLA. Plain JAX cannot
+            raise: entries out of range add nothing, and the float results they belong to are NaN.
         TypeError: complex or non-numeric arrays, a traced shape.
 
     Example:
@@ -57,7 +57,8 @@ class CSR(Matrix):
     data: Num[Array, "..."]
     indices: Int32[Array, "nnz"]
     indptr: Int32[Array, "n_pre+1"]
-    _static: tuple[tuple[int, int], str | None]
+    _shape: tuple[int, int]
+    _backend: str | None
 
     def __init__(
         self,
@@ -68,21 +69,21 @@ class CSR(Matrix):
         shape: Iterable[SupportsIndex],
         backend: str | None = None,
     ):
-        rows, columns = check_shape("shape", shape)
-        self.indices, self.indptr = _pattern(indices, indptr, rows, columns)
+        self._shape = check_shape("shape", shape)
+        self.indices, self.indptr = _pattern(indices, indptr, *self._shape)
         self.data = _weights(data, self.nnz)
         library.choose(backend)  # raises where there is none of that name
-        self._static = ((rows, columns), backend)
+        self._backend = backend
 
     def tree_flatten(self) -> tuple[Any, Any]:
         """Weights and connections are leaves; new values of them do not recompile."""
-        return (self.data, self.indices, self.indptr), self._static
+        return (self.data, self.indices, self.indptr), (self._shape, self._backend)
 
     @classmethod
     def tree_unflatten(cls, static: Any, leaves: Any) -> "CSR":
         self = object.__new__(cls)
         self.data, self.indices, self.indptr = leaves
-        self._static = static
+        self._shape, self._backend = static
         return self
 
     @classmethod
@@ -97,7 +98,7 @@ class CSR(Matrix):
     def __repr__(self) -> str:
         return (
             f"CSR(shape={self.shape}, nnz={self.nnz}, dtype={self.dtype}, {self.nbytes} bytes, "
-            f"backend={self._static[1]!r})"
+            f"backend={self._backend!r})"
         )
 
     def _axes(self) -> Iterator[tuple[str, Any, int]]:
@@ -107,7 +108,7 @@ class CSR(Matrix):
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self._static[0]
+        return self._shape
 
     @property
     def dtype(self) -> np.dtype:
@@ -187,7 +188,7 @@ class CSR(Matrix):
             self.indptr,
             n_out=self.shape[0 if transposed else 1],
             gather=transposed,
-            backend=library.choose(self._static[1]),
+            backend=library.choose(self._backend),
         )
 
 

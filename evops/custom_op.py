@@ -21,9 +21,9 @@ _STATIC = (bool, int, float, str, np.bool_, np.number, np.dtype, type, type(None
 class XLACustomOp:
     """A JAX primitive that runs a Taichi kernel.
 
-    A kernel takes arrays: those of a call, then one for each entry of ``outs``, which is all zeros
-    when the kernel begins and is what the call returns. It is compiled when JAX first lowers a
-    call, in a process of its own, and kept on disk (``evops cache``).
+    A kernel takes the arrays of a call, then one array for each entry of ``outs``. These hold zeros
+    when the kernel begins; the call returns them. evops compiles the kernel when JAX first lowers a
+    call, in a separate process, and keeps it on disk (``evops cache``).
 
     Args:
         cpu_kernel: a `ti.kernel` for CPUs. Its loops run in order, in the calling thread.
@@ -38,8 +38,8 @@ class XLACustomOp:
         batching: ``batching(arrays, axes, *, outs, **statics)`` returns results and their batch
             axes, two lists; without it a batch is computed entry by entry (`jax.lax.map`). ``outs``
             are those of one entry.
-        parallel: the kernel is one outermost loop over ``range`` or ``ti.ndrange`` whose iterations
-            do not write to the same entries, and is to be split over XLA's threads (CPU).
+        parallel: whether to split the kernel over XLA's threads (CPU). It must be one outermost
+            loop over ``range`` or ``ti.ndrange``, and no two iterations may write to one entry.
         name: name in messages; the kernel's where none is given.
 
     Raises:

@@ -24,11 +24,11 @@ class DelayBuffer(Node):
     """Ring of the input that is still on its way to a group of neurons.
 
     Slot ``(step + d) % slots`` holds the sums that arrive d steps from now. `push` of a
-    `Projection`, `Circuit` or `MultiAreaProjection` adds to it where spikes occur, and `pop` hands
-    out what arrives now. Updates are in place inside ``jax.jit`` and ``lax.scan``.
+    `Projection`, `Circuit` or `MultiAreaProjection` adds the input of spikes, and `pop` returns the
+    input of this step. Updates are in place inside ``jax.jit`` and ``lax.scan``.
 
-    Buffers made by hand hold what is given to them; ``jax.jit(…, donate_argnums=…)`` consumes a
-    buffer and no other.
+    A buffer that you make yourself holds the sums you pass. ``jax.jit(…, donate_argnums=…)``
+    consumes one buffer and no other.
 
     Args:
         sums: `(slots, n)`, float32, float64 or int32, in the unit of the weights.
@@ -129,7 +129,7 @@ class DelayBuffer(Node):
 
         Raises:
             ValueError: too few neurons or slots.
-            TypeError: sums of integers for what is no integer of 32 bits.
+            TypeError: sums of integers, but weights or spikes that are no integers of 32 bits.
         """
         room, need = self.sums.shape[1], post_offset + n
         lacking = [f"n={need} or more"] * (need > room)
@@ -150,7 +150,7 @@ class DelayBuffer(Node):
                 )
 
     def pop(self, backend: str | None = None) -> tuple[Num[Array, " n"], "DelayBuffer"]:
-        """What arrives at this step, `(n,)`, and the buffer of the next step."""
+        """The input of this step, `(n,)`, and the buffer of the next step."""
         chosen = library.choose(self.backend if backend is None else backend)
         sums, now = ring.pop(self.sums, self.step, backend=chosen)
         return now, self.with_sums(sums, advance=1)
@@ -164,11 +164,10 @@ class DelayBuffer(Node):
 
 
 class DelayedNetwork(Node):
-    """Synapses with delays that have a buffer of their own: how a network runs, step by step.
+    """Synapses with delays and their buffer: how a network runs, step by step.
 
     ``buffer`` makes the ring once. A step is ``push`` and then ``pop``, or both in one call of the
-    network. A subclass says what it takes for spikes (`push`) and how its post neurons are laid
-    out.
+    network. A subclass defines the shape of its spikes (`push`) and of its post neurons.
     """
 
     @property
@@ -178,7 +177,7 @@ class DelayedNetwork(Node):
 
     @property
     def _post_shape(self) -> tuple[int, ...]:
-        """Axes of what arrives in one step."""
+        """Shape of the input of one step."""
         raise NotImplementedError
 
     @property
@@ -206,11 +205,11 @@ class DelayedNetwork(Node):
         return buffer.with_sums(typed_like(buffer.sums, *jax.tree.leaves(self)))
 
     def push(self, spikes: Shaped[Any, "..."] | Nested, buffer: DelayBuffer) -> DelayBuffer:
-        """The buffer with what this step's spikes cause added, at the time of its arrival."""
+        """The buffer after this step's spikes: their input is added at the time of its arrival."""
         raise NotImplementedError
 
     def pop(self, buffer: DelayBuffer) -> tuple[Num[Array, "..."], DelayBuffer]:
-        """What arrives at this step, in the axes of the post neurons, and the next step's buffer.
+        """The input of this step, in the shape of the post neurons, and the next step's buffer.
 
         Raises:
             ValueError: a buffer of more or fewer neurons than the network has.
@@ -228,7 +227,7 @@ class DelayedNetwork(Node):
     def __call__(
         self, spikes: Shaped[Any, "..."] | Nested, buffer: DelayBuffer
     ) -> tuple[Num[Array, "..."], DelayBuffer]:
-        """One step: `push` the spikes, then `pop` what arrives now."""
+        """One step: `push` the spikes, then `pop` the input of this step."""
         return self.pop(self.push(spikes, buffer))
 
 

@@ -35,15 +35,15 @@ class DataError(EvopsError, ValueError):
 
 
 class KernelError(EvopsError):
-    """A user's kernel cannot be compiled, or not called as it is."""
+    """A user's kernel does not compile, or does not fit the call."""
 
 
 class EvopsCacheWarning(UserWarning):
-    """Compiled kernels cannot be kept, or one that was kept cannot be trusted."""
+    """Compiled kernels cannot be stored, or a stored one cannot be trusted."""
 
 
 class EvopsConnectivityWarning(UserWarning):
-    """The connections that are drawn are not those asked for."""
+    """The connections that are drawn are not the ones that were asked for."""
 
 
 def check_static(name: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""What users pass, as arrays that the primitives take."""
+"""Arguments of users as arrays that the primitives take."""
 
 import sys
 import warnings
@@ -41,7 +41,7 @@ Seed = SupportsIndex | jax.Array | np.ndarray | Convertible
 def array_of(
     name: str, value: Any, dtype: Any = None, *, bools: bool = True, copy: bool = False
 ) -> jax.Array:
-    """`value` as a real or bool jax array: the one way in for what users pass.
+    """`value` as a real or bool jax array: the one way in for arguments of users.
 
     Values known on the host are checked before jax wraps them, those that are traced by dtype.
 
@@ -304,7 +304,7 @@ def law(value: Any) -> Law:
     """`value` as a weight law whose parameters are arrays of one settled type.
 
     A number is that constant. Python numbers, and weakly typed arrays, take the type of the other
-    parameters; by themselves they are float32.
+    parameters; alone they are float32.
     """
     number = not isinstance(value, Law)
     if number:

@@ -1,4 +1,4 @@
-"""What objects that users hold have in common: what may be set, and that jax takes them apart."""
+"""Base classes of the objects that users hold: which attributes may be set, and pytree nodes."""
 
 import dataclasses
 import functools

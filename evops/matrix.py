@@ -1,4 +1,4 @@
-"""What every matrix of synapses offers: products from both sides, a transpose, shape and dtype."""
+"""The base of all matrices of synapses: products from both sides, transpose, shape, dtype."""
 
 import abc
 import math
@@ -26,9 +26,9 @@ class _MatrixType(abc.ABCMeta):
 class Matrix(Node, metaclass=_MatrixType):
     """A matrix of synapses with a row per pre and a column per post neuron.
 
-    ``x @ W`` sums over pre neurons, ``W @ v`` over post neurons, with the axes of `jnp.matmul`;
-    ``W(x)`` is ``x @ W`` and ``W.T`` is the matrix seen from the other side. A subclass says what
-    it stores: `shape`, `dtype`, `_dense` and `_product`.
+    ``x @ W`` sums over pre neurons, ``W @ v`` over post neurons, with the axes of `jnp.matmul`.
+    ``W(x)`` is ``x @ W``, and ``W.T`` is the transpose. A subclass defines `shape`, `dtype`,
+    `_dense` and `_product`.
 
     Results have the dtype of the matrix where x is bool or integer, else
     ``jnp.promote_types(x.dtype, W.dtype)``: float64 only under x64. Half floats are summed in
@@ -100,7 +100,7 @@ class Matrix(Node, metaclass=_MatrixType):
         return self
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """An error: no function makes the matrix dense by itself."""
+        """An error: only `todense` makes the matrix dense."""
         raise TypeError(
             f"{self._name} is no array: multiply with x @ {self._name} or {self._name} @ v, or "
             f"make it dense with {self._name}.todense()"

@@ -30,30 +30,39 @@ from evops.population_grid import PlacedProjection
 class Projection(Matrix):
     """A random matrix of synapses (n_pre, n_post): a rule, a weight law and a seed.
 
-    Its synapses are a pure function of rule, law, shape and seed: the same for ``x @ W``,
-    ``W @ v``, gradients, `todense`, `tocsr` and `edges`, on every device and backend, for any
-    number of threads. They are drawn again at every use and never stored. More post neurons keep
-    the old synapses (fixed degrees, totals and `OneToOne` apart), as do more pre neurons. With
-    delays, `push` adds what spikes cause to a `DelayBuffer`, at the time of its arrival;
-    ``x @ W`` ignores them.
+    Its synapses are a pure function of rule, law, shape and seed. ``x @ W``, ``W @ v``, gradients,
+    `todense`, `tocsr` and `edges` see the same ones, on every device and backend, with any number
+    of threads. They are drawn again at every use and never stored. A matrix with more pre or post
+    neurons keeps the old synapses (fixed degrees and totals, `OneToOne` and `Neighbours` apart).
+
+    With delays, `push` adds each synapse to a `DelayBuffer` at the time of its arrival. ``x @ W``
+    ignores delays.
 
     An entry of x that is 0 is silent: it adds nothing, whatever the weights. Nor does a pair of
     neurons without a synapse, or a matrix whose parameters are all 0. Everything else is IEEE
-    arithmetic of each synapse's term ``x * (loc + scale * z)``, infinities and NaN included; inputs
+    arithmetic of each synapse's term ``x * (loc + scale * z)``, infinities and NaN included. Inputs
     of one finite weight are added up first. The same holds for `push` and `CSR`.
 
     Args:
         rule: which pairs are connected, for example ``evops.FixedProbability(0.1)``.
         law: the weights, for example ``evops.Constant(0.6)``; a number stands for that constant.
-            Weights have the dtype of its parameters, Python numbers being float32: `W.law` holds
-            them as arrays of that dtype. Any unit.
+            Weights have the dtype of its parameters, and Python numbers are float32. Any unit.
         shape: (n_pre, n_post).
         seed: integer of up to 64 bits or JAX key, of `jax.random.key` or `PRNGKey`: ``s`` and
             ``key(s)`` are one seed (below 2**32; jax keeps more only under x64). May be traced.
-        delay: delays in whole time steps, at least 1: a number for all synapses, or a law from
-            which every synapse draws its own, for example ``evops.Normal(15, 7.5, low=0.5)``, its
-            values rounded (halves up), or ``evops.Uniform(1, 20)``, whole numbers. None: no delays.
+        delay: delays in time steps, at least 1; None for no delays. A number holds for all
+            synapses. From a law every synapse draws its own: ``evops.Uniform(1, 20)`` gives whole
+            numbers, values of others, such as ``evops.Normal(15, 7.5, low=0.5)``, are rounded
+            (halves up).
         backend: "native", "jnp" or None for the fastest there is where the matrix is used.
+
+    Attributes:
+        law: the weight law, its parameters as arrays of the weights' dtype; a leaf of the pytree.
+        key: two uint32 words that follow from the seed; every synapse depends on them. A leaf.
+        indptr: `(n_pre + 1,)` uint32, running numbers of synapses, where the rule draws the pre
+            neurons first (`FixedTotalNumber`, `FixedInDegree`); else None. A leaf.
+        rule: the connectivity rule.
+        delay: the law of the delays, or None.
 
     Raises:
         ValueError: shapes, probabilities, degrees, parameters or delays outside their range.
@@ -108,7 +117,7 @@ class Projection(Matrix):
         self.indptr = indptr
 
     def tree_flatten(self) -> tuple[Any, Any]:
-        """Weight parameters and what follows from the seed are leaves; the rest is static."""
+        """Weight parameters, key and running numbers are leaves; the rest is static."""
         return (self.law, self.key, self.indptr), (
             self.rule,
             self._shape,
@@ -126,9 +135,12 @@ class Projection(Matrix):
     def __repr__(self) -> str:
         synapses = self.rule.expected_synapses(self.shape)
         stored = synapses * (4 + self.dtype.itemsize) + 4 * (self.shape[0] + 1)
+        delay, ignored = "", ""
+        if self.delay is not None:
+            delay, ignored = f", delay={self.delay}", "; push heeds delays, x @ W ignores them"
         return (
-            f"Projection({self.rule}, {self.law}, shape={self.shape}): about {synapses:.4g} "
-            f"synapses; CSR would take {_bytes(stored)}"
+            f"Projection({self.rule}, {self.law}, shape={self.shape}{delay}): about {synapses:.4g} "
+            f"synapses; CSR would take {_bytes(stored)}{ignored}"
         )
 
     @property
@@ -149,7 +161,7 @@ class Projection(Matrix):
             yield "indptr", self.indptr, 1
 
     def _with(self, indptr: Any = None, rule: Rule | None = None) -> "Projection":
-        """The same with `indptr` in the place of its own, and another rule if there is one."""
+        """The same with another `indptr`, and another rule if there is one."""
         _, (own, *static) = self.tree_flatten()
         return Projection.tree_unflatten((rule or own, *static), (self.law, self.key, indptr))
 
@@ -204,12 +216,12 @@ class Projection(Matrix):
         buffer: DelayBuffer,
         post_offset: SupportsIndex = 0,
     ) -> DelayBuffer:
-        """The buffer with the synapses of this step's spikes added where they arrive.
+        """The buffer after this step's spikes: their input is added at the time of its arrival.
 
-        A synapse with a delay of d steps is handed out d steps later than what `DelayBuffer.pop`
-        would hand out now.
+        After `push` at step t, the next `DelayBuffer.pop` returns step t's input. A synapse with a
+        delay of d steps is returned by the pop of step t + d.
 
-        Events are 0 or 1 in a `MultiAreaProjection`: what is neither 0 nor NaN is one spike. In a
+        Events are 0 or 1 in a `MultiAreaProjection`: any value but 0 and NaN is one spike. In a
         `Circuit` and a `Projection` they are any number, by which weights are multiplied.
 
         Args:
@@ -230,8 +242,8 @@ class Projection(Matrix):
         indptr = jnp.zeros(0, jnp.uint32) if self.indptr is None else self.indptr
         return population_grid.push([self._placed(0, post_offset, 0)], indptr, x, buffer)
 
-    def _placed(self, pre_offset: int, post_offset: int, starts_at: int) -> PlacedProjection:
-        """This matrix among the neurons of a network; its indptr are among those of others."""
+    def _placed(self, pre_offset: int, post_offset: int, indptr_offset: int) -> PlacedProjection:
+        """This matrix among the neurons of a network; its indptr is among those of others."""
         return PlacedProjection(
             (pre_offset, self._shape[0]),
             (post_offset, self._shape[1]),
@@ -240,7 +252,7 @@ class Projection(Matrix):
             discretise(self.delay),
             self._spec(delay=True),
             self.key,
-            starts_at,
+            indptr_offset,
             library.choose(self._backend),
         )
 
@@ -297,7 +309,7 @@ class Projection(Matrix):
         )
 
     def _synapses(self, delay: bool = False) -> list[np.ndarray]:
-        """Where the synapses of each line begin, and what `ops.edges` gives."""
+        """Where the synapses of each row begin, and the results of `ops.edges`."""
         if isinstance(self.key, Tracer):
             raise TypeError("tocsr and edges need a known seed: call them outside jax.jit")
         degrees = np.asarray(self.out_degree()).astype(np.int64)

@@ -1,22 +1,22 @@
 """Random numbers and the sampler for users' Taichi kernels: ``import evops.taichi``.
 
-All are Taichi functions (`ti.func`). A generator's state is a key, a vector of four uint32; every
-function that draws takes a key and returns the next one with what it drew::
+All are Taichi functions (`ti.func`). The state of a generator is a key, a vector of four uint32.
+Every function that draws takes a key, and returns the next key and a number::
 
     key = lfsr88_key(seed + row)
     key, gap = lfsr88_random_integers(key, 1, 19)
     key, x = lfsr88_normal(key, 0.0, 1.0)
 
-LFSR88 is the generator of the published operators and draws the same numbers as they do; LFSR113 is
-its larger sibling. Both are combined Tausworthe generators: seeds that are small neighbouring
-numbers give related streams (docs/published.md). Seeds are 1 or more: 0 and -1 give states that
-are stuck at 0.
+LFSR88 (period about 2**88) is the generator of the published operators, and draws the same numbers
+as they do. LFSR113 (about 2**113) is its larger sibling. Both are combined Tausworthe generators:
+neighbouring small seeds give related streams (docs/published.md). Seeds are 1 or more, since the
+states of 0 and -1 stay at 0.
 
 The functions of `evops.connectivity.sampler` (`feistel`, `word`, `look_up`, `below`, `permuted`,
-…) are here under their names: counter-based words without these faults, and the definition of which
-synapses a `Projection` has. `next_gap` walks the targets of a block where the probability is below
-1/8; with ``key = W.key``, ``scheme = np.uint32(W.rule.scheme(W.shape).pack())`` and ``table =
-W.rule.table`` among a kernel's arrays, these are the targets of neuron `pre` in block `block`::
+…) are here under their names. Their words are counter-based, without these faults, and define which
+synapses a `Projection` has. `next_gap` steps through the synapses of a block if the probability is
+below 1/8. Pass ``key = W.key``, ``scheme = np.uint32(W.rule.scheme(W.shape).pack())`` and ``table =
+W.rule.table`` to a kernel; then these are the targets of neuron `pre` in block `block`::
 
     gaps = geometric_gaps(scheme)
     k0, k1 = feistel(pre, block, key[0], key[1])
@@ -53,10 +53,10 @@ except ModuleNotFoundError as error:
 
 
 def _copy(name: str) -> ModuleType:
-    """A module of `evops.connectivity`, read again by its place.
+    """A second copy of a module of `evops.connectivity`, loaded from its file.
 
-    So the build of the package can use this file before there is a package, and the functions of
-    the sampler's copy can call each other as Taichi functions.
+    So the build can use this file before the package exists. And the functions of the sampler's
+    copy can call each other as Taichi functions, while the original stays plain.
     """
     path = Path(__file__).resolve().parent / f"connectivity/{name}.py"
     spec = importlib.util.spec_from_file_location(f"evops_taichi_{name}", path)
@@ -67,6 +67,7 @@ def _copy(name: str) -> ModuleType:
 
 
 _sampler, _format = _copy("sampler"), _copy("format")
+# In the copy itself, so that its functions find the wrapped ones under the names that they call.
 for _name, _function in list(vars(_sampler).items()):
     if callable(_function) and getattr(_function, "__module__", "") == _sampler.__name__:
         setattr(_sampler, _name, ti.func(_function))
@@ -83,6 +84,7 @@ look_up = _sampler.look_up
 dense_hit = _sampler.dense_hit
 below = _sampler.below
 permuted = _sampler.permuted
+moved = _sampler.moved
 variate_key = _sampler.variate_key
 slot = _sampler.slot
 between = _sampler.between
@@ -96,19 +98,24 @@ _TWO_PI = 2 * pi
 
 
 def record(of: type) -> Any:
-    """A Taichi struct with the fields of a record of `evops.connectivity.format`."""
+    """A Taichi struct of uint32 with the fields of a record of `evops.connectivity.format`."""
     return ti.types.struct(**{field.name: ti.u32 for field in _format.fields(of)})
 
 
 def unpacker(of: type) -> Callable:
-    """Taichi function: the record that words hold, packed by its `Scheme.pack`."""
-    struct = record(of)
+    """A Taichi function that takes the words of `Scheme.pack`, and returns the record in them.
+
+    Args:
+        of: the record's class in `evops.connectivity.format`.
+    """
+    struct, count = record(of), len(_format.fields(of))
     first = _format.SCHEME_WORDS - _format.FIELD_WORDS
 
     @ti.func
     @no_type_check
     def unpack(words: ti.template()):
-        return struct(words[first], words[first + 1], words[first + 2])
+        """The record that words hold, as its `pack()` lays them out; fields by name."""
+        return struct(*[words[first + k] for k in range(count)])
 
     return unpack
 
@@ -119,18 +126,27 @@ geometric_gaps = unpacker(_format.GeometricGaps)
 @ti.func
 @no_type_check
 def next_gap(k0, k1, i, c, gaps, table: ti.template()):
-    """The next step along a block of targets whose key is (k0, k1).
+    """The next step along a block of targets, for probabilities below 1/8.
 
-    From word i and target c it goes to word i and target c, where there is a synapse if the third
-    value is true; the step after it then starts at c + 1, else at c. `gaps` is what
-    `geometric_gaps` makes of a scheme's words.
+    Args:
+        k0: first key word of the block, uint32 (`feistel`).
+        k1: second key word, uint32.
+        i: index of the next random word, uint32; 0 at the start of a block.
+        c: target at which the gap begins, uint32; 0 at the start of a block.
+        gaps: the record that `geometric_gaps` returns.
+        table: the rule's table, uint32.
+
+    Returns:
+        The next i, the next c, and whether c is a synapse. It is one only if it lies in the block:
+        c may be past its end. After a synapse go on from c + 1, else from c.
     """
     high, low = gaps.high_digit_bits, gaps.low_digit_bits
     shift = ti.u32(32) - high
     w = word(k0, k1, i)
     i += ti.u32(1)
     g = look_up(table[ti.i32(w >> shift)], w, shift)
-    found = g != (ti.u32(1) << high) - ti.u32(1)
+    found = g != (ti.u32(1) << high) - ti.u32(1)  # the last outcome says that the gap goes on
+    # The second word is drawn in any case: the count of words does not depend on the draw.
     if low != 0:
         w = word(k0, k1, i)
         i += ti.u32(1)
@@ -144,7 +160,7 @@ def next_gap(k0, k1, i, c, gaps, table: ti.template()):
 @ti.func
 @no_type_check
 def _unit(x):
-    """A word as a number in [0, 1]."""
+    """A word as a float32 in [0, 1]: rounding makes the largest words 1."""
     return ti.cast(x, ti.f32) * ti.f32(2.0**-32)
 
 
@@ -152,6 +168,7 @@ def _unit(x):
 @no_type_check
 def _within(x, low, high):
     """A word as an integer from low to high, both included, by the remainder."""
+    # The whole range of integers has 2**32 values, which is 0 here: any word will do.
     span = ti.cast(high - low, ti.u32) + ti.u32(1)
     r = x
     if span != 0:
@@ -162,7 +179,7 @@ def _within(x, low, high):
 @ti.func
 @no_type_check
 def _gaussian(u1, u2, mu, sigma, epsilon):
-    """Normal from two numbers in [0, 1] (Box and Muller)."""
+    """Normal number from two numbers in [0, 1] (Box and Muller); u1 is at least epsilon."""
     radius = ti.sqrt(ti.f32(-2.0) * ti.log(ti.max(u1, ti.cast(epsilon, ti.f32))))
     return ti.cast(mu, ti.f32) + ti.cast(sigma, ti.f32) * (radius * ti.sin(ti.f32(_TWO_PI) * u2))
 
@@ -170,7 +187,10 @@ def _gaussian(u1, u2, mu, sigma, epsilon):
 @ti.func
 @no_type_check
 def lfsr88_key(seed):
-    """The key of a seed, an integer; negative ones wrap modulo 2**32."""
+    """The key of a seed, an integer of 1 or more; negative ones below -1 wrap modulo 2**32.
+
+    The fourth word is unused: keys of both generators have one shape.
+    """
     s1, s2, s3 = _sampler.line_state(ti.cast(seed, ti.u32))
     return ti.Vector([s1, s2, s3, ti.u32(0)], ti.u32)
 
@@ -178,7 +198,7 @@ def lfsr88_key(seed):
 @ti.func
 @no_type_check
 def lfsr88_next_key(key):
-    """The key after one step."""
+    """The key after one step of LFSR88."""
     s1, s2, s3 = _sampler.next_state(key[0], key[1], key[2])
     return ti.Vector([s1, s2, s3, ti.u32(0)], ti.u32)
 
@@ -188,7 +208,8 @@ def lfsr88_next_key(key):
 def lfsr113_key(seed):
     """The key of a seed, an integer of 1 or more: seed + 1, + 7, + 15, + 127.
 
-    The four generators drop 1, 3, 4 and 7 low bits of their words, which must not all be 0 above.
+    The four generators drop 1, 3, 4 and 7 low bits of their words. The bits above must not all be
+    0, or the generator stays at 0.
     """
     s = ti.cast(seed, ti.u32)
     return ti.Vector([s + 1, s + 7, s + 15, s + 127], ti.u32)
@@ -205,7 +226,7 @@ def _tausworthe(z, q: ti.template(), s: ti.template(), k: ti.template()):
 @ti.func
 @no_type_check
 def lfsr113_next_key(key):
-    """The key after one step."""
+    """The key after one step of LFSR113."""
     return ti.Vector(
         [
             _tausworthe(key[0], 6, 18, 31),
@@ -220,7 +241,7 @@ def lfsr113_next_key(key):
 @ti.func
 @no_type_check
 def lfsr88_randint(key, dtype: ti.template() = ti.u32):
-    """A random word."""
+    """The next key, and a random word, cast to `dtype`: an integer type of Taichi (uint32)."""
     after = lfsr88_next_key(key)
     return after, ti.cast(after[0] ^ after[1] ^ after[2], dtype)
 
@@ -228,7 +249,7 @@ def lfsr88_randint(key, dtype: ti.template() = ti.u32):
 @ti.func
 @no_type_check
 def lfsr88_random_integers(key, low, high):
-    """An integer from low to high, both included."""
+    """The next key, and an int32 from low to high, both included."""
     after, x = lfsr88_randint(key)
     return after, _within(x, low, high)
 
@@ -236,7 +257,7 @@ def lfsr88_random_integers(key, low, high):
 @ti.func
 @no_type_check
 def lfsr88_rand(key):
-    """A number in [0, 1], float32."""
+    """The next key, and a float32 uniform on [0, 1], both ends included."""
     after, x = lfsr88_randint(key)
     return after, _unit(x)
 
@@ -244,7 +265,7 @@ def lfsr88_rand(key):
 @ti.func
 @no_type_check
 def lfsr88_uniform(key, low, high):
-    """A number between low and high, float32."""
+    """The next key, and a float32 uniform on [low, high]."""
     after, u = lfsr88_rand(key)
     return after, u * ti.cast(high - low, ti.f32) + ti.cast(low, ti.f32)
 
@@ -252,7 +273,11 @@ def lfsr88_uniform(key, low, high):
 @ti.func
 @no_type_check
 def lfsr88_normal(key, mu, sigma, epsilon=1e-10):
-    """A normal number with mean mu and standard deviation sigma, float32; two draws."""
+    """The key after two steps, and a float32 normal number of mean mu and standard deviation sigma.
+
+    Source: G. E. P. Box, M. E. Muller (1958). `epsilon` bounds the first uniform number from below:
+    with 1e-10 no number is more than 6.8 standard deviations from the mean.
+    """
     middle, u1 = lfsr88_rand(key)
     after, u2 = lfsr88_rand(middle)
     return after, _gaussian(u1, u2, mu, sigma, epsilon)
@@ -261,7 +286,7 @@ def lfsr88_normal(key, mu, sigma, epsilon=1e-10):
 @ti.func
 @no_type_check
 def lfsr88_randn(key, epsilon=1e-10):
-    """A standard normal number, float32; two draws."""
+    """The key after two steps, and a standard normal float32 (`lfsr88_normal`)."""
     after, z = lfsr88_normal(key, 0.0, 1.0, epsilon)
     return after, z
 
@@ -269,7 +294,7 @@ def lfsr88_randn(key, epsilon=1e-10):
 @ti.func
 @no_type_check
 def lfsr113_randint(key, dtype: ti.template() = ti.u32):
-    """A random word."""
+    """The next key, and a random word, cast to `dtype`: an integer type of Taichi (uint32)."""
     after = lfsr113_next_key(key)
     return after, ti.cast(after[0] ^ after[1] ^ after[2] ^ after[3], dtype)
 
@@ -277,7 +302,7 @@ def lfsr113_randint(key, dtype: ti.template() = ti.u32):
 @ti.func
 @no_type_check
 def lfsr113_random_integers(key, low, high):
-    """An integer from low to high, both included."""
+    """The next key, and an int32 from low to high, both included."""
     after, x = lfsr113_randint(key)
     return after, _within(x, low, high)
 
@@ -285,7 +310,7 @@ def lfsr113_random_integers(key, low, high):
 @ti.func
 @no_type_check
 def lfsr113_rand(key):
-    """A number in [0, 1], float32."""
+    """The next key, and a float32 uniform on [0, 1], both ends included."""
     after, x = lfsr113_randint(key)
     return after, _unit(x)
 
@@ -293,7 +318,7 @@ def lfsr113_rand(key):
 @ti.func
 @no_type_check
 def lfsr113_uniform(key, low, high):
-    """A number between low and high, float32."""
+    """The next key, and a float32 uniform on [low, high]."""
     after, u = lfsr113_rand(key)
     return after, u * ti.cast(high - low, ti.f32) + ti.cast(low, ti.f32)
 
@@ -301,7 +326,11 @@ def lfsr113_uniform(key, low, high):
 @ti.func
 @no_type_check
 def lfsr113_normal(key, mu, sigma, epsilon=1e-10):
-    """A normal number with mean mu and standard deviation sigma, float32; two draws."""
+    """The key after two steps, and a float32 normal number of mean mu and standard deviation sigma.
+
+    Source: G. E. P. Box, M. E. Muller (1958). `epsilon` bounds the first uniform number from below:
+    with 1e-10 no number is more than 6.8 standard deviations from the mean.
+    """
     middle, u1 = lfsr113_rand(key)
     after, u2 = lfsr113_rand(middle)
     return after, _gaussian(u1, u2, mu, sigma, epsilon)
@@ -310,6 +339,6 @@ def lfsr113_normal(key, mu, sigma, epsilon=1e-10):
 @ti.func
 @no_type_check
 def lfsr113_randn(key, epsilon=1e-10):
-    """A standard normal number, float32; two draws."""
+    """The key after two steps, and a standard normal float32 (`lfsr113_normal`)."""
     after, z = lfsr113_normal(key, 0.0, 1.0, epsilon)
     return after, z

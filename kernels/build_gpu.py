@@ -1,8 +1,8 @@
 """Compile the GPU kernels to PTX: ``python kernels/build_gpu.py OUT COMPILER``.
 
-Taichi compiles for CUDA on any machine once it finds a driver; the COMPILER (gcc or its like) makes
-a stand-in (cuda_stub/cuda.c) for it, ``OUT/cuda_stub/libcuda.so``, which the package has too, for
-users' kernels. ``OUT/gpu_kernels.cc`` holds the PTX (evops/compiler/cuda.py) for C++.
+Taichi compiles for CUDA on any machine once it finds a driver. The COMPILER (gcc or its like) makes
+a stub of one (cuda_stub/cuda.c), ``OUT/cuda_stub/libcuda.so``. The package ships it for users'
+kernels. ``OUT/gpu_kernels.cc`` holds the PTX (evops/compiler/cuda.py) for C++.
 """
 
 import os

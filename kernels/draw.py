@@ -27,7 +27,9 @@ from sampler_ti import (
     feistel,
     first_state,
     geometric_gaps,
+    grid_offsets,
     look_up,
+    neighbour,
     next_gap,
     next_state,
     normal,
@@ -147,6 +149,17 @@ def _diagonal(j, task, scheme: A, table: A, target: A, owner: A, z: A, at):
     return at
 
 
+@ti.func
+def _grid_offsets(j, task, scheme: A, table: A, target: A, owner: A, z: A, at):
+    grid = grid_offsets(scheme)
+    begin = task.block * ti.u32(SYNAPSES_PER_BLOCK)
+    for s in range(ti.i32(ti.min(ti.u32(SYNAPSES_PER_BLOCK), grid.offsets - begin))):
+        post = neighbour(task.pre, begin + ti.u32(s), grid, table, ti.u32(0))
+        if post < task.n:
+            at = _emit(target, owner, at, j, task.origin, post, ti.u32(0) - ti.u32(1))
+    return at
+
+
 def _uniform_gaps(draws: int):
     """Reader of a row of the braintaichi scheme that draws 0 to 2 words for every synapse."""
 
@@ -181,6 +194,7 @@ READERS = {
     "equal_rows": _equal_rows,
     "diagonal": _diagonal,
     "counted_rows": _counted_rows,
+    "grid_offsets": _grid_offsets,
     "uniform_gaps": _uniform_gaps(0),
     "uniform_gaps_uniform": _uniform_gaps(1),
     "uniform_gaps_normal": _uniform_gaps(2),

@@ -53,6 +53,17 @@ def struct(record: type, members: str = "", first: str = "") -> str:
     )
 
 
+def unused(record: type) -> str:
+    """The check that words beyond the record's fields are 0."""
+    first = len(format.fields(record))
+    if first == format.FIELD_WORDS:
+        return ""
+    return (
+        f"        for (int64_t k = {first}; k < kFieldWords; ++k)\n"
+        f'          if (fields[k] != 0) return "{record.__name__}: a word that it does not use";\n'
+    )
+
+
 def scheme() -> str:
     """The record of whichever reader: a tagged union."""
     records = list(format.SCHEMES.values())
@@ -61,6 +72,7 @@ def scheme() -> str:
         f"      case Reader::k{r.__name__}:\n"
         f"        if (exclude_autapses > {int(r.excludes)}) "
         f'return "{r.__name__}.exclude_autapses";\n'
+        f"{unused(r)}"
         f"        return {snake(r.__name__)}.Wrong();\n"
         for r in records
     )

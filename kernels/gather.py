@@ -1,4 +1,4 @@
-"""Sum, for each line, the input at every position that the line visits."""
+"""Gather of the braintaichi scheme: sum, for each line, the input at every position it visits."""
 
 import taichi as ti
 

@@ -8,7 +8,8 @@ import dataclasses
 import taichi as ti
 
 from gpu_arrays import U32, weighted
-from gpu_reader import A, Row, gather_emit, lane_total, reader_of, scatter_emit, sink_of
+from gpu_emit import A, gather_emit, scatter_emit, sink_of
+from gpu_reader import Row, lane_total, reader_of
 from launch import TILE_BYTES, TILE_THREADS, WARP, WORKERS
 from sampler_ti import array, format
 
@@ -73,10 +74,10 @@ def product_scatter(element, weight_element, kind: Kind):
     """Kernel: ``y[k] += x[row of k] @ C_k``, with the weights where `kind` says so.
 
     An item of work, for TILE_THREADS threads, is a share of the spikes and a tile of the targets of
-    one matrix: `tile_parts` of the `parts` into which a row is cut. Where there are `shared_from`
-    spikes or more, the sums of a tile are added up in shared memory (and the handler sees to it
-    that they fit), else at once in `y`. Sums of the braintaichi scheme cannot be added up in parts:
-    they round as one.
+    one matrix: `tile_parts` of the `parts` into which a row is cut. From `shared_from` spikes on,
+    the sums of a tile are added up in shared memory; the handler makes sure that they fit. With
+    fewer spikes they are added to `y` at once. Sums of the braintaichi scheme cannot be added up
+    in parts: they round as one.
     """
     read = reader_of(kind, scatter_emit(element, kind), one_block=True)
     Sink = sink_of(element)

@@ -3,23 +3,19 @@
 The synapses are those of `draw.py`. A lane draws every 32nd word; where the place of a synapse
 depends on the words before (gaps), the lanes add up their draws. A row of the braintaichi scheme is
 a chain that cannot be cut: a thread draws it alone.
-
-A reader hands each synapse to a function ``emit(sum, post, counter, z, key, sink, …)`` that it is
-made with, which gets the lane's sum so far and returns the next.
+A reader hands each synapse to the function `emit` that it is made with (gpu_emit.py).
 """
 
 import taichi as ti
 
+from gpu_emit import U32, A, Key
 from launch import WARP
 from sampler_ti import (
-    DELAY,
     SLOTS,
     SYNAPSES_PER_BLOCK,
     TIE,
-    WEIGHT,
     autapse,
     below,
-    between,
     counted_rows,
     dense_blocks,
     dense_hit,
@@ -28,12 +24,13 @@ from sampler_ti import (
     first_state,
     format,
     geometric_gaps,
+    grid_offsets,
     look_up,
+    neighbour,
     next_state,
     normal,
     permuted,
     remainder,
-    slot,
     uniform,
     uniform_gaps,
     variate_key,
@@ -41,27 +38,11 @@ from sampler_ti import (
     word88,
 )
 
-U32 = ti.u32
-A = ti.template()
 READER = {reader.name: int(reader) for reader in format.Reader}
-ALL_LANES = 0xFFFFFFFF
 # Taichi's calls between lanes take signed numbers only.
+ALL_LANES = 0xFFFFFFFF
 # Of a row: where its blocks are shared out, `first` is this warp's and `step` leads to its next.
 Row = ti.types.struct(pre=U32, t0=U32, t1=U32, n=U32, first=U32, step=U32)
-# The key of a row's variates.
-Key = ti.types.struct(k0=U32, k1=U32)
-
-
-def sink_of(element):
-    """The struct of what becomes of a synapse.
-
-    base: place of post neuron 0. a, b: weight ``a + b z``, times the spike. base_slot: slot of the
-    ring that a drawn delay of 0 means, of `slots` slots with `width` sums each. delay_bits: of the
-    delays' alias table, 0 where none is drawn. The offsets say where tables begin.
-    """
-    words = ("base", "base_slot", "slots", "width", "delay_bits")
-    offsets = ("quantiles_offset", "delays_offset")
-    return ti.types.struct(a=element, b=element, **dict.fromkeys((*words, *offsets), U32))
 
 
 @ti.func
@@ -103,76 +84,6 @@ def lane_total(element):
     return total
 
 
-@ti.func
-def variate(key, counter, quantiles: A, offset):
-    """What a quantile table gives a synapse, a whole number of its unit."""
-    at, part = slot(word(key.k0 + U32(WEIGHT), key.k1, counter))
-    a = ti.cast(quantiles[ti.i32(offset + at)], U32)
-    b = ti.cast(quantiles[ti.i32(offset + at) + 1], U32)
-    return ti.cast(ti.cast(between(a, b, part), ti.i32), ti.f32)
-
-
-@ti.func
-def place(post, counter, key, delays: A, sink):
-    """Where a synapse is added: in its slot of a ring, where it draws a delay."""
-    at = sink.base + post
-    if sink.delay_bits != 0:
-        w = word(key.k0 + U32(DELAY), key.k1, counter)
-        right = U32(32) - sink.delay_bits
-        steps = look_up(delays[ti.i32(sink.delays_offset + (w >> right))], w, right)
-        steps = ti.min(steps, sink.slots - U32(1))
-        arrival = sink.base_slot + steps
-        if arrival >= sink.slots:
-            arrival -= sink.slots
-        at += arrival * sink.width
-    return ti.i32(at)
-
-
-def _weight(element, kind):
-    """Function: the weight of a synapse; some of the braintaichi scheme drew their z before."""
-
-    @ti.func
-    def weight(z, counter, key, quantiles: A, sink):
-        value = sink.a
-        if ti.static(kind.varied):
-            unit = z
-            if ti.static(not kind.draws):
-                unit = variate(key, counter, quantiles, sink.quantiles_offset)
-            value = sink.a + sink.b * ti.cast(unit, element)
-        return value
-
-    return weight
-
-
-def scatter_emit(element, kind):
-    """Function that adds a, or a + b z, to the target."""
-    weight = _weight(element, kind)
-
-    @ti.func
-    def emit(sum, post, counter, z, key, target: A, quantiles: A, delays: A, sink):
-        at = place(post, counter, key, delays, sink)
-        target[at] += weight(z, counter, key, quantiles, sink)
-        return sum
-
-    return emit
-
-
-def gather_emit(element, kind):
-    """Function that sums up the inputs at the targets, times a or a + b z where `kind` says so."""
-    weight = _weight(element, kind)
-
-    @ti.func
-    def emit(sum, post, counter, z, key, target: A, quantiles: A, delays: A, sink):
-        value = ti.cast(target[ti.i32(sink.base + post)], element)
-        if value != 0:
-            if ti.static(kind.weighted):
-                value *= weight(z, counter, key, quantiles, sink)
-            sum += value
-        return sum
-
-    return emit
-
-
 def reader_of(kind, emit, one_block=False):
     """Function that reads blocks of a row; see the module.
 
@@ -194,6 +105,15 @@ def gap_at(k0, k1, i, gaps, table: A, table_offset):
         at = table_offset + (U32(1) << high) + (w >> (U32(32) - low))
         g = (g << low) + found * look_up(table[ti.i32(at)], w, U32(32) - low)
     return g, found
+
+
+@ti.func
+def next_of_warp(i, row):
+    """The next number of a lane that has number i, in this block or in the next of its warp."""
+    i += U32(WARP)
+    if (i & U32(SYNAPSES_PER_BLOCK - 1)) < U32(WARP):
+        i += (row.step - U32(1)) * U32(SYNAPSES_PER_BLOCK)
+    return i
 
 
 def _warp(emit, one_block):
@@ -302,9 +222,23 @@ def _warp(emit, one_block):
             if by_rank:
                 counter = i
             sum = emit(sum, post, counter, ti.f32(0.0), key, target, quantiles, delays, sink)
-            i += U32(WARP)
-            if (i & U32(SYNAPSES_PER_BLOCK - 1)) < U32(WARP):  # the next block of this warp
-                i += (row.step - U32(1)) * U32(SYNAPSES_PER_BLOCK)
+            i = next_of_warp(i, row)
+        return sum
+
+    # A loop of its own: within that of `read_by_number`, products from the other side took 8
+    # registers more, and one block less found room.
+    @ti.func
+    def read_grid_offsets(
+        sum, lane, row, key, scheme: A, table: A, table_offset, target: A, quantiles: A, delays: A,
+        sink,
+    ):  # fmt: skip
+        grid = grid_offsets(scheme)
+        i = row.first * U32(SYNAPSES_PER_BLOCK) + lane
+        while i < grid.offsets:
+            post = neighbour(row.pre, i, grid, table, table_offset)
+            if post < row.n:
+                sum = emit(sum, post, post, ti.f32(0.0), key, target, quantiles, delays, sink)
+            i = next_of_warp(i, row)
         return sum
 
     @ti.func
@@ -328,6 +262,10 @@ def _warp(emit, one_block):
         elif reader == ti.static(READER["DIAGONAL"]):
             if (row.pre < row.n) & (lane == 0) & (row.first == 0):
                 sum = emit(sum, row.pre, row.pre, ti.f32(0.0), key, target, quantiles, delays, sink)
+        elif reader == ti.static(READER["GRID_OFFSETS"]):
+            sum = read_grid_offsets(
+                sum, lane, row, key, scheme, table, table_offset, target, quantiles, delays, sink
+            )
         else:
             start = U32(0)
             rows = equal_rows(scheme)

@@ -47,8 +47,10 @@ def main():
         [cmake, "--build", BUILD, "--parallel"],
         [cmake, "--install", BUILD, "--prefix", prefix],
     ]
+    # a kernel that cannot be compiled is an error here, not a package on the jnp path
+    environment = {**os.environ, "EVOPS_REQUIRE_NATIVE": "1"}
     for command in commands:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(done.stdout + done.stderr)
     for path in (prefix / "evops" / "_lib").rglob("*"):

@@ -17,6 +17,7 @@ look_up = _functions.look_up
 dense_hit = _functions.dense_hit
 below = _functions.below
 permuted = _functions.permuted
+moved = _functions.moved
 variate_key = _functions.variate_key
 slot = _functions.slot
 between = _functions.between
@@ -31,6 +32,7 @@ geometric_gaps = _functions.geometric_gaps
 dense_blocks = _functions.unpacker(format.DenseBlocks)
 equal_rows = _functions.unpacker(format.EqualRows)
 counted_rows = _functions.unpacker(format.CountedRows)
+grid_offsets = _functions.unpacker(format.GridOffsets)
 
 # Rows that are read side by side, so that the compiler can use vector registers.
 LANES = 8
@@ -52,6 +54,21 @@ def autapse(pre, words: ti.template()):
 
 
 @ti.func
+def neighbour(pre, i, grid, table: ti.template(), table_offset):
+    """The post neuron at displacement i of a table, or one that does not exist."""
+    inner = grid.extent_1 * grid.extent_2
+    at = ti.i32(table_offset + ti.u32(3) * i)
+    a = moved(pre // inner, table[at], grid.extent_0, grid.periodic & ti.u32(1))
+    middle = (pre % inner) // grid.extent_2
+    b = moved(middle, table[at + 1], grid.extent_1, (grid.periodic >> 1) & ti.u32(1))
+    c = moved(pre % grid.extent_2, table[at + 2], grid.extent_2, grid.periodic >> 2)
+    post = ti.u32(0) - ti.u32(1)
+    if (a < grid.extent_0) & (b < grid.extent_1) & (c < grid.extent_2):
+        post = (a * grid.extent_1 + b) * grid.extent_2 + c
+    return post
+
+
+@ti.func
 def first_state(row_seed, hashed):
     """State of a row before its first draw."""
     a, b, c = _functions.line_state(row_seed)
@@ -70,8 +87,8 @@ def remainder(x, gaps):
     """x % clen for any word x, by multiplication: the same value as the sampler's ``%``.
 
     With reciprocal = min(floor(2**32 / clen), 2**32 - 1) the estimate q of the quotient is right or
-    one too small, so x - q clen is the remainder or the remainder plus clen; in the first case
-    taking clen off wraps around.
+    one too small. So x - q clen is the remainder, or the remainder plus clen. Subtracting clen is
+    right in the second case and wraps around in the first; `min` takes the right one.
     """
     q = ti.cast((ti.cast(x, ti.u64) * ti.cast(gaps.reciprocal, ti.u64)) >> 32, ti.u32)
     r = x - q * gaps.clen

@@ -1,4 +1,4 @@
-"""Add the value of each line to every position that the line visits."""
+"""Scatter of the braintaichi scheme: add the value of each line at every position it visits."""
 
 import taichi as ti
 
@@ -20,8 +20,7 @@ def scatter(element: str):
 
     A line is (seed, index, base, stop, value): its random stream is seed + index, its position 0
     lies at ``out[base]`` and it ends before ``out[stop]``. Lines of different streams and different
-    targets may share a list. ``scheme`` holds the words
-    of `UniformGaps`.
+    targets may share a list. ``scheme`` holds the words of `UniformGaps`.
     """
     dtype = ELEMENT[element]
 

@@ -38,4 +38,4 @@ def dense(W):
 
 def replaced(W, data):
     """W with other weights."""
-    return evops.CSR(data, W.indices, W.indptr, shape=W.shape, backend=W._static[1])
+    return evops.CSR(data, W.indices, W.indptr, shape=W.shape, backend=W._backend)

@@ -67,8 +67,9 @@ def draw_rule(rng, n_pre, n_post, kind, autapses=True):
         pick(rng, [0.0, 1.0, ALMOST, 2.0**-40, 0.125, rng.random(), 10 ** -rng.uniform(0, 4)])
     )
     own = bool(rng.integers(2)) if n_pre == n_post and not autapses else True
-    kinds = ["bernoulli", "out", "multapses", "total", "in", "lfsr", "hashed", "all", "one"]
-    kind = kinds[kind % (len(kinds) - (n_pre != n_post))]
+    kinds = ["bernoulli", "out", "multapses", "total", "in", "lfsr", "hashed", "all"]
+    kinds += ["one", "neighbours"] if n_pre == n_post else []
+    kind = kinds[kind % len(kinds)]
     if kind == "bernoulli":
         return evops.FixedProbability(p, own), (kind, p, own)
     if kind == "all":
@@ -87,6 +88,12 @@ def draw_rule(rng, n_pre, n_post, kind, autapses=True):
         return evops.FixedInDegree(k), ("in_degree", k)
     if kind == "one":
         return evops.OneToOne(), ("one_to_one",)
+    if kind == "neighbours":
+        axes = pick(rng, [(n_pre,), (1, n_pre), (n_pre, 1, 1)])
+        radius = float(pick(rng, [0, 1, rng.integers(9)]))
+        periodic = tuple(bool(rng.integers(2)) for _ in axes)
+        parameters = axes, radius, "chebyshev", periodic, bool(rng.integers(2))
+        return evops.Neighbours(*parameters), (kind, *parameters)
     p = float(pick(rng, [1.0, 0.5, 0.15, 1e-3, 1 - rng.random()]))
     return evops.LfsrGaps(p, kind == "hashed"), ("lfsr", p, kind == "hashed")
 

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
@@ -152,6 +153,14 @@ def verdict(mutant: Mutant) -> str:
     return f"no test ran: {said[-2000:]}"
 
 
+def is_killed(mutant: Mutant) -> bool:
+    """Whether a mutant is killed; says so."""
+    start = time.monotonic()
+    found = verdict(mutant)
+    print(f"{found}: {mutant.breaks} ({time.monotonic() - start:.0f} s)", flush=True)
+    return found == "killed"
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("words", nargs="*", metavar="WORD", help="in the description or the file")
@@ -182,19 +191,15 @@ def main(arguments: list[str] | None = None) -> int:
     if code:
         print(f"they fail:\n{said[-3000:]}")
         return 2
-    alive = []
+    in_copies = all(m.kind == "python" for m in chosen)
     try:
-        for mutant in chosen:
-            start = time.monotonic()
-            found = verdict(mutant)
-            print(f"{found}: {mutant.breaks} ({time.monotonic() - start:.0f} s)", flush=True)
-            if found != "killed":
-                alive.append(mutant.breaks)
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if in_copies else 1) as threads:
+            killed = sum(threads.map(is_killed, chosen))
     finally:
         if any(m.kind == "native" for m in chosen):
             rebuild()
-    print(f"{len(chosen) - len(alive)} of {len(chosen)} mutants were killed")
-    return int(bool(alive))
+    print(f"{killed} of {len(chosen)} mutants were killed")
+    return int(killed < len(chosen))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ The package never imports this file, and it imports nothing of the package.
 """
 
 import itertools
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -188,6 +189,22 @@ def counted(seed, n_pre, n_post, total, in_degree):
     return out
 
 
+def neighbours(pre, grid, radius, metric, periodic, include_self):
+    """Every place of a grid within a radius of one of them, by the distance to each."""
+    places = list(itertools.product(*map(range, grid)))
+    here = places[pre]
+
+    def near(there):
+        away = [abs(a - b) for a, b in zip(here, there, strict=True)]
+        ends = zip(away, grid, periodic, strict=True)
+        away = [min(d, n - d) if closed else d for d, n, closed in ends]
+        if metric == "chebyshev":
+            return max(away) <= radius
+        return math.sqrt(sum(d * d for d in away)) <= radius
+
+    return [j for j, there in enumerate(places) if near(there) and (include_self or j != pre)]
+
+
 def delay(columns, bits, seed, pre, post):
     """What a synapse draws from the alias columns of its delays."""
     w = word(*feistel(pre, 2**31 - 1, *seed_key(seed)), post, "delay")
@@ -224,6 +241,8 @@ def lines(rule, seed, n_pre, n_post):
         return counted(seed, n_pre, n_post, parameters[0], 0)
     if name == "in_degree":
         return counted(seed, n_pre, n_post, parameters[0] * n_post, parameters[0])
+    if name == "neighbours":
+        return [neighbours(i, *parameters) for i in range(n_pre)]
     assert name == "one_to_one"
     return [[i] if i < n_post else [] for i in range(n_pre)]
 

@@ -155,27 +155,6 @@ def test_command_is_deterministic(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--size", "-5"], "size must be an integer from 2 to 100000000, got -5"),
-        (["--size", "1"], "size must be an integer from 2 to 100000000, got 1"),
-        (["--synapses", "0"], "synapses must be an integer from 1 to 4000, got 0"),
-        (["--size", "50"], "synapses must be an integer from 1 to 50, got 80"),
-        (["--duration", "0"], "duration must be from one step (0.1 ms) to 1e7 ms, got 0.0"),
-        (["--duration", "inf"], "duration must be a finite number, got inf"),
-        (["--dt", "0"], "dt must be from 0.01 to 1 ms, got 0.0"),
-        (["--seed", "-1"], "seed must be from 0 to 2**63 - 1, got -1"),
-        (["--network-seed", "-1"], "network-seed must be from 0 to 2**63 - 1, got -1"),
-        (["--out", "/proc/nowhere"], "out: cannot write into '/proc/nowhere'"),
-    ],
-)
-def test_command_refuses(arguments, message, capsys):
-    assert main(["coba2005", *arguments]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"evops coba2005: {message}"), error
-
-
-@pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
         ({"size": 10.5}, TypeError, "size must be an integer, got 10.5"),

@@ -108,6 +108,7 @@ def test_silent_rows_contribute_nothing_even_if_infinite(backend):
     assert np.isnan(np.float32([np.nan, 0, 0]) @ W)[0]
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("data", [[], 0.5])
 def test_no_synapses(data, backend):
     W = evops.CSR(data, [], [0] * 5, shape=(4, 3), backend=backend)

@@ -83,7 +83,7 @@ def test_batched_gradient_of_the_weights(case, rng):
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(5)
 def test_derivatives_match_differences(case):
     product, x, data, _ = case
     # a silent entry has the derivative of a weak one: differences see both

@@ -10,6 +10,7 @@ import taichi as ti
 import taichi.math as tm
 from taichi.math import vec3
 
+import custom_kernels as kernels
 import evops
 from evops.compiler import division
 
@@ -190,3 +191,22 @@ define void @f({number}* %x, {number}* %y, {number}* %z, i64 %i) {{
     with jax.enable_x64(True):
         expected = jax.lax.div(x, y) if what.endswith("div") else jax.lax.rem(x, y)
     np.testing.assert_array_equal(z, expected)
+
+
+def test_the_users_taichi_program_stays():
+    field = ti.field(ti.f32, shape=3)
+    field[1] = 7
+    double, out = evops.XLACustomOp(kernels.double), jax.ShapeDtypeStruct((2,) * 4, np.float32)
+
+    @ti.kernel
+    def bump():
+        for i in field:
+            field[i] += 1
+
+    bump()
+    assert double(np.ones((2, 2, 2, 2), np.float32), outs=[out])
+    bump()
+    assert field.to_numpy().tolist() == [2, 9, 2]
+    assert ti.lang.impl.get_runtime().prog is not None
+    kernels.double(np.ones(2, np.float32), y := np.zeros(2, np.float32))  # still the user's kernel
+    assert y.tolist() == [2, 2]

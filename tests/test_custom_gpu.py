@@ -101,6 +101,7 @@ def plus_one(x: ti.types.ndarray(), y: ti.types.ndarray()):
         y[place] = x[place] + 1
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("dtype", ["bool", "int8", "int64"])
 def test_dtypes(driver, dtype):
     with jax.enable_x64(True):
@@ -148,6 +149,7 @@ def reductions(x: A1, y: A1, z: A1):
     y[4] = largest
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64"])
 def test_atomic_operations(driver, rng, dtype):
     with jax.enable_x64(True):
@@ -226,6 +228,7 @@ def test_annotations_of_the_gpu_kernel_are_checked(driver):
 # ---- What goes wrong.
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("make", [_random, _print, _assert])
 def test_kernels_that_need_taichis_run_time(driver, make):
     with pytest.raises(evops.KernelError, match="kernel: the kernel cannot be called on its own"):

@@ -45,6 +45,7 @@ def _writing():
     return itself, atomically, by_a_function, by_another_name
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("kernel", _writing(), ids=lambda kernel: kernel.__name__)
 @pytest.mark.parametrize("platform", ["cpu", "cuda"])
 def test_inputs_are_not_written_to(kernel, platform):

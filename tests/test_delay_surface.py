@@ -67,7 +67,7 @@ def test_what_events_are_is_said_in_the_same_words():
         for of in (*NETWORKS, evops.Projection)
     }
     (words,) = (" ".join(one.split()) for one in said)
-    assert "0 or 1 in a `MultiAreaProjection`: what is neither 0 nor NaN is one spike" in words
+    assert "0 or 1 in a `MultiAreaProjection`: any value but 0 and NaN is one spike" in words
     assert "any number, by which weights are multiplied" in words
 
 

@@ -63,7 +63,7 @@ def expected(W, spikes, total):
     return out
 
 
-@pytest.mark.thin(7)
+@pytest.mark.thin(11)
 @pytest.mark.parametrize("delay", DELAYS)
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("rule", RULES)
@@ -75,6 +75,7 @@ def test_spikes_arrive_when_their_synapses_say(rule, law, delay, backend, spikes
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.int32, jnp.float64])
 def test_graded_spikes_and_other_types(dtype, backend, spikes):
     with jax.enable_x64(dtype == jnp.float64):
@@ -111,7 +112,7 @@ def test_batches_of_spikes_weights_and_seeds(rule, backend, rng):
         np.testing.assert_allclose(got[k], want, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("rule", ["gaps", "subset", "total", "in-degree"])
 def test_gradients_through_the_buffer(rule, backend, spikes, rng):
     cotangent = jnp.asarray(rng.normal(size=(17, N)), jnp.float32)

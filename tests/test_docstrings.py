@@ -7,17 +7,18 @@ import pytest
 
 import evops
 
+# Where classmethods, properties and cached properties have their function.
+KINDS = ("__func__", "fget", "func")
 CLASSES = [thing for name in evops.__all__ if inspect.isclass(thing := getattr(evops, name))]
 
 
 def members(of):
-    """Public methods and properties that evops defines, but for rules and laws."""
+    """Public methods and properties that evops defines."""
     for name, value in inspect.getmembers_static(of):
-        function = getattr(value, "__func__", getattr(value, "fget", value))
+        function = next((f for k in KINDS if (f := getattr(value, k, None))), value)
         where = getattr(function, "__module__", None) or ""
         if inspect.isfunction(function) and where.startswith("evops.") and name[0] != "_":
-            if not where.startswith("evops.connectivity."):
-                yield name, getattr(of, name)
+            yield name, getattr(of, name)
 
 
 OPERATORS = ("__init__", "__call__", "__matmul__", "__rmatmul__", "__getitem__")

@@ -19,6 +19,11 @@ pytestmark = pytest.mark.range_ends
 SEED = 0x1_2345_6789
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "edges.json").read_text())
 
+
+def neighbours(*parameters):
+    return evops.Neighbours(*parameters), ("neighbours", *parameters)
+
+
 RULES = {
     "p=0.9": (evops.FixedProbability(0.9), ("bernoulli", 0.9, True)),
     "p=0.3": (evops.FixedProbability(0.3), ("bernoulli", 0.3, True)),
@@ -39,6 +44,9 @@ RULES = {
     "total of 60 blocks": (evops.FixedTotalNumber(50_000), ("total", 50_000)),
     "in-degree": (evops.FixedInDegree(3), ("in_degree", 3)),
     "no synapse": (evops.FixedTotalNumber(0), ("total", 0)),
+    "neighbours": neighbours((15, 20), 1, "euclidean", (False, False), False),
+    "neighbours, a ring": neighbours((300,), 2, "chebyshev", (True,), True),
+    "neighbours, many": neighbours((3, 10, 10), 9, "chebyshev", (False, True, False), False),
 }
 SHAPE = (23, 4231)  # a block of 4096 and a piece of the next
 SQUARE = (300, 300)
@@ -51,7 +59,7 @@ def case(request):
 
 
 def shape_of(rule):
-    return SQUARE if isinstance(rule, evops.OneToOne) else SHAPE
+    return SQUARE if isinstance(rule, (evops.OneToOne, evops.Neighbours)) else SHAPE
 
 
 def project(rule, backend, shape=None, law=1.0, seed=SEED):
@@ -59,7 +67,7 @@ def project(rule, backend, shape=None, law=1.0, seed=SEED):
     return evops.Projection(rule, law, shape, seed=seed, backend=backend)
 
 
-@pytest.mark.thin(5)
+@pytest.mark.thin(7)
 @pytest.mark.parametrize("x64", [False, True])
 def test_equal_edges(case, backend, x64):
     rule, want = case
@@ -91,6 +99,7 @@ def test_equal_edges_for_batches_of_seeds(case, backend):
         np.testing.assert_array_equal(got[k], alone[:3])
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("name", ["total", "in-degree"])
 def test_batches_of_spikes_and_of_seeds_have_counts_of_their_own(name, backend):
     """Of seeds inside, of spikes outside."""
@@ -137,6 +146,7 @@ def reader(request):
     return READERS[request.param]
 
 
+@pytest.mark.thin(3)
 def test_autapses_are_all_that_their_flag_removes(reader, backend):
     p, (n_pre, n_post) = reader
     W, without = (
@@ -152,6 +162,7 @@ def test_autapses_are_all_that_their_flag_removes(reader, backend):
     check_products(without, pre[~removed], post[~removed], alone=pre[removed][:3])
 
 
+@pytest.mark.thin(3)
 def test_rows_alone_are_those_of_many_rows(reader, backend):
     p, shape = reader
     W = project(evops.FixedProbability(p), backend, shape)

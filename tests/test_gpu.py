@@ -19,6 +19,7 @@ import pytest
 from evops import installed
 
 pytestmark = pytest.mark.gpu_code
+emulated = pytest.mark.slow  # the GPU on the CPU takes a minute to build
 
 HERE = Path(__file__).resolve().parent
 CHILD = {"EVOPS_BACKEND": "native", "JAX_PLATFORMS": "cpu"}
@@ -95,6 +96,7 @@ AGAIN = {
     "test_delays.py": "native",
     "test_circuit.py": "native and not derivatives and not threads",
     "test_csr.py": "native",
+    "test_grids.py": "",
     "test_sums.py": "",
     "test_projection_transforms.py": "native and not export",
 }
@@ -121,17 +123,13 @@ def run_again(name, *options, marks="not gpu", **environment):
     assert re.search(r"^\d+ passed", done.stdout, re.M), done.stdout[-500:]
 
 
-@pytest.mark.parametrize("name", ["test_areas.py", "test_delays.py", "test_values.py"])
-def test_gives_some_values_of_the_cpu(built, name):
-    run_again(name, "-x", marks="not gpu and not slow", EVOPS_GPU_ON_CPU=str(built))
-
-
-@pytest.mark.slow
+@emulated
 @pytest.mark.parametrize("name", sorted({*AGAIN} - {"test_sums.py"}))
 def test_gives_the_values_of_the_cpu(built, name):
     run_again(name, "-x", EVOPS_GPU_ON_CPU=str(built))
 
 
+@emulated
 @pytest.mark.parametrize("shared_from", ["0", "inf"])
 def test_sums_through_shared_memory_and_past_it(built, shared_from):
     environment = {"EVOPS_GPU_ON_CPU": str(built), "EVOPS_GPU_SHARED_FROM": shared_from}
@@ -170,6 +168,7 @@ x = jnp.arange(300) % 50 == 0
     )
 
 
+@emulated
 def test_kernels_load_once_and_a_call_is_launches_only(built):
     done = run_on_stand_in(
         built,
@@ -188,6 +187,7 @@ for _ in range(3):
     assert done.stdout.split() == [first, again, again]
 
 
+@emulated
 def test_sums_go_through_shared_memory_where_a_block_expects_two_for_each_target(built):
     """A block of threads meets twice then; 20,000 targets of p = 0.1 make three slabs."""
     done = run_on_stand_in(
@@ -214,6 +214,7 @@ print(blocks(1, 300, W=sparse))  # blocks of 16,384 targets do not fit
     assert done.stdout.split() == "0 0 3 3 0 15 15 0".split()
 
 
+@emulated
 def test_shared_from_is_a_number(built):
     done = run_on_stand_in(
         built,
@@ -232,6 +233,7 @@ for name in ("no", "-1", "nan", "2 "):
         assert wanted in done.stdout, done.stdout
 
 
+@emulated
 @pytest.mark.parametrize(
     "call, code, what",
     [
@@ -265,10 +267,12 @@ print(float((x @ W).sum()) == float((x @ W.tocsr()).sum()))
     assert what in done.stdout and done.stdout.endswith("True\n"), done.stdout
 
 
+@emulated
 def test_no_driver_says_what_to_do(built):
     assert_refused(built, "libno-such-driver.so", "the NVIDIA driver does not open")
 
 
+@emulated
 def test_too_old_a_driver_says_what_to_do(built, tmp_path):
     """One from before CUDA 12 knows contexts and launches, and no libraries."""
     old = tmp_path / "libold.so"

@@ -6,9 +6,22 @@ import numpy as np
 import pytest
 
 import evops
-from test_handlers import COUNTED, DENSE, F32, GAPS, I32, QUANTILES, SCHEME, SUBSET, U32, UNIT
+from test_handlers import (
+    COUNTED,
+    DENSE,
+    F32,
+    GAPS,
+    I32,
+    QUANTILES,
+    SCHEME,
+    SUBSET,
+    U32,
+    UNIT,
+    words,
+)
 
 NONE = ((0,), U32)
+DENSE_WORDS = words(DENSE, 0, 12, 9, 9)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -32,7 +45,7 @@ def push_attributes(**a):
 
 def one_table(reader, autapses, *three, table=0, **other):
     """A change of the scheme of a push, whose table has so many entries."""
-    return {"scheme": [reader, autapses, *three], "table": ((table,), U32), **other}
+    return {"scheme": words(reader, autapses, *three), "table": ((table,), U32), **other}
 
 
 def push(
@@ -60,7 +73,7 @@ def pop(ring=((4, 6), F32), t=((), I32), out=((4, 6), F32), now=((6,), F32), ste
     return fn(jnp.ones(*ring), jnp.full(*t[:1], step, t[1]))
 
 
-DELAYED = {"delays": ((4,), U32), "delay_bits": 2, "scheme": [DENSE, 0, 12, 9, 9]}
+DELAYED = {"delays": ((4,), U32), "delay_bits": 2, "scheme": DENSE_WORDS}
 TWO = {  # pairs of a counted rule
     **one_table(COUNTED, 0, 1, 0, 0, table=12),
     "post_offset": [0, 3], "post_size": [3, 3],
@@ -100,35 +113,39 @@ HANDLERS = [
     (
         push,
         {
-            "specs": [DENSE, 0, 12, 9, 9, 0, 1, 0, 0, 9, 0, DENSE, 0, 12, 9, 9, 1, 1, 0, 0, 0, 0],
+            "specs": [*DENSE_WORDS, 0, 1, 0, 0, 9, 0, *DENSE_WORDS, 1, 1, 0, 0, 0, 0],
             "spec_of_pair": [0],
             "quantiles": QUANTILES,
             "w": ((1, 1, 2), F32),
         },
         "expected int32 with 3075 entries from entry 9 on",
     ),
-    (push, {"specs": []}, "specs are 0 words, expected 11 for each"),
-    (push, {"specs": [*SCHEME, 0, 1, 0, 0, 0]}, "specs are 10 words"),
+    (push, {"specs": []}, "specs are 0 words, expected 13 for each"),
+    (push, {"specs": [*SCHEME, 0, 1, 0, 0, 0]}, "specs are 12 words"),
     (
         push,
         {
-            "specs": [*SCHEME, 0, 1, 0, 0, 0, 0, DENSE, 0, 12, 9, 9, 0, 1, 0, 0, 0, 0],
+            "specs": [*SCHEME, 0, 1, 0, 0, 0, 0, *DENSE_WORDS, 0, 1, 0, 0, 0, 0],
             "spec_of_pair": [0],
         },
         "the published scheme, with each of its laws, stands alone",
     ),
     (push, {"s": ((1, 1, 2), I32)}, "seed is int32"),
     (push, {"s": ((1, 1), U32)}, r"seed is uint32\[1,1\], expected uint32\[1,1,2\]"),
-    (push, {"scheme": [6, *SCHEME[1:]]}, "spec: "),
+    (push, {"scheme": [7, *SCHEME[1:]]}, "spec: "),
     (
         push,
-        {"scheme": [GAPS, 0, 12, 7, 0]},
+        {"scheme": words(GAPS, 0, 12, 7, 0)},
         r"table is uint32\[0\], expected uint32 with 128 entries",
     ),
-    (push, {"scheme": [GAPS, 0, 12, 7, 0], "table": ((1, 128), U32)}, r"table is uint32\[1,128\]"),
-    (push, {"scheme": [GAPS, 0, 12, 7, 0], "table": ((128,), I32)}, r"table is int32\[128\]"),
-    (push, {"scheme": [SUBSET, 0, 7, 8, 6]}, "spec: "),
-    (push, {"scheme": [SUBSET, 0, 4, 8, 6], "post_size": [5]}, "spec: "),
+    (
+        push,
+        {"scheme": words(GAPS, 0, 12, 7, 0), "table": ((1, 128), U32)},
+        r"table is uint32\[1,128\]",
+    ),
+    (push, {"scheme": words(GAPS, 0, 12, 7, 0), "table": ((128,), I32)}, r"table is int32\[128\]"),
+    (push, {"scheme": words(SUBSET, 0, 7, 8, 6)}, "spec: "),
+    (push, {"scheme": words(SUBSET, 0, 4, 8, 6), "post_size": [5]}, "spec: "),
     (push, {"d": ((2, 1), I32)}, r"delay is int32\[2,1\], expected int32\[1,1\]"),
     (push, {"t": ((1,), I32)}, "step is int32"),
     (push, {"x": ((5,), I32)}, r"x is int32\[5\], expected bool or float32"),
@@ -155,7 +172,7 @@ def test_wrong_delays_stay_in_the_ring(fill):
     ring = push(**{**DELAYED, "delays": ((4,), U32)})
     assert float(np.asarray(ring).sum()) >= 24  # the table of ones
     fn = jax.ffi.ffi_call("evops_push", jax.ShapeDtypeStruct((3, 6), F32))
-    attributes = push_attributes(scheme=[DENSE, 0, 12, 256, 0], delay_bits=12)
+    attributes = push_attributes(scheme=words(DENSE, 0, 12, 256, 0), delay_bits=12)
     ring = fn(
         np.zeros((3, 6), F32), np.ones(5, bool), np.ones((1, 1, 1), F32), np.ones((1, 1, 2), U32),
         np.ones((1, 1), I32), np.int32(2), np.zeros(0, U32), np.zeros(0, I32),
@@ -169,7 +186,7 @@ def test_wrong_starts_stay_in_their_targets(at, rng):
     """Of each pair, wherever its starts lie in the table."""
     starts = rng.integers(0, 10**5, 12).astype(U32)
     attributes = push_attributes(
-        scheme=[COUNTED, 0, 1, 0, 0],
+        scheme=words(COUNTED, 0, 1, 0, 0),
         post_offset=[0, 4],
         post_size=[2, 2],
         indptr_offset=[at, 6 - at],
@@ -184,7 +201,7 @@ def test_wrong_starts_stay_in_their_targets(at, rng):
 
 @pytest.mark.parametrize("bits", [0, 8])
 def test_starts_that_fall_are_lines_without_synapses(bits):
-    scheme = [COUNTED, 0, 3, 8, 6] if bits else [COUNTED, 0, 1, 0, 0]
+    scheme = words(COUNTED, 0, 3, 8, 6) if bits else words(COUNTED, 0, 1, 0, 0)
     attributes = push_attributes(scheme=scheme, pre_size=[2])
     starts = np.array([2**32 - 1, 7, 0], U32)
     ring = jax.ffi.ffi_call("evops_push", jax.ShapeDtypeStruct((3, 6), F32))(
@@ -195,7 +212,7 @@ def test_starts_that_fall_are_lines_without_synapses(bits):
 
 
 def test_starts_of_more_synapses_than_there_can_be_come_to_an_end():
-    attributes = push_attributes(scheme=[COUNTED, 0, 1, 0, 0], pre_size=[1])
+    attributes = push_attributes(scheme=words(COUNTED, 0, 1, 0, 0), pre_size=[1])
     starts = np.array([0, 2**32 - 1], U32)
     ring = jax.ffi.ffi_call("evops_push", jax.ShapeDtypeStruct((3, 6), I32))(
         np.zeros((3, 6), I32), np.ones(1, bool), np.ones((1, 1, 1), I32), np.ones((1, 1, 2), U32),
@@ -209,7 +226,7 @@ def test_targets_of_several_blocks_are_added_to_the_ring(offset):
     """Blocks that share neurons go to one thread."""
     n, synapses = 6000, 40_000_000
     attributes = push_attributes(
-        scheme=[DENSE, 0, 12, 256, 0], synapses_per_row=synapses, pre_size=[40],
+        scheme=words(DENSE, 0, 12, 256, 0), synapses_per_row=synapses, pre_size=[40],
         post_offset=[0, offset], post_size=[n, n],
     )  # fmt: skip
     ring = jax.ffi.ffi_call("evops_push", jax.ShapeDtypeStruct((2, n + offset), F32))(

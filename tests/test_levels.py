@@ -20,11 +20,11 @@ digest = hashlib.sha256()
 F = evops.FixedProbability
 rules = [F(0.9), F(0.2, False), F(0.1), F(0.02, False), F(1e-3), F(1e-4), evops.FixedOutDegree(50),
          evops.FixedOutDegree(20, True), evops.FixedTotalNumber(90_000), evops.FixedInDegree(7), evops.OneToOne(),
-         evops.LfsrGaps(0.1, True)]
+         evops.LfsrGaps(0.1, True), evops.Neighbours((90, 100), 3)]
 delay = evops.Normal(15, 7.5, low=1)
 for rule in rules:
     for law in (evops.Constant(0.5), evops.Uniform(-1.0, 1.0), evops.Normal(0.0, 1.0)):
-        n = 9000 if isinstance(rule, evops.OneToOne) else 200
+        n = 9000 if isinstance(rule, (evops.OneToOne, evops.Neighbours)) else 200
         W = evops.Projection(rule, law, (n, 9000), seed=7, delay=delay)
         edges = W.edges()
         order = np.lexsort((edges.post, edges.pre))

@@ -34,7 +34,7 @@ def check(name, cut, transform, backend, check_vma):
     )
 
 
-@pytest.mark.thin(7)
+@pytest.mark.thin(11)
 @pytest.mark.parametrize("name, cut, transform, backend, check_vma", SOME)
 def test_primitives_in_shard_map_equal_dense(name, cut, transform, backend, check_vma):
     check(name, cut, transform, backend, check_vma)

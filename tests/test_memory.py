@@ -50,6 +50,7 @@ RULES = {
     "FixedProbability(0.3)": (300, 20_000),
     "AllToAll(False)": TALL,
     "OneToOne()": SQUARE,
+    "Neighbours((50, 60), 5)": SQUARE,
     "FixedOutDegree(3)": SQUARE,
     "FixedOutDegree(5, multapses=True)": TALL,
     "FixedTotalNumber(9000)": TALL,

@@ -1,7 +1,6 @@
 """The microcircuit: numbers of its table, one step beside NumPy, activity, the command."""
 
 import json
-import re
 import subprocess
 import sys
 from functools import partial
@@ -237,27 +236,3 @@ def test_command_with_constant_drive(tmp_path, capsys):
     content = json.loads((tmp_path / "microcircuit2014.json").read_text())
     assert content["variant"] == "shimoura2018" and content["thalamus_ms"] == 5
     assert not (tmp_path / "microcircuit2014.png").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--scale", "7"], "scale must be from 0.01 to 1, got 7.0"),
-        (["--duration", "0"], "duration must be from one step"),
-        (["--duration", "inf"], "duration must be a finite number"),
-        (["--settle", "-1"], "settle must be from 0 to 1e6 ms, got -1.0"),
-        (["--seed", "-1"], "seed must be from 0"),
-        (["--network-seed", "-3"], "network-seed must be from 0"),
-        (
-            ["--duration", "100", "--thalamus", "95"],
-            "thalamus must be from 0 ms to .* 90 ms, got 95",
-        ),
-        (["--duration", "5", "--thalamus"], "thalamus must be from 0 ms"),
-        (["--out", "/proc/nowhere"], "out: cannot write into '/proc/nowhere'"),
-    ],
-)
-def test_command_refuses(arguments, message, capsys):
-    assert main(["microcircuit2014", *arguments]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("evops microcircuit2014: ")
-    assert re.match(message, error.removeprefix("evops microcircuit2014: ")), error

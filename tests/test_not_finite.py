@@ -72,7 +72,7 @@ def expected(out, at, x, weights):
         return out.astype(np.float32), 1e-5 * np.abs(terms[np.isfinite(terms)]).max(initial=1)
 
 
-@pytest.mark.thin(5)
+@pytest.mark.thin(7)
 @pytest.mark.parametrize("parameters", [1, 2], ids=["one", "each"])
 @pytest.mark.parametrize("rule", RULES)
 def test_sums_of_terms(rule, parameters, backend):

@@ -208,6 +208,7 @@ class Derived(Plain):
         return 2 * self.m, 0
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("law", [Frozen, Plain, Registered, ByHand, Derived])
 def test_laws_of_ones_own_however_they_are_declared(law):
     one = law(0.5)
@@ -269,6 +270,7 @@ def test_buffers_made_by_hand():
         evops.DelayBuffer.zeros(4, 3, backend="gpu")
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("kind", ["projection", "areas", "circuit"])
 def test_donation_consumes_one_buffer(kind):
     W = MAKE[kind](backend="jnp")

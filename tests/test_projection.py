@@ -12,6 +12,7 @@ import pytest
 import evops
 from chance import check_binomial, check_normal
 from evops.engine import ops
+from fuzz_values import Exponential
 
 SHAPE = (30, 23)
 RULES = {
@@ -20,6 +21,7 @@ RULES = {
     "k=5": evops.FixedOutDegree(5),
     "k=40": evops.FixedOutDegree(40, multapses=True),
     "one to one": evops.OneToOne(),
+    "neighbours": evops.Neighbours((5, 6)),
     "all to all": evops.AllToAll(autapses=False),
     "published": evops.LfsrGaps(0.2),
 }
@@ -31,7 +33,7 @@ LAWS = {
 
 
 def project(rule="p=0.4", law=1.5, shape=None, seed=7, backend=None):
-    shape = shape or (SHAPE if rule != "one to one" else (SHAPE[0],) * 2)
+    shape = shape or (SHAPE if rule not in ("one to one", "neighbours") else (SHAPE[0],) * 2)
     rule = RULES[rule] if isinstance(rule, str) else rule
     law = LAWS[law] if isinstance(law, str) else law
     return evops.Projection(rule, law, shape, seed=seed, backend=backend)
@@ -59,7 +61,7 @@ def directions(W):
     )
 
 
-@pytest.mark.thin(5)
+@pytest.mark.thin(7)
 @pytest.mark.parametrize(
     ("rule", "law"), [*itertools.product(RULES, ["constant", "normal"]), ("p=0.4", "uniform")]
 )
@@ -74,6 +76,7 @@ def test_products_of_every_dtype(rule, law, backend, rng):
             close(y, M @ np.asarray(x, np.float64))
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("rule", ["p=0.4", "p=0.1", "k=5", "published"])
 def test_more_neurons_than_are_walked_side_by_side(rule, rng):
     """In jnp: then those that fired are looked for, some at a time."""
@@ -174,6 +177,14 @@ def test_repr_says_what_it_is():
     assert "shape=(10000, 5000)" in text
     assert "about 5e+06 synapses" in text and "CSR would take 40 MB" in text
     assert repr(project().T) == repr(project()) + ".T"
+    assert "delay" not in text
+
+
+def test_repr_says_that_products_ignore_delays():
+    rule, shape, steps = evops.FixedProbability(0.1), (10, 20), evops.Uniform(1, 20)
+    text = repr(evops.Projection(rule, 1.0, shape, seed=1, delay=steps))
+    assert "shape=(10, 20), delay=Uniform(low=1.0, high=20.0)): about" in text
+    assert text.endswith("; push heeds delays, x @ W ignores them")
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -275,6 +286,7 @@ def test_seeds(backend):
     )
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("seed", [3, 2**31 - 1, -5, jax.random.key(9)])
 def test_traced_seed(seed, backend, rng):
     x = rng.random(30) < 0.5
@@ -285,16 +297,6 @@ def test_traced_seed(seed, backend, rng):
             wide = seed + 2**40
             keys = jax.jit(lambda s: project(seed=s, backend=backend).key)(jnp.int64(wide))
             np.testing.assert_array_equal(keys, project(seed=wide, backend=backend).key)
-
-
-class Exponential(evops.Law):
-    """Weights exponential with mean `mean`."""
-
-    mean: float
-    unit_quantile = staticmethod(lambda u: -math.log1p(-u))
-
-    def loc_scale(self):
-        return 0.0, self.mean
 
 
 def test_a_law_of_ones_own(backend, rng):
@@ -391,10 +393,3 @@ def test_what_must_be_known_before_compilation():
     ):
         with pytest.raises(TypeError, match=what):
             jax.jit(lambda n, make=make: make(n).key)(3)
-
-
-def test_more_multapses_than_targets(backend):
-    W = project(evops.FixedOutDegree(3000, multapses=True), 1.0, (4, 5), backend=backend)
-    np.testing.assert_array_equal(W.out_degree(), [3000] * 4)
-    assert W.todense().min() > 400
-    assert W.tocsr().nnz == 12_000

@@ -195,6 +195,7 @@ def test_export(case, direction, backend, rng):
             jax.export.export(jax.jit(call))(*operands)
 
 
+@pytest.mark.thin(3)
 def test_several_python_threads(case, direction, backend, rng):
     product, n = direction
     xs = rng.normal(size=(6, n)).astype(np.float32)

@@ -73,7 +73,7 @@ def law(request):
     return request.param
 
 
-@pytest.mark.thin(5)
+@pytest.mark.thin(7)
 def test_equals_product_with_the_matrix(case, backend, rng):
     x, *weights = case.draw(rng)
     x[:4] = -0.0, -2.5, 0.0, 1e30 if case.kind else -7.0
@@ -83,6 +83,7 @@ def test_equals_product_with_the_matrix(case, backend, rng):
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize(("transpose", "parallel"), FLAGS)
 def test_matrix_has_the_synapses_of_the_scheme(law, transpose, parallel, backend):
     get = getattr(evops, f"get_{law}_weight_matrix")
@@ -105,6 +106,7 @@ def test_weights_follow_their_law(backend):
     assert abs(drawn.mean() - 5) < 0.01 and abs(drawn.std() - 0.5) < 0.01
 
 
+@pytest.mark.thin(3)
 def test_nan_of_a_vector_reaches_its_targets_only(law, backend):
     for transpose, parallel in FLAGS:
         case = Case("", law, transpose, parallel)
@@ -194,7 +196,7 @@ def test_float64(case, backend, rng):
             assert case.call(x, *wide, backend=backend).dtype == np.float32
 
 
-@pytest.mark.thin(9)
+@pytest.mark.thin(15)
 def test_jit_and_vmap_over_weights_and_seeds(case, backend, rng):
     x, *weights = case.draw(rng)
 
@@ -215,6 +217,7 @@ def test_jit_and_vmap_over_weights_and_seeds(case, backend, rng):
             np.testing.assert_allclose(y[k], alone, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.thin(3)
 def test_matrix_under_jit_and_vmap(law, backend):
     case = Case("", law, False, True)
     dense = jax.jit(lambda s, *w: case.dense(*w, seed=s, backend=backend))
@@ -226,7 +229,7 @@ def test_matrix_under_jit_and_vmap(law, backend):
         np.testing.assert_allclose(batch[s], dense(s, *weights), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.thin(9)
+@pytest.mark.thin(15)
 def test_gradients_equal_those_of_the_dense_product(case, backend, rng):
     x, *weights = case.draw(rng)
     cotangent = rng.normal(size=SHAPE[1] if case.transpose else SHAPE[0]).astype(np.float32)
@@ -244,6 +247,7 @@ def test_gradients_equal_those_of_the_dense_product(case, backend, rng):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.thin(3)
 def test_gradients_of_every_order(law, backend, rng):
     case = Case("", law, False, False)
     x, *weights = case.draw(rng)

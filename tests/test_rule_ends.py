@@ -22,6 +22,11 @@ def counted(rule, name, k, *more):
     return rule(k, *more), (name, k, *more)
 
 
+def neighbours(grid, radius):
+    parameters = grid, radius, "chebyshev", (False,) * len(grid), False
+    return evops.Neighbours(*parameters), ("neighbours", *parameters)
+
+
 OUT, IN, TOTAL = evops.FixedOutDegree, evops.FixedInDegree, evops.FixedTotalNumber
 # name: what gives the rule and its spelling for the oracle
 ENDS = {
@@ -43,9 +48,12 @@ ENDS = {
     "no source": lambda n_pre, n_post: counted(IN, "in_degree", 0),
     "one source": lambda n_pre, n_post: counted(IN, "in_degree", 1),
     "more sources than there are": lambda n_pre, n_post: counted(IN, "in_degree", n_pre + 2),
+    "no neighbour": lambda n_pre, n_post: neighbours((n_post,), 0),
+    "every neighbour": lambda n_pre, n_post: neighbours((1, n_post), n_post),
     "published, p=1": lambda n_pre, n_post: (evops.LfsrGaps(1), 1.0),
     "published, p=1e-300": lambda n_pre, n_post: (evops.LfsrGaps(1e-300), 1e-9),
 }  # fmt: skip
+SQUARE = ("one to one", "no neighbour", "every neighbour")
 SIZES = [(1, 1), (2, 255), (2, 256), (2, 257), (257, 1)]
 # Ends that depend on the bits of a permuted domain see every size, the others the smallest and 257.
 CASES = [
@@ -60,6 +68,7 @@ OFTEN = (
     "p=1 - 2**-40",
     "all but autapses",
     "one to one",
+    "every neighbour",
     "every target",
     "no synapse",
     "no source",
@@ -80,10 +89,10 @@ def everything(W, circuit, x, v):
     )  # fmt: skip
 
 
-@pytest.mark.thin(9)
+@pytest.mark.thin(15)
 @pytest.mark.parametrize(("name", "size"), CASES, ids=str)
 def test_ends_of_rules(name, size, backend):
-    n_pre, n_post = (size[1],) * 2 if name == "one to one" else size
+    n_pre, n_post = (size[1],) * 2 if name in SQUARE else size
     rule, spelled = ENDS[name](n_pre, n_post)
     if isinstance(rule, evops.LfsrGaps):
         want = oracle.lines(SEED % 2**32, n_pre, n_post, spelled).astype(int)
@@ -118,6 +127,7 @@ LARGEST = 2**31 - 1
         (evops.FixedProbability(1), (1, LARGEST)),
         (evops.FixedProbability(1e-300), (1, LARGEST)),
         (evops.OneToOne(), (LARGEST, LARGEST)),
+        (evops.Neighbours((1, LARGEST), 2.5, periodic=True), (LARGEST, LARGEST)),
         (evops.AllToAll(False), (1, LARGEST)),
         (evops.LfsrGaps(1e-300), (1, LARGEST)),
         (evops.LfsrGaps(1), (1, LARGEST)),
@@ -176,6 +186,7 @@ def test_flags_are_flags(flag):
             make()
 
 
+@pytest.mark.thin(3)
 # ---- delays ----
 @pytest.mark.parametrize("longest", [1, 2, 255, 256, 4096])
 def test_delays_at_the_end_of_the_ring(longest, backend):
@@ -243,3 +254,11 @@ def test_own_laws_of_delays_are_named(found, message):
 def test_delays_beyond_any_ring(delay):
     with pytest.raises(ValueError, match="delay must be at (most|least)"):
         evops.Projection(evops.AllToAll(), 1.0, (2, 2), seed=4, delay=delay)
+
+
+def test_more_multapses_than_targets(backend):
+    rule = evops.FixedOutDegree(3000, multapses=True)
+    W = evops.Projection(rule, 1.0, (4, 5), seed=7, backend=backend)
+    np.testing.assert_array_equal(W.out_degree(), [3000] * 4)
+    assert W.todense().min() > 400
+    assert W.tocsr().nnz == 12_000

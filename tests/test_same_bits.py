@@ -24,6 +24,7 @@ def matrices(law, dtype, backend):
     return {"drawn": W, "stored": W.tocsr()}
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("dtype", ["int32", "float32", "float64"])
 def test_counts_are_equal_on_both_backends(dtype, rng):
     with jax.enable_x64(True):

@@ -42,6 +42,7 @@ SINGLE = (of_projection, of_published_rule, of_areas, of_operator, of_matrix)
 INTEGERS = [0, 7, 2**31 - 1, 2**31 + 5, 2**32 - 1]
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("x64", [False, True])
 @pytest.mark.parametrize("network", SINGLE)
 def test_keys_and_integers_are_one_seed(network, x64):

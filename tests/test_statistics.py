@@ -98,6 +98,7 @@ def test_no_correlation_between_rows(p, matrix):
         check_unrelated(matrix[1 << k :], matrix[: -(1 << k)], p)
 
 
+@pytest.mark.thin(3)
 def test_other_seeds_shapes_and_transposes_are_unrelated(p, matrix):
     for seed in (43, 42 + 2**32, 42 + 2**31, 42 ^ 1 << 20):
         check_unrelated(matrix, drawn(p, seed=seed), p)
@@ -118,6 +119,7 @@ def test_matrices_of_other_probabilities(q, other):
         assert (drawn(other) <= a).all()
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize(("n_post", "q"), [(64, 0.3), (128, 0.1), (96, 0.15)])
 def test_duplicate_target_lists_among_a_million_neurons(n_post, q):
     """Pairs of neurons with equal lists, against the number expected by chance."""

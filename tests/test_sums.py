@@ -48,6 +48,7 @@ def check(got, x, W, exactly, M=None):
     assert got.dtype == M.dtype
 
 
+@pytest.mark.thin(3)
 # 20,000: five blocks of 4096 targets, and no multiple of a slab of 8192 or 4096 sums
 @pytest.mark.parametrize("n_post", [1, 300, 8192, 20_000])
 @pytest.mark.parametrize("rule", RULES)
@@ -82,6 +83,7 @@ def test_sums_of_integers(rule, rng):
     check(x @ W, x, W, exactly=True)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("n_post", [300, 9000])
 @pytest.mark.parametrize("rule", ["p=0.02", "p=0.1", "p=0.5", "total"])
 def test_sums_of_batches_and_instances(rule, n_post, rng):

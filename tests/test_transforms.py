@@ -42,7 +42,7 @@ def test_jit_and_scan(case, backend, rng):
         np.testing.assert_array_equal(y, call(events, weight, s))
 
 
-@pytest.mark.thin(9)
+@pytest.mark.thin(15)
 @pytest.mark.parametrize(
     "axes", [(0, None, None), (None, 0, None), (None, None, 0), (0, 0, 0), (-1, 0, None)]
 )
@@ -107,6 +107,7 @@ def test_gradients_are_those_of_the_dense_product(case, backend, rng):
     np.testing.assert_allclose(in_weight, want_weight, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.thin(3)
 def test_derivatives_in_weight_match_differences(case, backend, rng):
     events, weight, seed = case.draw(rng)
     call = lambda w: case.call(jnp.asarray(events), w, seed, backend)  # noqa: E731

@@ -23,6 +23,7 @@ def test_equals_dense_product(case, backend, rng):
     np.testing.assert_allclose(np.asarray(y).reshape(-1), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thin(3)
 def test_bits_equal_on_native_and_jnp(case, rng):
     events, weight, seed = case.draw(rng)
     for cast in (bool, np.int8, np.float32):
@@ -48,6 +49,7 @@ def test_value_of_an_event_is_ignored(case, backend, rng):
     )
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "int8", "int32"])
 def test_result_has_the_weights_dtype(case, dtype, backend, rng):
     events, weight, seed = case.draw(rng)
@@ -58,6 +60,7 @@ def test_result_has_the_weights_dtype(case, dtype, backend, rng):
     np.testing.assert_array_equal(np.asarray(y, np.float64).reshape(-1), expected)
 
 
+@pytest.mark.thin(3)
 def test_float64_sums_in_float64(case, backend, rng):
     events, weight, seed = case.draw(rng)
     with jax.enable_x64(True):

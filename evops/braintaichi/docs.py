@@ -1,4 +1,4 @@
-"""What the docstrings of the operators say alike: arguments, results, errors and sources."""
+"""The parts that docstrings of the operators share: arguments, results, errors and sources."""
 
 import dataclasses
 import inspect
@@ -32,7 +32,7 @@ _ARGUMENTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """What operators of one kind say alike.
+    """The parts that docstrings of one kind of operator share.
 
     Attributes:
         returns: shape and dtype of the result.
@@ -40,6 +40,7 @@ class Family:
         type_error: which types raise.
         arguments: texts by name that differ from those of the other families.
         source: where the operators come from.
+        notes: sentences before the arguments, in lines of a docstring.
     """
 
     returns: str
@@ -47,13 +48,14 @@ class Family:
     type_error: str = "complex or non-numeric arrays, a traced `shape` or `conn_prob`."
     arguments: dict[str, str] = dataclasses.field(default_factory=dict)
     source: str = "BrainPy 2.5 and braintaichi 0.0.5."
+    notes: str = ""
 
 
 def documented(family: Family, **own: str) -> Callable[[_Function], _Function]:
     """Decorator that completes a docstring with the sections that its family has in common.
 
-    What the docstring says before its example comes first; `own` are texts of arguments that
-    mean something else in this function.
+    The text before the example comes first; `own` are texts of arguments that mean something else
+    in this function.
     """
 
     def complete(function: _Function) -> _Function:
@@ -67,7 +69,8 @@ def documented(family: Family, **own: str) -> Callable[[_Function], _Function]:
             "Raises": [f"ValueError: {family.value_error}", f"TypeError: {family.type_error}"],
             "Source": [family.source],
         }
-        parts = [text.rstrip(), *(_section(*section) for section in sections.items())]
+        parts = [text.rstrip(), *[family.notes] * bool(family.notes)]
+        parts += [_section(*section) for section in sections.items()]
         function.__doc__ = "\n\n".join([*parts, example + code])
         return function
 
@@ -98,6 +101,7 @@ VECTOR = Family(
     returns="`(n_out,)` in the dtype of `vector`, or of the weights for a vector of bools or "
     "integers.",
     value_error=EVENTS.value_error,
+    notes="The values of the vector count: a NaN reaches every output that it is connected to.",
 )
 MATRIX = Family(
     returns="`shape`, or reversed with ``transpose=True``, in the dtype of the weights.",
@@ -108,6 +112,8 @@ MATRIX = Family(
         "transpose": "whether to return the transposed matrix.",
         "outdim_parallel": "whether a line of the scheme is a row of `shape`, or else a column.",
     },
+    notes="Let M be the matrix for `outdim_parallel` and N the one for its opposite. The product "
+    "with\na vector v is ``M @ v``, and ``v @ N`` with ``transpose=True``.",
 )
 AREAS = Family(
     returns="`(area_num, n_post)` in the dtype of `weight`.",

@@ -60,8 +60,8 @@ def event_mv_prob_uniform(
 ) -> Num[Array, "n_out"]:
     """Sum of uniformly drawn weights over the events connected to each output.
 
-    As `event_mv_prob_homo`, but each synapse has a weight of its own, drawn from the same stream
-    as the gaps: the synapses are not those of the other published families.
+    As `event_mv_prob_homo`, but each synapse has its own weight. Weights and gaps come from one
+    stream, so the synapses are not those of the other published families.
 
     Example:
         >>> import jax.numpy as jnp, evops
@@ -90,8 +90,8 @@ def event_mv_prob_normal(
 ) -> Num[Array, "n_out"]:
     """Sum of normally drawn weights over the events connected to each output.
 
-    As `event_mv_prob_homo`, but each synapse has a weight of its own, drawn from the same stream
-    as the gaps: the synapses are not those of the other published families.
+    As `event_mv_prob_homo`, but each synapse has its own weight. Weights and gaps come from one
+    stream, so the synapses are not those of the other published families.
 
     Example:
         >>> import jax.numpy as jnp, evops
@@ -146,7 +146,7 @@ def multi_area_event_mv_prob_homo_I(
     area_num: SupportsIndex,
     backend: str | None = None,
 ) -> Num[Array, "area_num n_post"]:
-    """Input to every area from the spikes of its own inhibitory population.
+    """Input to every area from the spikes of its inhibitory population.
 
     Each area has its own random matrix; the weight is common.
 
@@ -175,8 +175,7 @@ def mv_prob_homo(
 ) -> Num[Array, "n_out"]:
     """Product of a vector with a random matrix of one weight.
 
-    The matrix is that of `event_mv_prob_homo`, and the values of the vector count: a NaN reaches
-    every output that it is connected to.
+    The matrix is that of `event_mv_prob_homo`.
 
     Example:
         >>> import jax.numpy as jnp, evops
@@ -204,8 +203,7 @@ def mv_prob_uniform(
 ) -> Num[Array, "n_out"]:
     """Product of a vector with a random matrix of uniformly drawn weights.
 
-    The matrix is that of `event_mv_prob_uniform`, and the values of the vector count: a NaN reaches
-    every output that it is connected to.
+    The matrix is that of `event_mv_prob_uniform`.
 
     Example:
         >>> import jax.numpy as jnp, evops
@@ -233,8 +231,7 @@ def mv_prob_normal(
 ) -> Num[Array, "n_out"]:
     """Product of a vector with a random matrix of normally drawn weights.
 
-    The matrix is that of `event_mv_prob_normal`, and the values of the vector count: a NaN reaches
-    every output that it is connected to.
+    The matrix is that of `event_mv_prob_normal`.
 
     Example:
         >>> import jax.numpy as jnp, evops
@@ -260,24 +257,15 @@ def get_homo_weight_matrix(
 ) -> Num[Array, "..."]:
     """The matrix of `mv_prob_homo`, stored: one weight.
 
-    With M the matrix for `outdim_parallel` and N the one for its opposite, `mv_prob_homo` gives
-    ``M @ v``, and with ``transpose=True`` ``v @ N``.
-
     Example:
         >>> import evops
         >>> evops.get_homo_weight_matrix(0.5, 0.1, 42, shape=(80, 100)).shape
         (80, 100)
     """
     return scheme.matrix(
-        WeightLaw.CONSTANT,
-        {"weight": weight},
-        conn_prob,
-        seed,
-        shape,
-        transpose,
-        outdim_parallel,
-        backend,
-    )
+        WeightLaw.CONSTANT, {"weight": weight},
+        conn_prob, seed, shape, transpose, outdim_parallel, backend,
+    )  # fmt: skip
 
 
 @documented(MATRIX)
@@ -294,24 +282,15 @@ def get_uniform_weight_matrix(
 ) -> Num[Array, "..."]:
     """The matrix of `mv_prob_uniform`, stored: uniformly drawn weights.
 
-    With M the matrix for `outdim_parallel` and N the one for its opposite, `mv_prob_uniform` gives
-    ``M @ v``, and with ``transpose=True`` ``v @ N``.
-
     Example:
         >>> import evops
         >>> evops.get_uniform_weight_matrix(0.0, 1.0, 0.1, 42, shape=(80, 100)).shape
         (80, 100)
     """
     return scheme.matrix(
-        WeightLaw.LFSR_UNIFORM,
-        {"w_low": w_low, "w_high": w_high},
-        conn_prob,
-        seed,
-        shape,
-        transpose,
-        outdim_parallel,
-        backend,
-    )
+        WeightLaw.LFSR_UNIFORM, {"w_low": w_low, "w_high": w_high},
+        conn_prob, seed, shape, transpose, outdim_parallel, backend,
+    )  # fmt: skip
 
 
 @documented(MATRIX)
@@ -328,21 +307,12 @@ def get_normal_weight_matrix(
 ) -> Num[Array, "..."]:
     """The matrix of `mv_prob_normal`, stored: normally drawn weights.
 
-    With M the matrix for `outdim_parallel` and N the one for its opposite, `mv_prob_normal` gives
-    ``M @ v``, and with ``transpose=True`` ``v @ N``.
-
     Example:
         >>> import evops
         >>> evops.get_normal_weight_matrix(0.5, 0.1, 0.1, 42, shape=(80, 100)).shape
         (80, 100)
     """
     return scheme.matrix(
-        WeightLaw.LFSR_NORMAL,
-        {"w_mu": w_mu, "w_sigma": w_sigma},
-        conn_prob,
-        seed,
-        shape,
-        transpose,
-        outdim_parallel,
-        backend,
-    )
+        WeightLaw.LFSR_NORMAL, {"w_mu": w_mu, "w_sigma": w_sigma},
+        conn_prob, seed, shape, transpose, outdim_parallel, backend,
+    )  # fmt: skip

@@ -15,7 +15,7 @@ from evops.engine import dense, library, ops
 from evops.engine.compat import debug_nans, typed_like
 from evops.errors import INT32_MAX, check_flag, check_integer, check_shape
 
-# Lines of a matrix that are drawn at once: each is a random matrix of its own.
+# Lines of a matrix that are drawn at once: each is a separate random matrix.
 _LINES_AT_ONCE = 1 << 16
 
 
@@ -194,8 +194,8 @@ def _stop_at_nan(y: Array, events: Any) -> Array:
 def _weights_dtype(weights: dict[str, Any], *, varied: bool) -> np.dtype:
     """The dtype of the weights of a matrix with these parameters.
 
-    Python numbers take the dtype of the others; by themselves they are float32, and int32 where
-    integers are all there is and weights do not vary.
+    Python numbers take the dtype of the others. Alone they are float32, or int32 if all are
+    integers and weights do not vary.
     """
     for name, value in weights.items():
         inputs.check_dtype(name, getattr(value, "dtype", np.float32), bools=False)

@@ -1,10 +1,12 @@
 """Compiled kernels on disk: private to the user, found by content, never trusted unread.
 
-One file for each kernel, ``<key>.o``: the SHA-256 of the rest and of the key, then the object, or
-for a GPU its PTX and sizes as JSON. Files appear whole, so processes that compile the same kernel
-at once do the same work twice and nothing worse. What the user does not own, others may write, is
-no plain file, or does not match its digest is not read further, and compiled again. The folder may
-hold other files: what does not have a name and an owner of the cache's is never touched.
+One file for each kernel, ``<key>.o``: a SHA-256 of the key and the rest, then the object (for a GPU
+its PTX and sizes as JSON). Files appear whole, so processes that compile the same kernel at once do
+the same work twice and nothing worse.
+
+What is loaded is run. So a file must be a plain file of the user's that nobody else may write, and
+match its digest; otherwise its kernel is compiled again. The folder may hold other files: the cache
+touches only files with its names and the user as owner.
 """
 
 import contextlib
@@ -20,9 +22,10 @@ from pathlib import Path
 from evops import files
 from evops.errors import EvopsCacheWarning, EvopsError
 
-_DIGEST_BYTES = 32
+_DIGEST_BYTES = 32  # of SHA-256
 _WRITTEN_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _SUFFIX = ".o"
+# People point EVOPS_CACHE_DIR at folders of theirs, where "*.o" would take their files.
 _OURS = re.compile(rf"[0-9a-f]{{64}}({re.escape(_SUFFIX)}|{files.UNFINISHED})")
 
 
@@ -35,8 +38,10 @@ def folder() -> Path:
     if chosen := os.environ.get("EVOPS_CACHE_DIR"):
         return Path(chosen)
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not base.is_absolute():  # to be ignored, as its specification has it
-        home = Path(os.path.expanduser("~"))  # "~" where neither HOME nor a passwd entry is there
+    if not base.is_absolute():  # the XDG specification wants others to be ignored
+        # Not Path.home(), which raises where there is neither HOME nor a passwd entry; this gives
+        # "~".
+        home = Path(os.path.expanduser("~"))
         if not home.is_absolute():
             raise EvopsError(
                 "there is no home folder to keep compiled kernels in; set EVOPS_CACHE_DIR to a "
@@ -47,21 +52,22 @@ def folder() -> Path:
 
 
 def load(key: str) -> bytes | None:
-    """What is kept under this key; None where there is none that may be trusted."""
+    """The kernel that is kept under this key; None if there is none that may be trusted."""
     try:
         path = folder() / f"{key}{_SUFFIX}"
-    except EvopsError:  # `store` will say so
+    except EvopsError:  # `store`, which follows, warns; two warnings would say the same
         return None
     try:
         with _opened(path.parent, os.O_RDONLY | os.O_DIRECTORY) as (_, parent):
-            if _distrust(parent):  # `store` will say so
+            if _distrust(parent):  # `store` warns
                 return None
+        # The handle is checked, not the path: another file could take its place before it is read.
         with _opened(path, os.O_RDONLY) as (handle, status):
             wrong = _distrust(status)
             if wrong is None and not stat.S_ISREG(status.st_mode):
                 wrong = "it is not a plain file"
             if wrong is None:
-                with open(handle, "rb", closefd=False) as file:
+                with open(handle, "rb", closefd=False) as file:  # `_opened` closes it
                     content = file.read()
                 code = content[_DIGEST_BYTES:]
                 if content[:_DIGEST_BYTES] == _digest(key, code):
@@ -70,13 +76,14 @@ def load(key: str) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
+        # ELOOP is what O_NOFOLLOW gives.
         wrong = "it is a link" if error.errno == errno.ELOOP else error.strerror
     _warn(f"the compiled kernel {path} is not used: {wrong}; it is compiled again")
     return None
 
 
 def store(key: str, code: bytes) -> None:
-    """Keep a compiled kernel; where that cannot be done, say so and go on."""
+    """Keep a compiled kernel. If that fails, warn and go on: the kernel itself is there."""
     try:
         directory = folder()
     except EvopsError as error:
@@ -96,7 +103,7 @@ def store(key: str, code: bytes) -> None:
 
 
 def other_owner() -> int | None:
-    """The user whom the folder belongs to, where that is somebody else."""
+    """The id of the user who owns the folder, if that is somebody else."""
     try:
         owner = folder().stat().st_uid
     except (FileNotFoundError, NotADirectoryError):
@@ -105,21 +112,21 @@ def other_owner() -> int | None:
 
 
 def entries() -> list[Path]:
-    """The files of the cache, unfinished ones too."""
+    """The files of the cache, also unfinished ones, which a killed process leaves."""
     return [path for path, _ in _entries()]
 
 
 def usage() -> tuple[int, int]:
-    """How many entries there are, and their bytes."""
+    """Number of entries, and their bytes."""
     sizes = [size for _, size in _entries()]
     return len(sizes), sum(sizes)
 
 
 def clear() -> tuple[int, int]:
-    """Delete every entry; how many there were, and their bytes."""
+    """Delete every entry, and return their number and bytes."""
     deleted = []
     for path, size in _entries():
-        with contextlib.suppress(FileNotFoundError):  # another process was faster
+        with contextlib.suppress(FileNotFoundError):  # another process may delete them, too
             path.unlink()
             deleted.append(size)
     return len(deleted), sum(deleted)
@@ -132,19 +139,21 @@ def _entries() -> list[tuple[Path, int]]:
         return found
     for path in sorted(p for p in directory.iterdir() if _OURS.fullmatch(p.name)):
         with contextlib.suppress(FileNotFoundError):
-            status = path.lstat()
+            status = path.lstat()  # of a link itself, which is no entry
             if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
                 found.append((path, status.st_size))
     return found
 
 
 def _digest(key: str, code: bytes) -> bytes:
+    # With the key: a file under the name of another kernel does not match.
     return hashlib.sha256(key.encode() + code).digest()
 
 
 @contextlib.contextmanager
 def _opened(path: Path, flags: int) -> Iterator[tuple[int, os.stat_result]]:
-    """A file descriptor and what it is; links are not followed to a file, nor pipes waited for."""
+    """A file descriptor and its status; links to files are not followed, pipes not waited for."""
+    # A folder may be a link, as people move caches to other disks.
     links = 0 if flags & os.O_DIRECTORY else os.O_NOFOLLOW
     handle = os.open(path, flags | links | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -154,7 +163,7 @@ def _opened(path: Path, flags: int) -> Iterator[tuple[int, os.stat_result]]:
 
 
 def _distrust(status: os.stat_result) -> str | None:
-    """Why a file or folder may be another's work, or None."""
+    """Why a file or folder may be the work of another user, or None."""
     if status.st_uid != os.geteuid():
         return f"it belongs to user {status.st_uid}"
     if status.st_mode & _WRITTEN_BY_OTHERS:

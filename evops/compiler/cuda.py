@@ -1,33 +1,40 @@
 """From the LLVM IR of Taichi's CUDA kernels to PTX whose arguments are launch parameters.
 
-A kernel of Taichi's is some tasks, each a function of a context that points to the arguments, and
-to Taichi's run time where tasks leave values for each other. Here every task becomes an entry that
-gets the arguments by value, so that a launch copies nothing to the device first, and builds the
-context itself; the run time is a piece of scratch memory, whose address comes behind the arguments.
+A Taichi kernel is a series of tasks. Each is a function of a context, which points to the arguments
+and to Taichi's run time; there tasks leave values for each other.
+
+Here every task becomes an entry that takes the arguments by value and builds the context. So a
+launch copies nothing to the device first. In place of the run time the entry gets a piece of
+scratch memory, whose address comes after the arguments.
 
 Like emit.py this is also used where there is no evops: by ``kernels/build_gpu.py``.
 """
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
-ARCHITECTURE, PTX = "sm_70", "ptx63"  # the oldest; drivers compile it for newer cards
-MAX_ARGUMENT_BYTES = 4096  # that a launch takes
-SCRATCH_BYTES = 1 << 20  # what Taichi's compiler may use of them
-MAX_SHARED_BYTES = 48 * 1024  # that a block has on every card without being asked for more
+ARCHITECTURE, PTX = "sm_70", "ptx63"  # the oldest supported; drivers compile it for newer cards
+MAX_ARGUMENT_BYTES = 4096  # the limit of a launch
+SCRATCH_BYTES = 1 << 20  # the size of Taichi's buffer of temporary values
+MAX_SHARED_BYTES = 48 * 1024  # a block has these on every card, and more only on request
 
 # Blocks of a task that has work for many: with 128 threads each, 2**18 threads.
 BLOCKS = 2048
 
 _CONTEXT = r"%struct\.RuntimeContext[.\d]*"
 _RUNTIME = r"%struct\.LLVMRuntime[.\d]*"
+# Taichi's function that gives the address of a temporary value; it is the only use of the run time
+# that can be replaced:
+#   define internal i8* @get_temporary_pointer(%struct.LLVMRuntime.6* noundef %0, i64 noundef %1) #0
 _TEMPORARY = re.compile(
     rf"^define internal i8\* @(get_temporary_pointer[.\d]*)\(({_RUNTIME})\*.*?^}}$", re.M | re.S
 )
 
 
 def tasks(ir: str) -> list[str]:
-    """The names of a kernel's tasks, in any order."""
+    """The names of a kernel's tasks, in any order: Taichi's metadata have theirs."""
+    # define void @k_c80_0_kernel_1_range_for(%struct.RuntimeContext.7* byval(…) %context) {
     return re.findall(rf"^define void @(\w+)\({_CONTEXT}\* byval", ir, re.M)
 
 
@@ -37,7 +44,8 @@ def uses_scratch(ir: str) -> bool:
 
 
 def uses_run_time(ir: str) -> bool:
-    """Whether a kernel takes more of Taichi's run time than that."""
+    """Whether a kernel uses more of Taichi's run time than temporary values."""
+    # %6 = getelementptr inbounds %struct.LLVMRuntime.6, %struct.LLVMRuntime.6* %5, i32 0, i32 14
     field = rf"getelementptr (?:inbounds )?{_RUNTIME},"
     return re.search(field, _TEMPORARY.sub("", ir)) is not None
 
@@ -49,13 +57,14 @@ def with_entries(ir: str, entries: Mapping[str, str], size: int, *, by_value: bo
         ir: what Taichi wrote.
         entries: the name of the entry of each task.
         size: bytes of Taichi's arguments; the address of the scratch memory follows if it is used.
-        by_value: whether the arguments are parameters of the launch (or, for a test on a CPU, an
-            address).
+        by_value: whether the arguments are parameters of the launch. Tests that run entries on a
+            CPU pass an address.
     """
     scratch = uses_scratch(ir)
     words = size // 8
     block = f"[{words + scratch} x i64]"
-    # the run time is the scratch memory
+    # The run time is the scratch memory itself: its address plus an offset is a temporary's
+    # address.
     ir = _TEMPORARY.sub(
         lambda found: (
             f"""define internal i8* @{found[1]}({found[2]}* %0, i64 %1) {{
@@ -71,10 +80,12 @@ def with_entries(ir: str, entries: Mapping[str, str], size: int, *, by_value: bo
         entry = entries[inner]
         found = re.search(rf"^define void @{inner}\(({_CONTEXT})\* byval.*?%context\)", ir, re.M)
         assert found is not None
+        # Inlined, so that the optimiser can do without the context.
         context = found[1]
         ir = ir.replace(
             found[0], f"define internal void @{inner}({context}* %context) alwaysinline"
         )
+        # NVVM's annotations say which functions are kernels; now the entry is one, with its type.
         ir = ir.replace(f"void ({context}*)* @{inner}, !", f"void ({block}*)* @{entry}, !")
         ir += f"""
 define void @{entry}({block}*{attribute} %arguments) {{
@@ -104,6 +115,7 @@ define void @{entry}({block}*{attribute} %arguments) {{
 
 def clean(ir: str) -> str:
     """Without what only Taichi's own pipeline resolves: flags of libdevice, room for arrays."""
+    # libdevice asks whether denormals are flushed to 0 (`call i32 @__nvvm_reflect(i8* …)`): no.
     ir = re.sub(r"call i32 @__nvvm_reflect\(.*?\)(?= #|$|,)", "add i32 0, 0", ir, flags=re.M)
     return _with_shared(ir.replace(" seq_cst, align", " monotonic, align"))
 
@@ -111,10 +123,11 @@ def clean(ir: str) -> str:
 def _with_shared(ir: str) -> str:
     """With memory for the arrays that the threads of a block share.
 
-    Taichi leaves it to others, and gives arrays of different tasks one name: an array that is seen
-    as one of another type becomes one of its own. Those of no length, which are what a launch would
-    have to make room for, stay as they are.
+    Taichi only declares these arrays, and gives those of different tasks one name. Here an array
+    that is used as one of another type becomes a separate array. Arrays without a length stay:
+    the launch makes room for them.
     """
+    # bitcast ([64 x float] addrspace(3)* @shared_array_2 to [32 x i32] addrspace(3)*)
     kind = r"\[[^()*]+\]"
     view = rf"bitcast \({kind} addrspace\(3\)\* (@[\w.]+) to ({kind}) addrspace\(3\)\*\)"
     made: dict[tuple[str, str], str] = {}
@@ -123,20 +136,22 @@ def _with_shared(ir: str) -> str:
         f"\n{new} = external addrspace(3) global {type}, align 8\n"
         for (_, type), new in made.items()
     )
+    # @shared_array_2 = external addrspace(3) global [64 x float], align 8
     given = rf"^(@[\w.]+ = )external (addrspace\(3\) global (?!\[0 x){kind})"
     return re.sub(given, r"\1internal \2 undef", ir, flags=re.M)
 
 
 def shared_bytes(text: str, entry: str) -> int:
-    """What the threads of a block share in an entry of a PTX text."""
+    """Bytes of the arrays that the threads of a block share in an entry of a PTX text."""
+    # .shared .align 8 .b8 shared_array_2[256];
     body = text[text.index(f".entry {entry}(") :].split(".entry ", 2)[1]
     sizes = re.findall(r"\.shared \.align \d+ \.[bfsu](\d+)\s+([\w$.]+)(?:\[(\d+)\])?;", text)
     used = {name: int(bits) // 8 * int(count or 1) for bits, name, count in sizes}
     return sum(used[name] for name in used if re.search(rf"\b{re.escape(name)}\b", body))
 
 
-def optimise(module, machine) -> None:
-    """LLVM's passes for the machine."""
+def optimise(module: Any, machine: Any) -> None:
+    """Run LLVM's passes for the machine on the module (llvmlite's objects of these names)."""
     import llvmlite.binding as llvm
 
     passes = llvm.create_module_pass_manager()
@@ -148,13 +163,13 @@ def optimise(module, machine) -> None:
 
 
 def ptx(ir: str) -> str:
-    """PTX of a kernel with its entries."""
+    """PTX of a kernel's IR, with its entries."""
     import llvmlite.binding as llvm
 
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     module = llvm.parse_assembly(clean(ir))
-    module.verify()
+    module.verify()  # the entries were written as text
     target = llvm.Target.from_triple("nvptx64-nvidia-cuda")
     machine = target.create_target_machine(cpu=ARCHITECTURE, features=f"+{PTX}", opt=3)
     optimise(module, machine)
@@ -162,5 +177,6 @@ def ptx(ir: str) -> str:
 
 
 def externals(text: str) -> list[str]:
-    """What a PTX text leaves to others."""
+    """The names that a PTX text declares and does not define."""
+    # .extern .func  (.param .b32 func_retval0) vprintf
     return re.findall(r"^\s*\.extern\b.*?([\w$]+)(?:\[\d*\])?;?\s*$", text, re.M)

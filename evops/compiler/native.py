@@ -1,4 +1,8 @@
-"""Compile a kernel in another process, load it, make it known to the native library."""
+"""Compiles a kernel in another process, loads it, and registers it with the native library.
+
+XLA's call carries only a key. The library finds the kernel's function and the types of its arrays
+under that key. It checks the buffers of the call against these types before it calls the function.
+"""
 
 import ctypes
 import dataclasses
@@ -27,15 +31,17 @@ from evops.errors import BackendError, KernelError
 
 _EMIT = Path(__file__).with_name("emit.py")
 _CUDA = "cuda"  # the level of all GPUs: their driver compiles PTX for the card
-_TAIL = 4000
-# Where Taichi aborts, and why it does.
+_TAIL = 4000  # characters of a process's output that an error shows
+# Places in Taichi's compiler that end the process, and why: it cannot say so itself.
 _ABORTS = {
     "codegen_llvm.cpp:real_type_atomic": "arrays of floating-point numbers have no &=, |=, ^= and "
     "no ti.atomic_and, atomic_or, atomic_xor"
 }
-# XLA's number and Taichi's name of the element types of arrays; a bool is a byte of 0 or 1
 EXTRA = "pip install 'jax-evops[taichi]'"
-TOOLS = {"taichi": "1.7.4", "llvmlite": "0.44"}  # versions of the extra
+# Versions of the extra: the layout of arguments is that of one Taichi, and its IR is LLVM 15's,
+# which llvmlite 0.44 reads as it stands.
+TOOLS = {"taichi": "1.7.4", "llvmlite": "0.44"}
+# XLA's number and Taichi's name of the element types of arrays; a bool is a byte of 0 or 1.
 TYPES = {
     "bool": (1, "u8"),
     "int8": (2, "i8"),
@@ -51,17 +57,23 @@ TYPES = {
     "float64": (12, "f64"),
 }
 
+# One thread compiles at a time: others that want the same kernel then find it loaded.
 _lock = threading.RLock()
-_loaded: set[str] = set()
-_scratch: dict[str, int] = {}
+_loaded: set[str] = set()  # keys that the library knows
+_scratch: dict[str, int] = {}  # bytes beside the arrays, of registered GPU kernels
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """A kernel to compile: its text, and dtype and rank of its arrays in order.
+    """A kernel to compile.
 
-    The first `inputs` of them must not be written to. With `split` it takes one more array, which
-    part of its loop to run and of how many. `arch` is "x64" or "cuda", in Taichi's words.
+    Attributes:
+        name: the operator, for messages.
+        text: the kernel's source.
+        arrays: dtype and rank of its arrays, in order.
+        inputs: how many of them come first and must not be written to.
+        split: whether it takes one more array: which part of its loop to run, and of how many.
+        arch: "x64" or "cuda", in Taichi's words.
     """
 
     name: str
@@ -73,7 +85,7 @@ class Request:
 
 
 def missing_tools() -> str | None:
-    """Which of the packages that compile kernels is not installed, and what to do."""
+    """Which of the packages that compile kernels is missing, and what to do; None if none is."""
     try:
         for package in TOOLS:
             _version(package)
@@ -83,7 +95,12 @@ def missing_tools() -> str | None:
 
 
 def registered(request: Request) -> str:
-    """The key under which the library knows this kernel: loaded, from the cache, or compiled."""
+    """The key under which the library knows this kernel: loaded, from the cache, or compiled.
+
+    Raises:
+        BackendError: no library, tools or processes to compile with.
+        KernelError: Taichi does not compile the kernel, or it cannot be called alone.
+    """
     handle = library.loaded()
     gpu = request.arch == _CUDA
     cpu = _CUDA if gpu else handle.evops_level().decode()
@@ -100,11 +117,12 @@ def registered(request: Request) -> str:
 
 
 def scratch_bytes(key: str) -> int:
-    """The memory that a registered GPU kernel needs beside its arrays."""
+    """Bytes of memory that a registered GPU kernel needs beside its arrays."""
     return _scratch[key]
 
 
 def _key(request: Request, cpu: str) -> str:
+    """A digest of everything on which the machine code depends."""
     content = {
         "text": request.text,
         "arrays": [(dtype.name, ndim) for dtype, ndim in request.arrays],
@@ -118,6 +136,7 @@ def _key(request: Request, cpu: str) -> str:
 
 @functools.cache
 def _emit_digest() -> str:
+    """A digest of the compiler's own files: developers change these without a new version."""
     others = ("cuda.py", "division.py", "writes.py")
     files = (_EMIT, *map(Path(__file__).with_name, others))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
@@ -125,6 +144,11 @@ def _emit_digest() -> str:
 
 @functools.cache
 def _version(package: str) -> str:
+    """The installed version of a package.
+
+    Raises:
+        BackendError: it is not installed, or in another version than `TOOLS` names.
+    """
     try:
         found = metadata.version(package)
     except metadata.PackageNotFoundError as error:
@@ -138,7 +162,8 @@ def _version(package: str) -> str:
 
 
 def _compiled(request: Request, cpu: str) -> bytes:
-    """The object file, from a Python of its own: the user's Taichi program is not touched."""
+    """The object file or the GPU's JSON, from a separate Python process (see emit.py)."""
+    # Where Python is embedded in another program.
     if not sys.executable:
         raise BackendError("kernels are compiled in a Python process, and sys.executable is empty")
     try:
@@ -152,8 +177,11 @@ def _compiled(request: Request, cpu: str) -> bytes:
 
 
 def _emitted(request: Request, cpu: str, folder: Path) -> bytes:
+    """Run emit.py in `folder`; its result, or the error that it reports."""
+    # Settings of the user's Taichi (TI_ARCH, TI_DEBUG) would change the code; warnings as errors
+    # would end the process.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("TI_", "PYTHONWARN"))}
-    # Taichi writes below the user's home, and aborts where there is none or it is not writable.
+    # Taichi writes below the user's home, and aborts if that is missing or not writable.
     environment["HOME"] = environment["XDG_CACHE_HOME"] = str(folder)
     if request.arch == _CUDA:
         paths = [str(_stand_in()), environment.get("LD_LIBRARY_PATH")]
@@ -165,7 +193,7 @@ def _emitted(request: Request, cpu: str, folder: Path) -> bytes:
         "recursion_limit": sys.getrecursionlimit(),
     }
     (folder / "request.json").write_text(json.dumps(what))
-    # -P: the folder of emit.py does not stand before the standard library
+    # -P: else the folder of emit.py stands before the standard library, and hides its modules.
     run = subprocess.run(
         [sys.executable, "-P", "-W", "ignore", str(_EMIT), str(folder)],
         stdin=subprocess.DEVNULL,
@@ -173,6 +201,7 @@ def _emitted(request: Request, cpu: str, folder: Path) -> bytes:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        # No card, so that the result is the same on every machine.
         env=environment | {"TI_SKIP_VERSION_CHECK": "ON", "CUDA_VISIBLE_DEVICES": ""},
         check=False,
     )
@@ -186,7 +215,7 @@ def _emitted(request: Request, cpu: str, folder: Path) -> bytes:
 
 
 def _stand_in() -> Path:
-    """Where the driver lies that Taichi finds when it compiles for a GPU, on any machine."""
+    """The folder of the stub driver, which Taichi must find to compile for a GPU on any machine."""
     folder = installed.FOLDER / "cuda_stub"
     if not (folder / "libcuda.so").exists():
         raise BackendError(
@@ -197,7 +226,13 @@ def _stand_in() -> Path:
 
 
 def _end(status: int, said: str) -> str:
-    """Why the process that compiles ended without a report: mostly, Taichi's compiler aborts."""
+    """Why the process ended without a report: mostly because Taichi's compiler aborts.
+
+    Args:
+        status: its return code; a negative one is a signal.
+        said: what it wrote. Taichi's errors are lines such as
+            ``[E 11/26/26 10:29:13.826 7651] [codegen_llvm.cpp:real_type_atomic@1] …``.
+    """
     errors = re.findall(r"^\[E [^\]]*\] \[(\S+?)@\d+\] (.*)", said, re.M)
     if status >= 0 or not errors:
         return f"the process that compiles it ended with status {status}: {said[-_TAIL:].strip()}"
@@ -207,10 +242,12 @@ def _end(status: int, said: str) -> str:
 
 
 class TaichiMessage(Exception):
-    """What Taichi said about a kernel, in the process that compiled it."""
+    """Taichi's message about a kernel: the cause of a `KernelError` from another process."""
 
 
 def _failure(name: str, kind: str, message: str) -> Exception:
+    """The error for what emit.py wrote into ``error.json``."""
+    # ImportError: libX11.so.6: cannot open shared object file: Taichi wants system libraries.
     if kind == "import":
         library = next((w for w in message.split() if ".so" in w), "").strip(":,")
         hint = f" (install the system package that has {library})" if library else ""
@@ -233,7 +270,7 @@ def _failure(name: str, kind: str, message: str) -> Exception:
 
 
 def _register(library: ctypes.CDLL, key: str, code: bytes, request: Request) -> None:
-    """Load the object and tell the library where its function is, and what it takes."""
+    """Load the object and tell the library its function's address and the types of its arrays."""
     try:
         import llvmlite.binding as llvm
     except ImportError as error:
@@ -241,6 +278,7 @@ def _register(library: ctypes.CDLL, key: str, code: bytes, request: Request) -> 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine()
+    # MCJIT is used as a loader only: it relocates the object into this process.
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
@@ -254,11 +292,11 @@ def _register(library: ctypes.CDLL, key: str, code: bytes, request: Request) -> 
         ctypes.c_int(request.split),
     )
     _check(failed, request)
-    engine.detach()  # never freed: compiled programs may call it as long as the process lives
+    engine.detach()  # never freed: programs may call the code as long as the process lives
 
 
 def _register_ptx(library: ctypes.CDLL, key: str, code: bytes, request: Request) -> None:
-    """Give the library a text that the GPU's driver compiles, and how its tasks are launched."""
+    """Give the library the PTX, which the GPU's driver compiles, and the launches of its tasks."""
     kernel = json.loads(code)
     launches = [size for task in kernel["launches"] for size in task]
     failed = library.evops_gpu_register_custom(
@@ -280,6 +318,7 @@ def _signature(request: Request) -> tuple[Any, ctypes.c_int64]:
 
 
 def _check(failed: int, request: Request) -> None:
+    """Raise for a return code of the library: no exception crosses C."""
     if failed == 2:
         raise MemoryError(f"{request.name}: no memory for the kernel")
     if failed:

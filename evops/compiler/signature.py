@@ -1,4 +1,8 @@
-"""A user's kernel, the parameters it has, and whether the arrays of a call fit them."""
+"""A user's kernel: its parameters, and whether the arrays and numbers of a call fit them.
+
+A call that does not fit ends here, in words of the user's kernel. Taichi's own errors come late,
+and from another process.
+"""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -10,14 +14,20 @@ from evops.compiler.native import EXTRA, TYPES, Request
 from evops.compiler.source import dtype_name, kernel_text, unwrapped
 from evops.errors import BackendError
 
-# Ranges of static values for scalar parameters; others of Taichi's types are floats.
+# Ranges of values for scalar parameters, by Taichi's types; types that are not here are floats.
 _INTEGERS = {name: np.iinfo(np.dtype(name)) for name in TYPES if "int" in name}
 _RANGES = {TYPES[name][1]: (int(info.min), int(info.max)) for name, info in _INTEGERS.items()}
 
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
-    """A parameter of a kernel: its name, whether it is an array, what Taichi knows about it."""
+    """A parameter of a kernel.
+
+    Attributes:
+        name: its name.
+        is_array: whether it is a `ti.types.ndarray`.
+        annotation: its type, an object of Taichi's.
+    """
 
     name: str
     is_array: bool
@@ -25,10 +35,20 @@ class Parameter:
 
 
 class Kernel:
-    """A `ti.kernel` of the user's."""
+    """A user's `ti.kernel`, for one platform.
+
+    Args:
+        kernel: the `ti.kernel` object.
+        argument: the argument that it was given as: "cpu_kernel" or "gpu_kernel".
+
+    Raises:
+        TypeError: no kernel, or one that is a method or returns a value.
+        ValueError: a parameter whose name every call uses.
+        BackendError: Taichi is not installed.
+    """
 
     def __init__(self, kernel: Any, argument: str):
-        """`argument` is where it was given: "cpu_kernel" or "gpu_kernel"."""
+        # The user has imported it to write the kernel; evops itself never does before.
         try:
             from taichi.types.ndarray_type import NdarrayType
         except ModuleNotFoundError as error:
@@ -43,7 +63,7 @@ class Kernel:
             Parameter(a.name, isinstance(a.annotation, NdarrayType), a.annotation)
             for a in primal.arguments
         ]
-        for taken in ("outs", "backend"):  # keywords of every call
+        for taken in ("outs", "backend"):  # every call has these keywords
             if any(p.name == taken and not p.is_array for p in self.parameters):
                 raise ValueError(f"{argument} {self.name}: no parameter may be called {taken}")
 
@@ -57,7 +77,17 @@ class Kernel:
         results: Sequence[tuple[np.dtype, int]],
         statics: Mapping[str, Any],
     ) -> None:
-        """Raise where dtypes and ranks, or the statics, are not what the kernel takes."""
+        """Raise where the kernel does not take these arrays or numbers.
+
+        Args:
+            operands: dtype and rank of the arrays of a call.
+            results: dtype and rank of its results, the kernel's last arrays.
+            statics: the keywords of the call.
+
+        Raises:
+            TypeError: another number of arrays, another dtype, a missing or unfit keyword.
+            ValueError: another rank, an integer out of range.
+        """
         names = self.arrays()
         if len(names) != len(operands) + len(results):
             raise TypeError(
@@ -83,6 +113,8 @@ class Kernel:
                     f"{where} has elements that are vectors or matrices; write it as an array of "
                     "numbers with more axes"
                 )
+            # jax's bools are bytes of 0 or 1, which Taichi reads as u8; its own name for them is
+            # u1.
             if name != TYPES[dtype.name][1] and (name, dtype.name) != ("u1", "bool"):
                 raise TypeError(f"{where} must be {_numpy_name(name)}, got {dtype}")
         if rank is not None and rank != ndim:
@@ -95,6 +127,7 @@ class Kernel:
         dtype = dtype_name(parameter.annotation)
         value = statics[parameter.name]
         if dtype is None:
+            # A template: any value, copied into the text of the kernel (source.py).
             import taichi as ti
 
             if not isinstance(parameter.annotation, ti.template):
@@ -117,7 +150,15 @@ class Kernel:
         *,
         split: bool = False,
     ) -> Request:
-        """What to compile for arrays of these dtypes and ranks; `split` is for CPUs."""
+        """The request to compile the kernel for arrays of these dtypes and ranks.
+
+        Args:
+            name: the operator, for messages.
+            operands: dtype and rank of the arrays of a call.
+            results: dtype and rank of its results.
+            statics: the keywords of the call; those that are no parameters are left out.
+            split: whether to make the kernel run parts of its loop, for XLA's threads (CPU).
+        """
         arrays, names = [*operands, *results], self.arrays()
         types = {
             n: (TYPES[dtype.name][1], ndim) for n, (dtype, ndim) in zip(names, arrays, strict=True)
@@ -129,4 +170,6 @@ class Kernel:
 
 
 def _numpy_name(dtype: str) -> str:
+    """NumPy's name of a type of Taichi's, for messages."""
+    # Backwards: u8 is uint8 there, although bool, which comes first, is u8 as well.
     return next((name for name in reversed(TYPES) if TYPES[name][1] == dtype), "bool")

@@ -1,9 +1,9 @@
-"""A kernel and all that it refers to, as one Python text that stands on its own.
+"""A kernel and all that it refers to, as one self-contained Python text.
 
-The text is compiled in another process, and its bytes are the content by which compiled kernels are
-found again. Every function stands in a factory whose parameters are the names that it uses, so
-that each keeps the names of its own module or notebook; names are bound to values as they are when
-the kernel is compiled, as Taichi does it.
+Another process compiles the text. Its bytes also identify the compiled kernel in the cache, so
+equal kernels must give equal texts. Every function is defined in a factory whose parameters are the
+names that it uses: so each keeps the names of its module or notebook. Names have the values that
+they have when the kernel is compiled, as in Taichi.
 """
 
 import ast
@@ -22,13 +22,22 @@ import numpy as np
 from evops.compiler import syntax
 from evops.errors import KernelError
 
-# Packages that the other process imports; functions of all others travel as text.
+# Packages that the other process imports. Functions of others travel as text: importing a user's
+# module would run it again, and a notebook is no module.
 IMPORTED = {"taichi", "numpy", *sys.stdlib_module_names} - {"__main__"}
 PRIMITIVE = ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f16", "f32", "f64", "u1")
 
 
 def unwrapped(kernel: Any, argument: str) -> Any:
-    """What Taichi keeps about a kernel: its Python function, annotations, return type."""
+    """Taichi's record of a kernel: its Python function, annotations, return type.
+
+    Args:
+        kernel: any object, which a user gave.
+        argument: its name, for messages.
+
+    Raises:
+        TypeError: it is no kernel, a method, or returns a value.
+    """
     if not getattr(kernel, "_is_wrapped_kernel", False):
         raise TypeError(f"{argument} must be a function decorated with ti.kernel, got {kernel!r}")
     if kernel._is_classkernel:
@@ -42,9 +51,10 @@ def unwrapped(kernel: Any, argument: str) -> Any:
 
 
 def dtype_name(dtype: Any) -> str | None:
-    """Taichi's name of one of its primitive types, None for anything else."""
+    """Taichi's name of one of its primitive types; None for anything else."""
     import taichi as ti
 
+    # As annotations of a kernel they are Taichi's default types; the other process sets no others.
     if dtype is float or dtype is int:
         return "f32" if dtype is float else "i32"
     if not isinstance(dtype, type(ti.i32)):
@@ -60,16 +70,19 @@ def kernel_text(
     serial: bool,
     split: bool,
 ) -> str:
-    """The text; the kernel in it is called ``kernel``.
+    """The text of a kernel, in which the kernel is called ``kernel``.
 
     Args:
         kernel: the `ti.kernel` object.
         arrays: dtype in Taichi's word and rank of every array parameter.
         statics: values of the other parameters.
-        serial: whether every loop runs in order, in the calling thread (CPU), or the outermost
-            ones are left to Taichi.
+        serial: whether every loop runs in order, in the calling thread (CPU). Else Taichi makes
+            the outermost loops parallel.
         split: whether the kernel gets one more array, int32 (part, parts), and runs that part of
             its outermost loop.
+
+    Raises:
+        KernelError: it refers to something that cannot be written as text.
     """
     text = _Text(serial)
     text.kernel(kernel._primal, arrays, statics, split)
@@ -77,16 +90,23 @@ def kernel_text(
 
 
 class _Text:
-    """Lines so far, and the names under which values stand in them."""
+    """The lines of a text so far, and the names that functions have in them."""
 
     def __init__(self, serial: bool):
         self.lines: list[str] = []
         self.names: dict[tuple[int, str], str] = {}
-        self.keep: list[Any] = []  # ids are names only as long as the objects live
-        self.open: set[tuple[int, str]] = set()
+        self.keep: list[Any] = []  # an id is free again once its object is gone
+        self.open: set[tuple[int, str]] = set()  # functions half written, to find recursion
         self.serial = serial
 
-    def kernel(self, primal, arrays, statics, split) -> None:
+    def kernel(
+        self,
+        primal: Any,
+        arrays: Mapping[str, tuple[str, int]],
+        statics: Mapping[str, Any],
+        split: bool,
+    ) -> None:
+        """The lines of a kernel, for arrays of these types and these values of other parameters."""
         tree = _definition(primal.func)
         if syntax.shares_outside_loops(tree):
             raise KernelError(
@@ -99,6 +119,7 @@ class _Text:
             name = argument.name
             if name in arrays:
                 dtype, ndim = arrays[name]
+                # Dtype and rank are written out: the user may have left them open.
                 clamp = argument.annotation.boundary == _clamp()
                 more = ', boundary="clamp"' if clamp else ""
                 annotation = f"_evops_ti.types.ndarray(dtype=_evops_ti.{dtype}, ndim={ndim}{more})"
@@ -109,7 +130,7 @@ class _Text:
             if dtype is None:
                 values[name] = statics[name]
                 continue
-            # a scalar is a variable of the kernel, a template is not
+            # A scalar is a variable of the kernel, to which it may assign; a template is not.
             values[f"_evops_{name}"] = (float if dtype.startswith("f") else int)(statics[name])
             first += ast.parse(f"{name} = _evops_ti.{dtype}(_evops_{name})").body
         if split:
@@ -121,15 +142,29 @@ class _Text:
         tree.body = first + tree.body
         self._emit("kernel", primal.func, tree, "_evops_ti.kernel", values)
 
-    def _emit(self, name, function, tree, decorator, values) -> None:
-        """One function inside its factory."""
+    def _emit(
+        self,
+        name: str,
+        function: Any,
+        tree: ast.FunctionDef,
+        decorator: str,
+        values: dict[str, Any],
+    ) -> None:
+        """The lines of one function inside its factory."""
+        # def _make_kernel(gain):
+        #     def spikes(x: …, y: …):
+        #         …
+        #     return _evops_ti.kernel(spikes)
+        # kernel = _make_kernel(2.5)
         if self.serial and decorator:
             tree = ast.fix_missing_locations(syntax.Serial().visit(tree))
         names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
         local = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)} | {tree.name}
         local |= {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+        # As Python looks names up, but builtins, which the other process has as well.
         given = collections.ChainMap(values, _closure(function), function.__globals__)
         needed = {}
+        # Sorted: sets have another order in every process, and the text is a key.
         for used in sorted({node.id for node in names} - local):
             if used in given and used != "_evops_ti":
                 where = f"{used} in {function.__name__}"
@@ -144,7 +179,16 @@ class _Text:
         )
 
     def reference(self, value: Any, where: str, paths: set[tuple[str, ...]]) -> str:
-        """An expression for a value; `paths` are the attributes of it that are used."""
+        """An expression for a value.
+
+        Args:
+            value: number, type, function, module or object.
+            where: name and function in which it is used, for messages.
+            paths: the attributes of it that are used (`syntax.Paths`).
+
+        Raises:
+            KernelError: the value cannot be written as an expression.
+        """
         constant = _constant(value)
         if constant is not None:
             if "numpy." in constant:
@@ -175,13 +219,17 @@ class _Text:
         )
 
     def _import(self, module: str) -> str:
+        """The name of a module, whose import is added once."""
         line = f"import {module}"
         if line not in self.lines:
             self.lines.append(line)
         return module
 
-    def _namespace(self, value, where, paths) -> str:
-        """A module or an object of the user's, as far as its attributes are used."""
+    def _namespace(self, value: Any, where: str, paths: set[tuple[str, ...]]) -> str:
+        """A user's module or object: a namespace of the attributes that are used, no others.
+
+        The rest may be anything, arrays and open files too.
+        """
         if () in paths:
             raise KernelError(f"{where} is {_describe(value)}: only its attributes may be used")
         self._import("types")
@@ -200,7 +248,8 @@ class _Text:
             )
         return f"types.SimpleNamespace({', '.join(parts)})"
 
-    def _function(self, function, decorator: str, where: str) -> str:
+    def _function(self, function: Any, decorator: str, where: str) -> str:
+        """The name of a function in the text; its lines are added at its first use."""
         key = id(function), decorator
         if key in self.open:
             raise KernelError(f"{where} is called by a function that it calls itself")
@@ -209,11 +258,13 @@ class _Text:
                 raise KernelError(f"{where} is a lambda: write it with def")
             self.open.add(key)
             tree = _definition(function)
-            if not decorator:  # annotations of plain functions mean nothing here
+            # Annotations of plain functions may name anything, and mean nothing here.
+            if not decorator:
                 tree.returns = None
                 for argument in ast.walk(tree.args):
                     if isinstance(argument, ast.arg):
                         argument.annotation = None
+            # Numbered: functions of several modules may have one name.
             name = f"_{len(self.names)}_{function.__name__}"
             self._emit(name, function, tree, decorator, {})
             self.open.discard(key)
@@ -222,8 +273,12 @@ class _Text:
         return self.names[key]
 
 
-def _definition(function) -> ast.FunctionDef:
-    """The function's syntax tree, without decorators and docstring."""
+def _definition(function: Any) -> ast.FunctionDef:
+    """The function's syntax tree, without decorators and docstring, neither of which is compiled.
+
+    Raises:
+        KernelError: the source is not there, or is another than the function's.
+    """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError) as error:
@@ -232,6 +287,7 @@ def _definition(function) -> ast.FunctionDef:
             "functions must come from a file or a notebook"
         ) from error
     tree = tree.body[0]
+    # inspect reads today's file, at the line on which the function began when it was imported.
     if not isinstance(tree, ast.FunctionDef) or tree.name != function.__name__:
         raise KernelError(
             f"the source of {function.__name__} has changed since it was imported: import it again"
@@ -242,22 +298,25 @@ def _definition(function) -> ast.FunctionDef:
     return tree
 
 
-def _closure(function) -> dict[str, Any]:
-    """The variables of enclosing functions that are set by now."""
+def _closure(function: Any) -> dict[str, Any]:
+    """The variables of enclosing functions, as far as they are set by now."""
     values = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             values[name] = cell.cell_contents
-        except ValueError:  # not yet
+        except ValueError:  # the enclosing function has not assigned it yet
             continue
     return values
 
 
 def _constant(value: Any) -> str | None:
-    """An expression for a number, a string, or nested tuples, lists and NumPy arrays of such."""
+    """An expression for a number, a string, or nested tuples, lists and NumPy arrays of such.
+
+    By exact type: a subclass, such as an enumeration, may do other things than its base.
+    """
     if value is None or type(value) in (bool, int, str):
         return repr(value)
-    if type(value) is float:
+    if type(value) is float:  # inf and nan have no literals
         return repr(value) if math.isfinite(value) else f"float('{value}')"
     if isinstance(value, (np.bool_, np.integer, np.floating)):
         return f"numpy.{type(value).__name__}({_constant(value.item())})"
@@ -273,7 +332,7 @@ def _constant(value: Any) -> str | None:
 
 
 def _importable(value: Any) -> tuple[str, str] | None:
-    """Module and name of something that an imported package has."""
+    """Module and name of a value that belongs to one of the packages `IMPORTED`; else None."""
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(name, str):
         return None
@@ -286,7 +345,7 @@ def _importable(value: Any) -> tuple[str, str] | None:
 
 
 def _compound(value: Any) -> str | None:
-    """An expression for one of Taichi's compound types of numbers, or a mark on a parameter."""
+    """An expression for `ti.template()` or a vector, matrix or struct type of Taichi; else None."""
     import taichi as ti
     from taichi.lang import matrix, struct
 
@@ -304,12 +363,14 @@ def _compound(value: Any) -> str | None:
 
 
 def _clamp() -> Any:
+    """Taichi's value of ``boundary="clamp"``, which keeps indices inside arrays."""
     from taichi.lang.enums import to_boundary_enum
 
     return to_boundary_enum("clamp")
 
 
 def _describe(value: Any) -> str:
+    """A value in words, for messages."""
     if isinstance(value, types.ModuleType):
         return f"the module {value.__name__}"
     return f"of type {type(value).__module__}.{type(value).__qualname__}"

@@ -1,1 +1,1 @@
-"""What is connected: rules and the sampler that decides which synapses exist."""
+"""Connectivity: rules, laws, delays, and the sampler that decides which synapses exist."""

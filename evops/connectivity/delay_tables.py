@@ -1,4 +1,4 @@
-"""Delays in whole steps: laws turned into the alias table that every reader draws from."""
+"""Delays in whole steps: a law becomes the alias table from which every reader draws."""
 
 import dataclasses
 import functools
@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt32
 
 from evops.connectivity import alias_tables
 from evops.connectivity.format import MAX_DELAY_BITS
@@ -17,25 +18,40 @@ from evops.errors import INT32_MAX, check_real
 class DiscreteDelays:
     """Delays of ``shortest + k`` steps, k an outcome of the alias table `table` of 2**bits.
 
-    With one delay for all synapses there is no table and `bits` is 0.
+    One delay for all synapses needs no table; then `bits` is 0.
+
+    Attributes:
+        shortest: steps, at least 1.
+        longest: steps.
+        bits: log2 of the outcomes of the table; 0: none is drawn.
+        table: (2**bits,) uint32, or empty.
     """
 
     shortest: int
     longest: int
     bits: int
-    table: np.ndarray
+    table: UInt32[np.ndarray, " outcomes"]
 
 
 def delay_law(delay: Any) -> Law:
-    """`delay` as a law of known numbers; a number stands for a constant."""
+    """`delay` as a law of known numbers; a number stands for a constant.
+
+    Args:
+        delay: a law or a number, in steps.
+
+    Raises:
+        ValueError: parameters or delays out of range.
+        TypeError: parameters that are no real numbers, or traced.
+    """
     law = delay if isinstance(delay, Law) else Constant(check_real("delay", delay))
+    # The table is made on the host, from Python floats: tracers are refused here.
     known = {}
     for field in dataclasses.fields(law):  # pyright: ignore[reportArgumentType]
         value = getattr(law, field.name)
         if field.init:
             known[field.name] = None if value is None else check_real(f"delay: {field.name}", value)
     law = type(law)(**known)
-    discretise(law)
+    discretise(law)  # raises now, where the user's call is, and not when delays are first drawn
     return law
 
 
@@ -52,7 +68,8 @@ def discretise(law: Law) -> DiscreteDelays:
         first, last = math.ceil(law.low), math.floor(law.high)
         if last < first:
             raise ValueError(f"delay must contain a whole step, got {law}")
-        last = min(last, first + (1 << MAX_DELAY_BITS))  # refused below
+        # Longer ranges are refused below; until then nothing should be made as long as they are.
+        last = min(last, first + (1 << MAX_DELAY_BITS))
         share = {d: 1 / (last - first + 1) for d in range(first, last + 1)}
     else:
         share = _rounded(law)
@@ -67,11 +84,13 @@ def discretise(law: Law) -> DiscreteDelays:
             f"delay must have at most {1 << MAX_DELAY_BITS} different values, "
             f"got {first} to {last} steps"
         )
-    # Multiples of 2**-24, which every platform rounds alike; the largest takes what is left.
+    # Floats may differ in their last bits between platforms, so masses are rounded to 2**-24 first.
+    # All are then integers that sum to 2**32: the largest takes the rest, where it shows least.
     mass = {d: round(share[d] * 2**24) << 8 for d in range(first, last + 1)}
     mass = {d: m for d, m in mass.items() if m > 0}
     first, last = min(mass), max(mass)
     mass[max(mass, key=mass.__getitem__)] += (1 << 32) - sum(mass.values())
+    # After rounding, delays at the ends may have lost all mass, and one delay may be left.
     bits = (last - first).bit_length()
     if bits == 0:
         return DiscreteDelays(first, last, 0, np.zeros(0, np.uint32))
@@ -80,23 +99,26 @@ def discretise(law: Law) -> DiscreteDelays:
 
 
 def _rounded(law: Law) -> dict[int, float]:
-    """Probability of every whole step that values of the law are rounded to."""
+    """Probability of every whole step to which values of the law are rounded."""
     loc, scale = _location_and_scale(law)
     quantile = law.quantile()
     if quantile is None or scale == 0:
         whole = math.floor(loc + 0.5)
+        # A constant must be whole, but for what dividing ms by the step leaves.
         if quantile is None and abs(loc - whole) > 1e-6:
             raise ValueError(f"delay must be a whole number of steps, got {law}")
         return {whole: 1.0}
 
     law.table()  # raises where the quantiles do not rise
 
-    def value(u):
+    # The ends may be infinite. Half a word from them is where weights have their last knots, too.
+    def value(u: float) -> float:
         return loc + scale * quantile(min(max(u, 2.0**-33), 1 - 2.0**-33))
 
-    def below(x):
+    def below(x: float) -> float:
         low, high = 0.0, 1.0
-        # Bisection: a law may have any quantile function, and no inverse.
+        # Bisection: a law may have any quantile function, and no inverse. 60 halves of [0, 1] are
+        # more than the bits of a double.
         for _ in range(60):
             middle = (low + high) / 2
             low, high = (middle, high) if value(middle) <= x else (low, middle)
@@ -108,13 +130,14 @@ def _rounded(law: Law) -> dict[int, float]:
         )
     first, last = math.floor(value(0.0) + 0.5), math.floor(value(1.0) + 0.5)
     if last - first >= 1 << (MAX_DELAY_BITS + 1):
-        return {first: 0.5, last: 0.5}  # refused by the caller, which names the range
+        # Refused by the caller, which names the range; the bisections below would take long.
+        return {first: 0.5, last: 0.5}
     edges = [0.0, *(below(d + 0.5) for d in range(first, last)), 1.0]
     return {first + k: edges[k + 1] - edges[k] for k in range(last - first + 1)}
 
 
 def _location_and_scale(law: Law) -> tuple[float, float]:
-    """Those of a law, which may be a user's own."""
+    """Location and scale of a law, checked, since the law may be a user's own."""
     name, found = type(law).__name__, law.loc_scale()
     try:
         loc, scale = (float(v) for v in found)

@@ -4,8 +4,8 @@ A *reader* draws the synapses of a row from words of the sampler; each backend h
 A rule answers with a `Scheme`: the frozen record of one reader. A `MatrixSpec` adds how weights and
 delays are drawn and where their tables begin. ``pack()`` lays both out as words of 32 bits: XLA
 attributes, arguments of kernels. The build makes the C++ structs (format.h) from these classes, and
-the Taichi kernels unpack the words by the same names, so each field, range and size stands here
-alone; constants of the random numbers stand in `sampler`.
+the Taichi kernels unpack the words by the same names. So each field, range and size stands here
+alone. Constants of the random numbers stand in `sampler`.
 
 Standard library only: the build loads this file by its path, before there is a package.
 """
@@ -40,6 +40,7 @@ class Reader(enum.IntEnum):
     EQUAL_ROWS = 3
     DIAGONAL = 4
     COUNTED_ROWS = 5
+    GRID_OFFSETS = 6
 
 
 class WeightLaw(enum.IntEnum):
@@ -195,6 +196,30 @@ class CountedRows(Scheme):
         return fits and self.n_post == n_post, wanted
 
 
+@dataclasses.dataclass(frozen=True)
+class GridOffsets(Scheme):
+    """The same displacements from every neuron of a grid of up to three axes.
+
+    The table has three words for a displacement, one for each axis: modulo 2**32, or modulo the
+    extent of a periodic axis. Neurons are numbered along the last axis first.
+    """
+
+    reader = Reader.GRID_OFFSETS
+    extent_0: int = _word(1, MAX_SYNAPSES, "places along the first axis")
+    extent_1: int = _word(1, MAX_SYNAPSES, "places along the second axis")
+    extent_2: int = _word(1, MAX_SYNAPSES, "places along the third axis")
+    periodic: int = _word(0, 7, "bit k: the ends of axis k are neighbours")
+    offsets: int = _word(0, MAX_SYNAPSES // 3, "displacements")
+
+    @property
+    def table_size(self):
+        return 3 * self.offsets
+
+    def relation(self, n_post):
+        places = self.extent_0 * self.extent_1 * self.extent_2
+        return places == n_post, f"a grid of {n_post} places"
+
+
 def domain_bits(size: int) -> int:
     """Bits of the domain that 0 … size - 1 are permuted in."""
     return max(MIN_DOMAIN_BITS, (size - 1).bit_length())
@@ -207,10 +232,18 @@ def fields(record: type) -> list[dataclasses.Field]:
 
 SCHEMES: dict[Reader, type[Scheme]] = {
     record.reader: record
-    for record in (UniformGaps, GeometricGaps, DenseBlocks, EqualRows, Diagonal, CountedRows)
+    for record in (
+        UniformGaps,
+        GeometricGaps,
+        DenseBlocks,
+        EqualRows,
+        Diagonal,
+        CountedRows,
+        GridOffsets,
+    )
 }
 # Words of the fields of a scheme, the same for all, and with those before them.
-FIELD_WORDS = 3
+FIELD_WORDS = max(len(fields(record)) for record in SCHEMES.values())
 SCHEME_WORDS = 2 + FIELD_WORDS
 
 

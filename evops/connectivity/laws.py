@@ -1,9 +1,9 @@
 """Weight laws: location, scale, and the quantiles of a fixed unit variate.
 
-The weight of a synapse is ``loc + scale * z``; z is a number of that synapse alone, drawn from
-(seed, pre, post). A law is its parameters and the quantile function of z, as a table of whole
-numbers that every reader interpolates in integer arithmetic: z has the same bits everywhere. To add
-a law, write a subclass with `unit_quantile` and `loc_scale`.
+The weight of a synapse is ``loc + scale * z``, where z belongs to that synapse alone: it is drawn
+from (seed, pre, post). A law consists of its parameters and the quantile function of z. Readers
+interpolate a table of that function in integer arithmetic, so z has the same bits everywhere. To
+add a law, write a subclass with `unit_quantile` and `loc_scale`.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jaxtyping import Array, Int32, Num
 
 from evops.connectivity.sampler import QUANTILE_KNOTS, QUANTILE_SLOTS
 from evops.errors import check_numbers, check_real
@@ -29,9 +30,9 @@ from evops.leaves import Fixed
 class Law(Fixed):
     """Base of the weight laws; subclasses are dataclasses of their parameters (pytree leaves).
 
-    A subclass becomes a frozen dataclass and a pytree node by itself; decorators that do the same
-    do no harm. Fields with the metadata ``static`` are no leaves; they must be hashable. Laws are
-    equal where class and parameters are; a float32 array is equal to the number it holds.
+    A subclass becomes a frozen dataclass and a pytree node without decorators; decorators that do
+    the same do no harm. Fields with the metadata ``static`` are no leaves; they must be hashable.
+    Laws are equal if their classes and parameters are. A float32 array equals the number it holds.
 
     Attributes:
         unit_quantile: quantile function of the unit variate, on (0, 1) and with values within
@@ -40,13 +41,14 @@ class Law(Fixed):
 
     unit_quantile: ClassVar[Callable[[float], float] | None] = None
 
-    def __init_subclass__(cls, **options):
+    def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
+        # Not `cls` itself: its decorators run after this. Its bases must be dataclasses before.
         for base in cls.__bases__:
             _complete(base)
 
-    def __new__(cls, *_, **__):
-        """At the first law of a class, so that its decorators come first."""
+    def __new__(cls, *_: Any, **__: Any) -> Any:
+        """Completes the class at its first law: by then its decorators have run."""
         _complete(cls)
         return object.__new__(cls)
 
@@ -54,13 +56,13 @@ class Law(Fixed):
         fields = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
         parameters = {f.name: getattr(self, f.name) for f in fields if not f.metadata.get("static")}
         if any(type(value) is object for value in parameters.values()):
-            return  # jax's markers, where a registration of the user's own calls the constructor
+            return  # jax's markers, if a user's registration of the class calls the constructor
         for name, value in parameters.items():
             check_numbers(name, value)
         self.check()
 
     def __repr__(self) -> str:
-        """Class and parameters, arrays as the numbers that they hold."""
+        """Class and parameters; arrays are shown as the numbers that they hold."""
         shown = (f for f in dataclasses.fields(self) if f.repr)  # pyright: ignore[reportArgumentType]
         values = (f"{f.name}={_shown(getattr(self, f.name, None))}" for f in shown)
         return f"{type(self).__name__}({', '.join(values)})"
@@ -70,32 +72,35 @@ class Law(Fixed):
         return tuple(_value(getattr(self, f.name, None)) for f in fields)
 
     def __eq__(self, other: object) -> bool:
-        """Same class and parameters."""
+        """Whether class and parameters are equal."""
         if type(self) is not type(other):
             return NotImplemented
         return self._values() == other._values()  # pyright: ignore[reportAttributeAccessIssue]
 
     def __hash__(self) -> int:
-        """Of class and parameters."""
+        """Hash of class and parameters, so that laws can be static in programs and caches."""
         return hash((type(self), self._values()))
 
     def check(self) -> None:
-        """Raise where parameters that are known do not fit together."""
+        """Raise where parameters do not fit together; traced ones are not known yet."""
 
     def loc_scale(self) -> tuple[Any, Any]:
-        """Location and scale of the weights, from the parameters."""
+        """Location and scale of the weights, from the parameters, in the weights' unit."""
         raise NotImplementedError(f"{type(self).__name__} must define loc_scale()")
 
     def quantile(self) -> Callable[[float], float] | None:
-        """Quantile function of z; the same object for laws that share it."""
+        """Quantile function of z, or None. Laws that share it return one object, and one table."""
         return type(self).unit_quantile
 
-    def table(self) -> tuple[np.ndarray, float]:
-        """The quantiles of z as whole numbers, int32, and the unit that they count."""
+    def table(self) -> tuple[Int32[np.ndarray, " knots"], float]:
+        """The quantiles of z as whole numbers, int32, and the unit in which they count."""
         return _table(self.quantile(), type(self).__name__)
 
-    def parameters(self, dtype: Any) -> jax.Array:
-        """What the primitive multiplies: ``(loc,)`` or ``(loc, scale * unit)``."""
+    def parameters(self, dtype: Any) -> Num[Array, " parameters"]:
+        """What the primitive multiplies with: ``(loc,)`` or ``(loc, scale * unit)``, of `dtype`.
+
+        Readers draw z as a whole number, so its unit goes into the scale.
+        """
         loc, scale = (jnp.asarray(v).astype(dtype) for v in self.loc_scale())
         if self.quantile() is None:
             return loc[None]
@@ -103,32 +108,37 @@ class Law(Fixed):
         return jnp.stack([loc, scale * unit])
 
 
+# Weak: a class that a notebook has defined anew may go.
 _completed: weakref.WeakSet[type] = weakref.WeakSet()
 
 
 def _complete(cls: type) -> None:
-    """Make a subclass of `Law` a frozen dataclass and a pytree node, as far as it is not yet."""
+    """Make a subclass of `Law` a frozen dataclass and a pytree node, unless it is one already."""
     if cls is Law or not issubclass(cls, Law) or cls in _completed:
         return
+    # `vars`, not `hasattr`: a subclass inherits the fields of its base.
     if "__dataclass_fields__" not in vars(cls):
+        # A frozen dataclass and one that is not cannot inherit from each other.
         bases = [vars(b).get("__dataclass_params__") for b in cls.__mro__[1:]]
         frozen = all(parameters.frozen for parameters in bases if parameters)
         dataclasses.dataclass(frozen=frozen, eq=False, repr=False)(cls)
     elif cls.__dataclass_params__.eq:  # pyright: ignore[reportAttributeAccessIssue]
-        # those of dataclasses compare tuples of arrays
+        # Those of dataclasses compare tuples of arrays, which have no truth value.
         cls.__eq__, cls.__hash__ = Law.__eq__, Law.__hash__
-    for name in ("__setattr__", "__delattr__"):  # dataclasses' own: `Fixed` has one for all
+    for name in ("__setattr__", "__delattr__"):  # those of dataclasses: `Fixed` has one for all
         if name in vars(cls):
             delattr(cls, name)
     fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
     static = [f.name for f in fields if f.metadata.get("static")]
     names = [f.name for f in fields if f.name not in static]
 
-    def flatten(law):
+    # With keys, so that jax's messages name parameters.
+    def flatten(law: Any) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
         leaves = [(jax.tree_util.GetAttrKey(name), getattr(law, name)) for name in names]
         return leaves, tuple(getattr(law, name) for name in static)
 
-    def unflatten(rest, leaves):  # unchecked: jax puts cotangents and markers in their place
+    # Without __init__ and its checks: jax puts cotangents, axes and markers in place of parameters.
+    def unflatten(rest: Any, leaves: Any) -> Any:
         law = object.__new__(cls)
         for name, leaf in zip([*names, *static], [*leaves, *rest], strict=True):
             object.__setattr__(law, name, leaf)
@@ -141,13 +151,14 @@ def _complete(cls: type) -> None:
 
 
 def _shown(value: Any) -> str:
+    """A parameter as text: numbers and arrays by value, tracers by type."""
     known = isinstance(value, (jax.Array, np.ndarray, np.generic)) and not isinstance(value, Tracer)
     return str(np.asarray(value)) if known else repr(value)
 
 
 def _value(value: Any) -> Any:
-    """What a parameter is compared by: numbers by value, what is traced by identity."""
-    if isinstance(value, Tracer):
+    """A hashable stand-in for a parameter in comparisons: tracers by identity, others by value."""
+    if isinstance(value, Tracer):  # its value is not known, and its == would be traced
         return "traced", id(value)
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
         array = np.asarray(value)
@@ -160,11 +171,13 @@ def _value(value: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=256)
-def _table(quantile: Callable[[float], float] | None, name: str) -> tuple[np.ndarray, float]:
+def _table(
+    quantile: Callable[[float], float] | None, name: str
+) -> tuple[Int32[np.ndarray, " knots"], float]:
     """Knots at 0, 1/1024, … 1, then those that divide the first and the last slot (sampler.slot).
 
-    Where the ends of the quantile function are infinite, the last knot is its value half a word
-    (2**-33) from the end.
+    The quantile function may be infinite at its ends, so the outermost knots are its values half a
+    word (2**-33) from them.
     """
     if quantile is None:
         return np.zeros(0, np.int32), 1.0
@@ -184,11 +197,13 @@ def _table(quantile: Callable[[float], float] | None, name: str) -> tuple[np.nda
             f"got {knots[0]} to {knots[QUANTILE_SLOTS]}"
         )
     steepest = max(np.diff(part).max() for part in np.split(knots, 3))
-    # whole numbers below 2**24 (exact in float32), steps below 2**21 (sampler.between)
+    # As fine as integers allow: below 2**24, which float32 holds exactly, and in steps below 2**21,
+    # since `sampler.between` multiplies them by up to 2**10 in 31 bits.
     bits = min(23 - math.ceil(math.log2(largest)), 20 - math.ceil(math.log2(steepest)), 20)
     scaled = np.round(knots * 2.0**bits)
     span = getattr(quantile, "span", None)
-    if span is not None:  # one unit inside the bounds, which rounding then cannot cross
+    # One unit inside the bounds, which `loc + scale * z` then cannot cross by rounding.
+    if span is not None:
         scaled = np.clip(
             scaled, math.ceil(span[0] * 2.0**bits) + 1, math.floor(span[1] * 2.0**bits) - 1
         )
@@ -210,7 +225,7 @@ class Constant(Law):
     w: Any
 
     def loc_scale(self) -> tuple[Any, Any]:
-        """``(w, 0)``."""
+        """``(w, 0)``: all weights are w."""
         return self.w, 0
 
 
@@ -227,19 +242,18 @@ class Uniform(Law):
 
     low: Any
     high: Any
-    unit_quantile = staticmethod(lambda u: u if 2.0**-33 < u < 1 - 2.0**-33 else float(round(u)))
+    unit_quantile = staticmethod(lambda u: u)
 
     def check(self) -> None:
-        """The bounds are in order."""
         check_order("high", self.high, "low", self.low)
 
     def loc_scale(self) -> tuple[Any, Any]:
-        """``(low, high - low)``."""
+        """``(low, high - low)``: z is uniform on [0, 1]."""
         return self.low, jnp.subtract(self.high, self.low)
 
 
 def static_field() -> Any:
-    """A field of a law that is known before compilation, None unless given."""
+    """A field of a law that is no leaf: known before compilation, None unless given."""
     return dataclasses.field(default=None, metadata={"static": True})
 
 
@@ -248,12 +262,12 @@ class Normal(Law):
 
     The quantiles are interpolated linearly between 3072 knots: the distribution function is exact
     to 1e-5, the largest variate 6.2. With bounds, the distribution is that of drawing again until a
-    weight lies within them (``redraw`` in NEST): with ``low=0`` no weight is negative. Its spread
-    follows from the mean and deviation of construction; later changes of these (gradients) move and
-    scale the weights as they are.
+    weight lies within them (``redraw`` in NEST): with ``low=0`` no weight is negative. The mean and
+    deviation at construction fix its shape. Later changes of these (gradients) move and scale the
+    weights, without drawing again.
 
     Args:
-        mean: mean before truncation, any unit; may be traced where there are no bounds.
+        mean: mean before truncation, any unit; may be traced if no bound is given.
         std: standard deviation before truncation, at least 0.
         low: lower bound, or None.
         high: upper bound, or None.
@@ -278,7 +292,6 @@ class Normal(Law):
     unit_quantile = staticmethod(NormalDist().inv_cdf)
 
     def check(self) -> None:
-        """The deviation is not negative; the bounds leave something."""
         check_order("std", self.std, "", 0)
         if self.low is None and self.high is None:
             return
@@ -295,30 +308,32 @@ class Normal(Law):
                 f"low={self.low} and high={self.high} leave nothing of a normal distribution with "
                 f"mean {mean} and std {std}: widen them"
             )
+        # Static, like the bounds: the table of quantiles is made of it before compilation.
         object.__setattr__(self, "span", span)
 
     def quantile(self) -> Callable[[float], float] | None:
-        """That of the normal distribution between the bounds."""
         return type(self).unit_quantile if self.span is None else _truncated(*self.span)
 
     def loc_scale(self) -> tuple[Any, Any]:
-        """``(mean, std)``."""
+        """``(mean, std)``: z is standard normal, cut at the bounds."""
         return self.mean, self.std
 
 
 def _share(a: float, b: float) -> float:
-    """Probability between a and b; exact in both tails."""
+    """Probability of a standard normal number between a and b; exact in both tails."""
+    # In the upper tail the difference of two numbers near 1 would have no digits left.
     cdf = NormalDist().cdf
     return cdf(-a) - cdf(-b) if a > 0 else cdf(b) - cdf(a)
 
 
+# Cached, so that equal bounds share a function, by which `_table` finds its table again.
 @functools.lru_cache(maxsize=256)
 def _truncated(a: float, b: float) -> Callable[[float], float]:
-    """Quantile function of the normal distribution between a and b."""
+    """Quantile function of the standard normal distribution between a and b."""
     normal, share = NormalDist(), _share(a, b)
 
     def quantile(u: float) -> float:
-        if a > 0:  # mirrored: small probabilities are exact
+        if a > 0:  # mirrored, since only small probabilities are exact
             below = normal.cdf(-b) + (1 - u) * share
             z = -normal.inv_cdf(min(max(below, 2.0**-60), 1 - 2.0**-53))
         else:
@@ -330,12 +345,20 @@ def _truncated(a: float, b: float) -> Callable[[float], float]:
     return quantile
 
 
+# Now, and not at the first law: these have no decorators to wait for.
 for _law in (Constant, Uniform, Normal):
     _complete(_law)
 
 
 def check_order(name: str, value: Any, bound_name: str, bound: Any) -> None:
-    """Raise where both are known and `value` is below `bound`, which may have no name."""
+    """Raise where both are known and `value` is below `bound`.
+
+    Args:
+        name: of the value, for the message.
+        value: a number, an array, or a tracer, which is not known.
+        bound_name: name of the bound; empty for a number.
+        bound: as `value`.
+    """
     known = [not isinstance(v, Tracer) for v in (value, bound)]
     if all(known) and bool(np.any(np.asarray(value) < np.asarray(bound))):
         wanted = f"{bound_name} = {bound}" if bound_name else bound

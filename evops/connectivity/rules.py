@@ -1,7 +1,7 @@
-"""Connectivity rules: what their parameters mean, and the record that tells a reader so.
+"""Connectivity rules: which pairs of neurons are connected.
 
-``scheme(shape)`` is a record of `evops.connectivity.format`, ``table`` an array that its reader
-looks up.
+``scheme(shape)`` is a record of `evops.connectivity.format`: it names a reader and its parameters.
+``table`` is an array that this reader looks up.
 """
 
 import abc
@@ -10,7 +10,7 @@ import functools
 
 import numpy as np
 
-from evops.connectivity import alias_tables, format, sampler
+from evops.connectivity import alias_tables, format
 from evops.errors import (
     INT32_MAX,
     Flag,
@@ -27,15 +27,15 @@ class Rule(abc.ABC):
 
     @abc.abstractmethod
     def scheme(self, shape: tuple[int, int]) -> format.Scheme:
-        """What the reader of a matrix of that shape (pre, post) needs to know."""
+        """The reader of a matrix of that shape (pre, post), and its parameters."""
 
     @property
     def table(self) -> np.ndarray:
-        """What the reader looks up, uint32."""
+        """The array that the reader looks up, uint32."""
         return np.zeros(0, np.uint32)
 
     def total(self, shape: tuple[int, int]) -> int | None:
-        """Number of synapses, where they are counted out among the pre neurons (`CountedRows`)."""
+        """Number of synapses, where each draws its pre neuron (`CountedRows`); else None."""
         del shape
 
     @abc.abstractmethod
@@ -43,16 +43,26 @@ class Rule(abc.ABC):
         """Expected number of synapses of a matrix of that shape (pre, post)."""
 
 
+# p = 1 in the fixed point in which probabilities are compared; gaps are cheaper than dense blocks
+# below 1/8.
+_ONE, _DENSE_FROM = 1 << 40, 1 << 37
+# Synapses that a block has at least, where it may have as many targets: they pay for its key.
+_SYNAPSES_OF_BLOCK = 256
+
+
 @dataclasses.dataclass(frozen=True)
 class FixedProbability(Rule):
     """Every pair is connected with probability `p`, independently of all others (Bernoulli).
 
-    `p` is honoured to 2**-31. In the words of others: ``pairwise_bernoulli`` (NEST),
+    `p` is honoured to 2**-31. Below p = 1/8 a row skips from synapse to synapse: the gaps between
+    them are geometric and come from an alias table (L. Devroye 1986, Non-Uniform Random Variate
+    Generation, chapter X.2; M. D. Vose 1991). From 1/8 on every pair draws a byte, and 32 more bits
+    where the byte leaves it open. Equivalents: ``pairwise_bernoulli`` (NEST),
     ``connect(p=…)`` (Brian2), ``FixedProbability`` (GeNN), ``FixedProbabilityConnector`` (PyNN).
 
     Args:
         p: connection probability, in [0, 1].
-        autapses: whether a neuron may connect to the neuron of its own index; without them the
+        autapses: whether a neuron may connect to the neuron with the same index; without them the
             other synapses stay the same.
 
     Raises:
@@ -74,15 +84,16 @@ class FixedProbability(Rule):
 
     @functools.cached_property
     def _scaled(self) -> int:
-        """``p * 2**40``, rounded."""
+        """``p * _ONE``, rounded."""
         numerator, denominator = self.p.as_integer_ratio()
-        return ((numerator << 41) + denominator) // (2 * denominator)
+        return (2 * numerator * _ONE + denominator) // (2 * denominator)
 
     @functools.cached_property
     def block_bits(self) -> int:
         """B for blocks of 2**B targets: 256 to 511 synapses are expected in one, 12 <= B <= 22."""
         bits = range(format.MIN_BLOCK_BITS, format.MAX_BLOCK_BITS)
-        return next((b for b in bits if self._scaled << b >= 1 << 48), format.MAX_BLOCK_BITS)
+        least = _SYNAPSES_OF_BLOCK * _ONE
+        return next((b for b in bits if self._scaled << b >= least), format.MAX_BLOCK_BITS)
 
     @functools.cached_property
     def _gaps(self) -> tuple[int, int, np.ndarray]:
@@ -90,10 +101,10 @@ class FixedProbability(Rule):
 
     @property
     def _dense(self) -> bool:
-        return self._scaled >= 1 << 37 or self._scaled == 0
+        return self._scaled >= _DENSE_FROM or self._scaled == 0
 
     def scheme(self, shape: tuple[int, int]) -> format.Scheme:
-        """Gaps below p = 1/8, dense from there on (and for p = 0, where a block costs least)."""
+        """Geometric gaps below p = 1/8; dense blocks above, and for p = 0, as they cost least."""
         skip = not self.autapses
         if self._dense:
             bits = self.block_bits if self._scaled else format.MAX_BLOCK_BITS
@@ -104,11 +115,10 @@ class FixedProbability(Rule):
 
     @property
     def table(self) -> np.ndarray:
-        """Alias tables of the gaps."""
+        """Alias tables of the gaps; empty for dense blocks."""
         return super().table if self._dense else self._gaps[2]
 
     def expected_synapses(self, shape: tuple[int, int]) -> float:
-        """``p`` times the number of pairs."""
         diagonal = 0 if self.autapses else min(shape)
         return self.p * (shape[0] * shape[1] - diagonal)
 
@@ -123,11 +133,9 @@ class AllToAll(Rule):
         check_flag("autapses", self.autapses)
 
     def scheme(self, shape: tuple[int, int]) -> format.Scheme:
-        """That of probability 1."""
         return FixedProbability(1.0, self.autapses).scheme(shape)
 
     def expected_synapses(self, shape: tuple[int, int]) -> float:
-        """All pairs."""
         return FixedProbability(1.0, self.autapses).expected_synapses(shape)
 
 
@@ -140,12 +148,10 @@ class OneToOne(Rule):
     """
 
     def scheme(self, shape: tuple[int, int]) -> format.Scheme:
-        """The diagonal."""
         self.expected_synapses(shape)
         return format.Diagonal()
 
     def expected_synapses(self, shape: tuple[int, int]) -> float:
-        """One for each neuron."""
         if shape[0] != shape[1]:
             raise ValueError(
                 f"shape must have as many pre as post neurons for OneToOne, got {tuple(shape)}"
@@ -157,8 +163,8 @@ class OneToOne(Rule):
 class FixedOutDegree(Rule):
     """Every pre neuron has exactly `k` synapses, onto targets drawn uniformly.
 
-    Without multapses the k targets differ (uniform among all sets of k); with them they are drawn
-    with replacement, and every synapse has a weight of its own. In the words of others:
+    Without multapses the k targets differ, and all sets of k are equally likely. With multapses
+    targets are drawn with replacement, and every synapse has its own weight. Equivalents:
     ``fixed_outdegree`` (NEST), ``FixedNumberPostWithReplacement`` (GeNN),
     ``FixedNumberPostConnector`` (PyNN).
 
@@ -180,7 +186,7 @@ class FixedOutDegree(Rule):
         check_flag("multapses", self.multapses)
 
     def scheme(self, shape: tuple[int, int]) -> format.Scheme:
-        """Synapses by their index; the bits of the permuted domain or 0 for multapses."""
+        """Synapses by number: distinct targets from a permutation, or drawn with replacement."""
         n_pre, n_post = shape
         if self.multapses:
             check_integer("k", self.k, 0, max(INT32_MAX, n_post << 30) // n_pre)
@@ -190,7 +196,6 @@ class FixedOutDegree(Rule):
         return format.EqualRows(self.k, bits, n_post)
 
     def expected_synapses(self, shape: tuple[int, int]) -> float:
-        """``k`` per pre neuron."""
         return float(self.k * shape[0])
 
 
@@ -198,10 +203,10 @@ class FixedOutDegree(Rule):
 class FixedTotalNumber(Rule):
     """Exactly `k` synapses; pre and post neuron of each are drawn uniformly and independently.
 
-    Two neurons may have several synapses (multapses), each with a weight and a delay of its own.
-    The numbers of synapses of the pre neurons are multinomial; they are drawn once, when a
-    projection is made, in time proportional to k, and kept: 4 bytes for each pre neuron. In the
-    words of others: ``fixed_total_number`` (NEST), ``FixedNumberTotalWithReplacement`` (GeNN),
+    Two neurons may have several synapses (multapses), each with its own weight and delay. How many
+    synapses each pre neuron has is multinomial. These numbers are drawn once, when a projection is
+    made, in time proportional to k. They are kept: 4 bytes for each pre neuron. Equivalents:
+    ``fixed_total_number`` (NEST), ``FixedNumberTotalWithReplacement`` (GeNN),
     ``FixedTotalNumberConnector`` (PyNN).
 
     Args:
@@ -218,17 +223,14 @@ class FixedTotalNumber(Rule):
         object.__setattr__(self, "k", check_integer("k", self.k, 0))
 
     def total(self, shape: tuple[int, int]) -> int:
-        """``k``."""
         del shape
         return self.k
 
     def scheme(self, shape: tuple[int, int]) -> format.Scheme:
-        """Counted; targets by number."""
         del shape
         return format.CountedRows(slots=1, domain_bits=0, n_post=0)
 
     def expected_synapses(self, shape: tuple[int, int]) -> float:
-        """``k``."""
         del shape
         return float(self.k)
 
@@ -237,9 +239,9 @@ class FixedTotalNumber(Rule):
 class FixedInDegree(Rule):
     """Every post neuron has exactly `k` synapses, from pre neurons drawn uniformly.
 
-    Pre neurons are drawn with replacement: two neurons may have several synapses (multapses), each
-    with a weight and a delay of its own, and a neuron may connect to that of its own index. In the
-    words of others: ``fixed_indegree`` (NEST), ``FixedNumberPreWithReplacement`` (GeNN),
+    Pre neurons are drawn with replacement. So two neurons may have several synapses (multapses),
+    each with its own weight and delay. A neuron may connect to that with the same index.
+    Equivalents: ``fixed_indegree`` (NEST), ``FixedNumberPreWithReplacement`` (GeNN),
     ``FixedNumberPreConnector(with_replacement=True)`` (PyNN). Cost and memory are those of
     `FixedTotalNumber`.
 
@@ -257,17 +259,15 @@ class FixedInDegree(Rule):
         object.__setattr__(self, "k", check_integer("k", self.k, 0))
 
     def total(self, shape: tuple[int, int]) -> int:
-        """``k`` for every post neuron."""
         return check_integer("k * n_post", self.k * shape[1], 0)
 
     def scheme(self, shape: tuple[int, int]) -> format.Scheme:
-        """Counted; targets permuted in a domain of as many bits as there are synapses."""
+        """Counted rows: targets from one permutation of a list with every post neuron k times."""
         self.total(shape)
         k = max(self.k, 1)  # a domain has a slot at least for every post neuron
         return format.CountedRows(k, format.domain_bits(k * shape[1]), shape[1])
 
     def expected_synapses(self, shape: tuple[int, int]) -> float:
-        """``k`` for every post neuron."""
         return float(self.k * shape[1])
 
 
@@ -275,14 +275,14 @@ class FixedInDegree(Rule):
 class LfsrGaps(Rule):
     """The published scheme: gaps between synapses uniform on {1..clen}.
 
-    ``clen = 2 ceil(1/p) - 1``, so the density that is really drawn is ``1 / ceil(1/p)``: exact for
-    p = 1, 1/2, 1/3 …, too low for every other p (0.15 gives 0.143, 0.9 gives 0.5). As published,
-    lines 2k - 1 and 2k of one seed are identical and other nearby lines are related; hashed lines
-    are not.
+    ``clen = 2 ceil(1/p) - 1``, so the density really drawn is ``1 / ceil(1/p)``. This is exact for
+    p = 1, 1/2, 1/3 … and too low for every other p (0.15 gives 0.143, 0.9 gives 0.5). As
+    published, rows 2k - 1 and 2k of one seed are identical and other nearby rows are related;
+    hashed rows are not.
 
     Args:
         p: connection probability, in (0, 1].
-        hashed: whether the state of a line is hashed from its seed.
+        hashed: whether the state of a row is hashed from its seed.
 
     Raises:
         ValueError: `p` outside (0, 1] or NaN.
@@ -300,13 +300,13 @@ class LfsrGaps(Rule):
 
     @functools.cached_property
     def clen(self) -> int:
-        """Largest gap."""
+        """The largest gap, in post neurons."""
         mean = np.float32(min(1.0 / self.p, float(INT32_MAX)))
         return int(min(float(np.ceil(mean) * np.float32(2) - np.float32(1)), INT32_MAX))
 
     @property
     def density(self) -> float:
-        """Fraction of pairs that is really connected, for lines much longer than clen."""
+        """Fraction of pairs that is really connected, for rows much longer than clen."""
         return 2.0 / (self.clen + 1)
 
     def scheme(self, shape: tuple[int, int] = (0, 0)) -> format.Scheme:
@@ -315,46 +315,7 @@ class LfsrGaps(Rule):
         return format.UniformGaps(self.clen, reciprocal, int(self.hashed))
 
     def expected_synapses(self, shape: tuple[int, int]) -> float:
-        """`density` times the number of pairs."""
         return self.density * shape[0] * shape[1]
-
-    def streams(self, seed: int, count: int, lines: int) -> np.ndarray:
-        """Seeds of `count` matrices of up to `lines` lines, none of which share a line.
-
-        Matrix k has the lines ``streams[k] + 0 … streams[k] + lines - 1``. The seeds are hashes of
-        (seed, k); should two ranges overlap, or one contain the generator's all-zero states (line
-        seeds 0 and 2**32 - 1), they are drawn again.
-
-        Args:
-            seed: integer from 0 to 2**64 - 1.
-            count: number of matrices.
-            lines: most lines of a matrix.
-
-        Returns:
-            `(count,)` uint32.
-
-        Raises:
-            ValueError: `count` times `lines` leaves no room for ranges apart.
-        """
-        if count * lines > 2**30:
-            raise ValueError(
-                f"{count} matrices of {lines} lines each are too many for the 2**32 line "
-                "seeds of the published scheme: at most 2**30 lines"
-            )
-        index = np.arange(count, dtype=np.uint32)
-        low, high = np.array([[seed & format.MAX_WORD], [seed >> 32]], np.uint32)
-        streams = index
-        wrong = np.ones(count, bool)
-        for attempt in np.arange(2000, dtype=np.uint32):
-            salt = sampler.mix(sampler.mix(low + sampler.PI_0) ^ sampler.mix(high + attempt))
-            drawn = sampler.mix(sampler.mix(index + salt) + high)
-            # A whole draw hardly ever fits for thousands of matrices: then only what overlaps is
-            # drawn again.
-            streams = drawn if attempt < 1000 else np.where(wrong, drawn, streams)
-            wrong = _overlapping(streams, lines)
-            if not wrong.any():
-                return streams
-        raise ValueError(f"no {count} ranges of {lines} line seeds apart were found, seed {seed}")
 
 
 def realised_probability(p: Real) -> float:
@@ -364,7 +325,7 @@ def realised_probability(p: Real) -> float:
         p: connection probability, in (0, 1].
 
     Returns:
-        Fraction of pairs connected, for lines much longer than ``2 / p``; `p` itself where its
+        Fraction of pairs connected, for rows much longer than ``2 / p``; `p` itself where its
         reciprocal is whole.
 
     Raises:
@@ -377,12 +338,3 @@ def realised_probability(p: Real) -> float:
         (0.5, 0.1)
     """
     return LfsrGaps(p).density
-
-
-def _overlapping(streams: np.ndarray, lines: int) -> np.ndarray:
-    """Which ranges begin inside the one before, or contain line seed 0 or 2**32 - 1."""
-    order = np.argsort(streams, kind="stable")
-    ordered = streams[order].astype(np.int64)
-    wrong = np.zeros(len(streams), bool)
-    wrong[order[1:]] = np.diff(ordered) < lines
-    return wrong | (streams == 0) | (streams.astype(np.int64) + lines >= 2**32)

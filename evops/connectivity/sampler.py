@@ -1,9 +1,9 @@
 """Which synapses exist: the one definition, in unsigned-integer operators.
 
-Every function works on uint32 values that wrap modulo 2**32 and uses only ``+ - * ^ & | << >> %``
-and comparisons, with literals below 2**31, so that the same source text runs on NumPy arrays, on
-jax arrays (x64 on or off) and, wrapped by ``taichi.func``, inside the native kernels, with equal
-bits. No float decides whether a synapse exists.
+Every function works on uint32 values, which wrap modulo 2**32. It uses only ``+ - * ^ & | << >> %``
+and comparisons, with literals below 2**31. So one source text gives equal bits on NumPy arrays, on
+jax arrays (x64 on or off) and, under ``taichi.func``, in the native kernels. No float decides
+whether a synapse exists.
 
 The exact sampler
 -----------------
@@ -14,36 +14,38 @@ i = 0, 1, 2 …::
     k = feistel(pre, block, *t)                 a permutation: no two (pre, block) share a key
     word(*k, i)
 
-A block is 2**B targets in a row, B a function of the probability alone, so a reader starts at any
-block and more postsynaptic neurons keep the old synapses. Readers (`evops.connectivity.format`):
+A block is 2**B targets in a row, B a function of the probability alone. So a reader can start at
+any block, and more post neurons keep the old synapses. Readers (`evops.connectivity.format`):
 
 - *geometric gaps* (p < 1/8): ``c = 0``, then for i = 0, 1, 2 …:
   ``g = look_up(table[word(i) >> shift], …)``, a geometric number from an alias table
   (`evops.connectivity.alias_tables`). The last outcome K - 1 says "none of the next K - 1
   targets": ``c += K - 1``. Any other says "a synapse at c + g": ``c += g + 1``. Below p = 2**-11
   two words give the high and the low digit of g.
-- *dense blocks* (p >= 1/8): target j of the block exists if byte ``j & 3`` of word(j >> 2) is below
-  P >> 32 for P = p 2**40, or equals it and a word of its own, word(TIE + j), is below the low word
-  of P.
-- *equal rows* (fixed out-degree k): the block is a row's whole list; its synapse i goes to
-  `permuted` i (walking the cycle until a number below n comes), or to `below` n with multapses.
+- *dense blocks* (p >= 1/8): let P = p 2**40. Target j of the block exists if byte ``j & 3`` of
+  word(j >> 2) is below P >> 32. It also exists if the two are equal and a second word, word(TIE +
+  j), is below the low word of P.
+- *equal rows* (fixed out-degree k): the block is the whole row. Synapse i goes to `permuted` i,
+  permuted again until the number is below n. With multapses it goes to `below` n of word(i).
 - *counted rows* (fixed total number, fixed in-degree): K synapses of the projection choose their
   pre neuron, number s by `below` n_pre of word(s) of the key (0, SOURCES). Those of a row, i = 0,
-  1, …, go to `below` n of word(i) of the key (pre, 0); or, where every post neuron has the same
-  number of them, to ``t % n``, t being `permuted` s' under the key (0, SLOTS) (again walking the
-  cycle), where s' is i plus the number of synapses of all rows before.
+  1, …, go to `below` n of word(i) of the key (pre, 0). If every post neuron has equally many, they
+  go to ``t % n`` instead, where t is `permuted` s' under the key (0, SLOTS), permuted again until
+  it is in range. Here s' is i plus the number of synapses of all rows before.
+- *diagonal*: row i has target i. *Grid offsets*: row i is a place of a grid, whose coordinates are
+  `moved` by every displacement of a table. These two draw no words.
 
 The weight of a synapse is read from word(WEIGHT + post) of the key (pre, LINE): it depends on seed,
 pre and post alone. Where two neurons may have several synapses, i stands in the place of post. The
-delay is read in the same way, with DELAY, from an alias table. A role is an offset of the counter's
-start; roles lie at least 2**29 steps apart.
+delay is read in the same way, with DELAY, from an alias table. A role is added to the start of the
+counter. Roles lie at least 2**29 steps apart, so no stream reaches the next.
 
 The published scheme
 --------------------
 LFSR88 words (P. L'Ecuyer, "Maximally equidistributed combined Tausworthe generators", Math. Comp.
-65 (1996), doi:10.1090/S0025-5718-96-00696-5) and uniform gaps. A line (one row or column of the
-matrix) is walked like this, with `hashed_line_state` in its place where the neighbouring lines of a
-matrix must be independent::
+65 (1996), doi:10.1090/S0025-5718-96-00696-5) and uniform gaps. A line is one row or column of the
+matrix. Its synapses are found like this; `hashed_line_state` takes the place of `line_state` if
+neighbouring lines must be independent::
 
     state = line_state(seed + line)
     position = -1
@@ -53,22 +55,28 @@ matrix must be independent::
         stop if position >= n, else visit position
 """
 
+# Parameters have no annotations: Taichi takes those of its functions literally, and refuses any
+# that is not one of its own types. All are words (uint32): of NumPy, of jax or of Taichi.
+
+# Another version means other synapses for the same seed.
 SAMPLER_VERSION = 2
 
-# Digits of pi in words of 32 bits (the second below 2**31): constants that nobody could choose for
-# their effect. They, and two more, tell the rounds of a permutation apart.
+# Digits of pi in words of 32 bits (the second without its top bit): constants that nobody could
+# choose for their effect. They, and two more, tell the rounds of a permutation apart. All are below
+# 2**31, as jnp without x64 and Taichi take larger literals for other types.
 PI_0, PI_1, PI_2, PI_3 = 0x243F6A88, 0x05A308D3, 0x13198A2E, 0x03707344
 ROUND_4, ROUND_5 = 0x24A0F3D1, 0x29B7C5E3
-# Odd multipliers of `mix` and `word`, and the step of the counter (golden ratio, negated).
+# Odd multipliers of `mix` and `word`, which lose no bits. The counter's step is 2**32 by the golden
+# ratio, negated to be below 2**31: consecutive counts lie far apart.
 MULTIPLY_1, MULTIPLY_2, MULTIPLY_3, WEYL = 0x21F0AAAD, 0x735A2D97, 0x31848BAB, 0x61C88647
 
-# Roles: what is added to the first key word.
+# Roles: a second use of a key adds one to its first word.
 TIE = PI_0
 WEIGHT = PI_2
 DELAY = PI_1
-# The "block" whose key is that of a line's variates; no line has so many blocks.
+# In place of a block's number: the key of a row's variates. No row has so many blocks.
 LINE = 0x7FFFFFFF
-# Those of the keys that choose the pre neurons of counted synapses, and permute their targets.
+# The same for the keys that choose the pre neurons of counted synapses, and permute their targets.
 SOURCES = 0x7FFFFFFE
 SLOTS = 0x7FFFFFFD
 
@@ -79,21 +87,26 @@ QUANTILE_KNOTS = QUANTILE_SLOTS + 1
 
 
 def line_state(line_seed):
-    """Generator state of a line; `line_seed` is the projection's seed plus the line's index."""
+    """Generator state of a line; `line_seed` is the projection's seed plus the line's index.
+
+    The offsets are braintaichi's, which this must equal bit for bit.
+    """
     return line_seed + 1, line_seed + 7, line_seed + 15
 
 
 def hashed_line_state(line_seed):
     """Generator state of a line, hashed from the same line seed: nearby lines are unrelated.
 
-    `line_state` of seeds 2k - 1 and 2k is the same state after one step, and that of nearby seeds
-    is linearly related (docs/published.md has the measurements).
+    After one step the states that `line_state` gives for seeds 2k - 1 and 2k are equal. Those of
+    nearby seeds are linearly related (docs/published.md has the measurements).
     """
     return mix(line_seed), mix(line_seed + PI_0), mix(line_seed + PI_1)
 
 
 def next_state(s1, s2, s3):
     """One step of LFSR88 (three Tausworthe generators; the shifts drop 1, 3 and 4 low bits)."""
+    # L'Ecuyer masks the low bits and shifts by 12, 4 and 17. His masks are above 2**31, hence two
+    # shifts.
     return (
         ((s1 >> 1) << 13) ^ (((s1 << 13) ^ s1) >> 19),
         ((s2 >> 3) << 7) ^ (((s2 << 2) ^ s2) >> 25),
@@ -102,17 +115,17 @@ def next_state(s1, s2, s3):
 
 
 def word88(s1, s2, s3):
-    """The random word of a state."""
+    """The random word of a state: its three parts combined."""
     return s1 ^ s2 ^ s3
 
 
 def gap(w, clen):
-    """Steps to the next synapse, 1 to clen."""
+    """Steps to the next synapse, 1 to clen, from word w; by the remainder, as braintaichi does."""
     return w % clen + 1
 
 
 def mix(x):
-    """Hash of one word (xor-shift and multiply, full avalanche)."""
+    """Hash of one word: every bit of x flips each bit of the result in half of all cases."""
     x = x ^ (x >> 16)
     x = x * MULTIPLY_1
     x = x ^ (x >> 15)
@@ -122,6 +135,7 @@ def mix(x):
 
 def feistel(a, b, t0, t1):
     """A permutation of 64 bits (a, b), keyed by the 64 bits (t0, t1)."""
+    # Each round can be undone, so no two (a, b) share a result: no two blocks share a key.
     a = a ^ mix(b + t0 + PI_0)
     b = b ^ mix(a + t1 + PI_1)
     a = a ^ mix(b + t0 + PI_2)
@@ -131,6 +145,9 @@ def feistel(a, b, t0, t1):
 
 def word(k0, k1, i):
     """Word i of the stream with key (k0, k1)."""
+    # k1 comes in after the first product; before the last it would only shift the top bits of
+    # streams whose k0 overlap. Two products follow: after one alone its top bit would never reach
+    # bit 0.
     x = k0 + i * WEYL
     x = x ^ (x >> 16)
     x = x * MULTIPLY_1
@@ -147,19 +164,27 @@ def look_up(entry, w, shift):
 
     An entry is ``alias << shift | threshold``; low bits of w below the threshold keep the column.
     """
+    # The difference wraps, and its top bit is 1, where w is below the threshold: `keep` is then all
+    # ones, else 0. Without a branch, which random words would mispredict, and NumPy does not have.
     low = (1 << shift) - 1
     keep = 0 - (((w & low) - (entry & low)) >> 31)
     return (entry ^ ((entry ^ w) & keep)) >> shift
 
 
 def dense_hit(w, j, tie, whole, rest):
-    """Whether target j of a dense block exists; w is word(j >> 2), `tie` its word(TIE + j)."""
+    """Whether target j of a dense block exists; w is word(j >> 2), `tie` its word(TIE + j).
+
+    Four targets share a word. One in 256 needs its tie, which makes p exact to 2**-40.
+    """
     byte = (w >> ((j & 3) << 3)) & 255
     return (byte < whole) | ((byte == whole) & (tie < rest))
 
 
 def below(w, n):
-    """``floor(w n / 2**32)``, by halves of words: a number below n, uniform to 2**-32."""
+    """``floor(w n / 2**32)``, by halves of words: a number below n, uniform to 2**-32.
+
+    The product has 64 bits, which jnp has only with x64.
+    """
     low = (w & 0xFFFF) * (n & 0xFFFF)
     mid = (w >> 16) * (n & 0xFFFF) + (low >> 16)
     mid2 = (w & 0xFFFF) * (n >> 16) + (mid & 0xFFFF)
@@ -167,7 +192,11 @@ def below(w, n):
 
 
 def permuted(k0, k1, x, left, right):
-    """A keyed permutation of ``left + right`` bits: six Feistel rounds, halves of those widths."""
+    """A keyed permutation of ``left + right`` bits: six Feistel rounds, halves of those widths.
+
+    Domains have at least 8 bits (`format.MIN_DOMAIN_BITS`): on fewer, six rounds are uneven.
+    """
+    # Each round needs its own words, so each adds another constant to the key.
     a = x >> right
     b = x & ((1 << right) - 1)
     a = a ^ (word(k0, k1, b) >> (32 - left))
@@ -179,17 +208,30 @@ def permuted(k0, k1, x, left, right):
     return (a << right) | b
 
 
+def moved(at, by, extent, periodic):
+    """Coordinate `at` of an axis moved by `by` (modulo 2**32, or `extent` where `periodic` is 1).
+
+    The result is `extent` or more where it would lie beyond an axis that is not periodic.
+    """
+    to = at + by
+    over = 1 - ((to - extent) >> 31)
+    return to - extent * (over & periodic)
+
+
 def variate_key(pre, t0, t1):
-    """Key of the words behind the variates of a line, whatever its rule; counter `post`."""
+    """Key of the words behind the variates of a row, whatever its rule; counter `post`."""
+    # `pre * 0` gives LINE the type of pre: as a literal it would be signed in Taichi.
     return feistel(pre, pre * 0 + LINE, t0, t1)
 
 
 def slot(w):
     """Where a quantile table is read for word w: entry, and how far towards the next (10 bits).
 
-    A table has the quantiles at 0, 1/1024, …, 1, and then those that divide the first and the last
-    of these 1024 slots into 1024 parts each (1025 knots a part).
+    A table has the quantiles at 0, 1/1024, …, 1. Then come those that divide the first of these
+    1024 slots into 1024 parts, and those of the last slot (1025 knots each).
     """
+    # The tails of a law are steep, so the two outer slots have finer knots. `first` and `last` are
+    # 1 in those slots; products with them choose, where a branch would not run on arrays.
     main = w >> (32 - QUANTILE_BITS)
     part = (w >> (32 - 2 * QUANTILE_BITS)) & (QUANTILE_SLOTS - 1)
     first = ((main - 1) >> 31) & 1
@@ -201,5 +243,8 @@ def slot(w):
 
 
 def between(a, b, part):
-    """The value at `part` / 1024 of the way from a to b >= a; signed numbers as uint32."""
+    """The value at `part` / 1024 of the way from a to b >= a; signed numbers as uint32.
+
+    Tables have steps below 2**21, so the product stays below 2**31.
+    """
     return a + (((b - a) * part) >> QUANTILE_BITS)

@@ -1,4 +1,4 @@
-"""What the readers take: the check of a rule that may be a user's own."""
+"""The check of a rule, which may be a user's own, against the readers."""
 
 import math
 import numbers
@@ -21,8 +21,8 @@ def check_rule(
         allowed: the records whose readers the caller has; all by default.
 
     Raises:
-        ValueError: fields, a table, a total or an expected number outside their range, or what the
-            rule itself raises where shape and parameters do not fit.
+        ValueError: fields, a table, a total or an expected number outside their range. A rule may
+            also raise it for parameters that do not fit the shape.
         TypeError: no record, or one whose fields, table, total or expected number are none; an
             unhashable rule.
     """

@@ -1,17 +1,24 @@
-"""The one place that knows about differences between jax versions and asks for private parts."""
+"""The only module that knows differences between jax versions and asks for private parts of jax."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
-from jax import ffi
+import numpy as np
+from jax import Array, ffi
 from jax._src import core as _core
 from jax.core import ShapedArray, Tracer
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 __all__ = [
+    "Cotangent",
+    "Dims",
+    "Linear",
+    "Operand",
     "Primitive",
     "ShapedArray",
+    "Tangent",
     "Tracer",
     "ad",
     "aligned",
@@ -27,33 +34,54 @@ __all__ = [
     "zero_tangent",
 ]
 
-# Inside `jax.shard_map` a value has, beside shape and dtype, the axes of the mesh over which it
-# varies; a value that varies over none is the same on every device. jax makes operands of its own
-# primitives vary alike, and so do we: the transpose of that step is the sum over devices that a
-# gradient needs.
+# What jax hands to the rules of a primitive. Operands are arrays of jax (tracers too); those that
+# no transformation touches may still be NumPy's, since binding converts nothing.
+Operand: TypeAlias = Array | np.ndarray
+if TYPE_CHECKING:  # pyright follows neither `is_zero` nor `is_undefined_primal`
+    Tangent: TypeAlias = Any
+    Cotangent: TypeAlias = Any
+    Linear: TypeAlias = Any
+    Dims: TypeAlias = Any
+else:
+    # Tangents and cotangents that are known to be zero are no arrays: no work is done on them.
+    Tangent = Cotangent = Array | np.ndarray | ad.Zero
+    # A transpose knows only the type of the operand whose cotangent it must give.
+    Linear = Array | np.ndarray | ad.UndefinedPrimal
+    # The batch axis of each operand; None: it has none.
+    Dims = Sequence[int | None]
+
+# Inside `jax.shard_map` the type of a value names the axes of the mesh over which it varies. A
+# value that varies over none is the same on every device. jax makes operands of its own primitives
+# vary alike, and so do we: the transpose of that step is the sum over devices that a gradient
+# needs. jax renamed the function in 0.10.1. getattr, since no version has both names.
 _align = getattr(_core, "auto_insert_reshard", None) or getattr(_core, "standard_insert_pvary")  # noqa: B009
 
 
-def varying(aval) -> frozenset:
+def varying(aval: Any) -> frozenset:
     """The axes of a mesh over which values of this type vary."""
-    found = getattr(aval, "mat", None)  # from jax 0.10.0
+    found = getattr(aval, "mat", None)  # from jax 0.10.0; `vma` before
     return aval.vma if found is None else found.varying
 
 
-def aligned(*operands) -> tuple:
-    """The operands, all varying over the axes over which any of them does."""
+def aligned(*operands: Any) -> tuple:
+    """The operands, each varying over the union of the axes over which they vary."""
     return tuple(_align(*operands))
 
 
-def typed_like(value, *others):
-    """`value`, varying over the axes of the others as well: a loop's carry must, from the start."""
+def typed_like(value: Any, *others: Any) -> Any:
+    """`value`, varying over the axes of the others as well.
+
+    A loop wants one type for its carry from start to end, so zeros that begin it must vary already.
+    """
     return aligned(value, *others)[0]
 
 
-def result_type(shape: ShapedArray, operands) -> ShapedArray:
-    """`shape` for a result of operands that are aligned."""
+def result_type(shape: ShapedArray, operands: Sequence[Any]) -> ShapedArray:
+    """`shape` for a result of aligned operands: the result varies as they do."""
     for operand in operands:
         if varying(operand):
+            # `update` keeps the axes, whatever this jax calls them. The operand's own sharding has
+            # an entry for each of its dimensions, and the result may have others.
             mesh = jax.sharding.NamedSharding(operand.sharding.mesh, jax.sharding.PartitionSpec())
             return operand.update(shape.shape, shape.dtype, weak_type=False, sharding=mesh)
     return shape
@@ -62,7 +90,8 @@ def result_type(shape: ShapedArray, operands) -> ShapedArray:
 def of_one_device(ctx: Any) -> Any:
     """A lowering's context in which nothing varies.
 
-    What is traced while lowering runs on one device: zeros that begin a loop need no axes there.
+    A lowering traces the program of one device, where values have no axes to vary over. Without
+    this, zeros that begin a loop would have another type than the carry that the loop returns.
     """
     if not any(varying(aval) for aval in ctx.avals_in):
         return ctx
@@ -77,11 +106,11 @@ def debug_nans() -> bool:
     return bool(jax.config.jax_debug_nans)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def zero_tangent(value) -> ad.Zero:
-    """The symbolic zero tangent of a value."""
+def zero_tangent(value: Any) -> ad.Zero:
+    """The symbolic zero tangent of a value; of float0 for integers."""
     return ad.Zero(jax.typeof(value).to_tangent_aval())
 
 
-def is_zero(tangent) -> bool:
-    """Whether a tangent is known to be zero."""
+def is_zero(tangent: Tangent) -> bool:
+    """Whether a tangent is known to be zero; integers have tangents of float0, which are."""
     return isinstance(tangent, ad.Zero) or tangent.dtype == jax.dtypes.float0

@@ -1,8 +1,8 @@
-"""The primitive behind `evops.XLACustomOp`: JAX's rules in terms of those that a user gives.
+"""The primitive behind `evops.XLACustomOp`: JAX's rules, from the rules that a user gives.
 
-A call is one static parameter, an object that knows its results and how to compute them in every
-way; this module knows what JAX wants of a primitive. Without a rule for batches the call runs once
-for each entry of the batch, one after another.
+A call is one static parameter: an object that knows its results and every way to compute them.
+This module knows what JAX wants of a primitive. Users' rules may return anything, so this module
+checks all of it, in messages that name operator and rule. JAX's own would name neither.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,45 +10,60 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from evops.engine import gpu
-from evops.engine.compat import ShapedArray, ad, typed_like, zero_tangent
+from evops.engine.compat import (
+    Cotangent,
+    Dims,
+    Linear,
+    Operand,
+    ShapedArray,
+    Tangent,
+    ad,
+    is_zero,
+    typed_like,
+    zero_tangent,
+)
 from evops.engine.primitive import register
 
 
-@runtime_checkable
+@runtime_checkable  # for tests, which check types at run time
 class Call(Protocol):
-    """One way to call an operator: hashable, the same for all values of its arrays."""
+    """One way to call an operator, the same for all values of its arrays.
+
+    Hashable: equal calls share a program.
+    """
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """The operator's name, for messages."""
         ...
 
     @property
     def outs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
-        """The results."""
+        """Shapes and dtypes of the results."""
         ...
 
-    def value(self, *arrays) -> Sequence[Any]:
-        """The results in jnp."""
+    def value(self, *arrays: Array) -> Sequence[Any]:
+        """The results, computed by the user's fallback in jnp."""
         ...
 
     def target(self) -> tuple[str, dict[str, Any]] | None:
-        """The CPU's FFI target and its attributes; None where only `value` can be used."""
+        """The CPU's FFI target and its attributes; None where the fallback must do."""
         ...
 
     def gpu_target(self) -> tuple[str, dict[str, Any], int] | None:
-        """The GPU's; and how many bytes of memory the kernel needs beside its arrays."""
+        """The same of a GPU, and the bytes of memory that the kernel needs beside its arrays."""
         ...
 
     def rule(self, which: str) -> Callable[..., Any] | None:
-        """The user's rule "jvp", "transpose" or "batching", with its keywords filled in."""
+        """The user's rule "jvp", "transpose" or "batching", keywords filled in; None: not given."""
         ...
 
 
-def bind(call: Call, *arrays, backend: str) -> list[Any]:
-    """The results of a call."""
+def bind(call: Call, *arrays: Operand, backend: str) -> list[Any]:
+    """The results of a call, one for each entry of ``call.outs``."""
     return custom_p.bind(*arrays, call=call, backend=backend)
 
 
@@ -63,7 +78,16 @@ def _needed(call: Call, which: str, why: str) -> Callable[..., Any]:
 
 
 def _checked(call: Call, which: str, values: Any, wanted: Sequence[Any], *, none: bool) -> list:
-    """What a rule returned, as one entry for each that is wanted."""
+    """What a rule returned, one entry for each array that is wanted.
+
+    Args:
+        call: the operator, for messages.
+        which: the rule, for messages.
+        values: what it returned.
+        wanted: shapes and dtypes.
+        none: whether an entry may be None, which stands for zeros.
+    """
+    # One array need not be put into a tuple.
     if len(wanted) == 1 and not isinstance(values, (tuple, list)):
         values = [values]
     if not isinstance(values, (tuple, list)) or len(values) != len(wanted):
@@ -83,24 +107,25 @@ def _checked(call: Call, which: str, values: Any, wanted: Sequence[Any], *, none
 
 
 def _typed(values: Sequence[Any], operands: Sequence[Any]) -> list:
-    """What a rule gave, varying as the operands do: it may depend on none of them."""
+    """What a rule returned, varying as the operands do: it may depend on none of them."""
     return [None if v is None else typed_like(v, *operands) for v in values]
 
 
-def _shape(*_, call: Call, **__):
+def _shape(*_: ShapedArray, call: Call, **__: Any) -> list[ShapedArray]:
     return [ShapedArray(out.shape, out.dtype) for out in call.outs]
 
 
-def _value(*arrays, call: Call):
+def _value(*arrays: Array, call: Call) -> list[Any]:
     return _checked(call, "fallback", call.value(*arrays), call.outs, none=False)
 
 
-def _jvp(primals, tangents, *, call: Call, backend):
-    del backend
+def _jvp(
+    primals: Sequence[Operand], tangents: Sequence[Tangent], *, call: Call, backend: str
+) -> tuple[list[Any], list[Any]]:
+    del backend  # rules call the operator again, which chooses
     rule = _needed(call, "jvp", "forward and reverse derivatives")
-    given = [
-        None if isinstance(t, ad.Zero) or t.dtype == jax.dtypes.float0 else t for t in tangents
-    ]
+    # A rule should not meet jax's markers of zeros: None says the same.
+    given = [None if is_zero(t) else t for t in tangents]
     returned = rule(tuple(primals), tuple(given))
     if not isinstance(returned, (tuple, list)) or len(returned) != 2:
         raise TypeError(f"{call.name}: jvp must return (results, tangents), got {returned!r}")
@@ -110,11 +135,13 @@ def _jvp(primals, tangents, *, call: Call, backend):
     return out, [zero_tangent(o) if t is None else t for o, t in zip(out, moved, strict=True)]
 
 
-def _transpose(cts, *operands, call: Call, backend):
+def _transpose(cts: Sequence[Cotangent], *operands: Linear, call: Call, backend: str) -> list[Any]:
     del backend
     if all(isinstance(ct, ad.Zero) for ct in cts):
         return [None] * len(operands)
     rule = _needed(call, "transpose", "reverse derivatives")
+    # In place of an operand that jax does not know, the rule sees its shape and dtype: this says in
+    # which arrays the call is linear. Cotangents that are zero are given as arrays, for simplicity.
     linear = [ad.is_undefined_primal(o) for o in operands]
     shown = [
         jax.ShapeDtypeStruct(o.aval.shape, o.aval.dtype) if is_linear else o
@@ -125,7 +152,9 @@ def _transpose(cts, *operands, call: Call, backend):
     return [ct if is_linear else None for ct, is_linear in zip(back, linear, strict=True)]
 
 
-def _batch(operands, dims, *, call: Call, backend):
+def _batch(
+    operands: Sequence[Operand], dims: Dims, *, call: Call, backend: str
+) -> tuple[list[Any], Sequence[int | None]]:
     rule = call.rule("batching")
     if rule is not None:
         axes = tuple(None if d is None else int(d) for d in dims)
@@ -143,9 +172,11 @@ def _batch(operands, dims, *, call: Call, backend):
             for o, a in zip(call.outs, axes, strict=True)
         ]
         return _checked(call, "batching", out, wanted, none=False), axes
+    # Without a rule the call runs for one entry after another: a kernel takes arrays of fixed
+    # ranks.
     moved = [o if d is None else jnp.moveaxis(o, d, 0) for o, d in zip(operands, dims, strict=True)]
 
-    def one(entry):
+    def one(entry: Sequence[Array]) -> list[Any]:
         each = iter(entry)
         arrays = [o if d is None else next(each) for o, d in zip(moved, dims, strict=True)]
         return custom_p.bind(*arrays, call=call, backend=backend)
@@ -154,8 +185,8 @@ def _batch(operands, dims, *, call: Call, backend):
     return out, [0] * len(call.outs)
 
 
-def _gpu(*arrays, call: Call, native):
-    del native  # of the CPU
+def _gpu(*arrays: Array, call: Call, native: Callable[..., Any]) -> list[Any]:
+    del native  # the CPU's target, from which this one does not follow
     found = call.gpu_target()
     if found is None:
         return _value(*arrays, call=call)

@@ -1,25 +1,41 @@
-"""The primitives computed in plain JAX, with the jnp reader."""
+"""The primitives computed in plain JAX, with the jnp reader.
+
+The native kernels refuse delays and slots outside the ring with an error. Here they become NaN,
+since plain XLA cannot raise. Integers have no NaN: there such synapses add nothing.
+"""
 
 import functools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Array, Int32, Num, Shaped, UInt32
 
 from evops.connectivity.format import MatrixSpec, WeightLaw
 from evops.engine.jnp_reader import Rows, chunk_size, for_each_synapse, over_nonzero
+from evops.engine.populations import PopulationGrid
 
 
-def _weight_of(weight, z, spec: MatrixSpec):
-    """Weight of a synapse with variate `z`; `weight` has its parameters along the last axis."""
+def _weight_of(
+    weight: Num[Array, "... parameters"], z: Shaped[Array, "..."], spec: MatrixSpec
+) -> Num[Array, "..."]:
+    """Weights of synapses with variates `z`; the last axis of `weight` has their parameters."""
     if spec.law == WeightLaw.CONSTANT:
         return weight[..., 0]
     return weight[..., 0] + weight[..., 1] * z.astype(weight.dtype)
 
 
-def _scatter(out, spec: MatrixSpec, tables, rows: Rows, base, value):
+def _scatter(
+    out: Num[Array, " n"],
+    spec: MatrixSpec,
+    tables: Sequence[Array | None],
+    rows: Rows,
+    base: Callable[[Array], Array],
+    value: Callable[[Array], Array],
+) -> Num[Array, " n"]:
     """``out[base(delay) + post] += value(z)`` for every synapse; `out` is flat."""
 
     def emit(out, post, exists, z, delay):
@@ -30,10 +46,21 @@ def _scatter(out, spec: MatrixSpec, tables, rows: Rows, base, value):
     return for_each_synapse(spec, tables, rows, emit, out)
 
 
-def _gather(x, spec: MatrixSpec, tables, rows: Rows, base, weight):
-    """Per row, the sum of ``x[base(delay) + post] * weight`` over synapses where x is not 0."""
+def _gather(
+    x: Shaped[Array, " n"],
+    spec: MatrixSpec,
+    tables: Sequence[Array | None],
+    rows: Rows,
+    base: Callable[[Array], Array],
+    weight: Num[Array, "... parameters"] | None,
+) -> Num[Array, "..."]:
+    """Per row, the sum of ``x[base(delay) + post] * weight`` over synapses where x is not 0.
+
+    Without `weight` the sum of x; of bools it is their number, int32.
+    """
 
     def emit(total, post, exists, z, delay):
+        # Candidates past the end of x read 0: indexing would clamp them to the last.
         value = x.at[base(delay) + post].get(mode="fill", fill_value=0)
         if x.dtype == bool:
             hit, value = exists & value, jnp.ones((), total.dtype)
@@ -48,41 +75,57 @@ def _gather(x, spec: MatrixSpec, tables, rows: Rows, base, weight):
     return for_each_synapse(spec, tables, rows, emit, jnp.zeros(rows.n_post.shape, dtype))
 
 
-def product(x, weight, seed, table, quantiles, *, spec: MatrixSpec, n_out, gather, per_input):
+def product(
+    x: Shaped[Array, "x n_in"],
+    weight: Num[Array, "k parameters"],
+    seed: UInt32[Array, "k 2"],
+    table: UInt32[Array, "_ _"],
+    quantiles: Int32[Array, " _"],
+    *,
+    spec: MatrixSpec,
+    n_out: int,
+    gather: bool,
+    per_input: int,
+) -> Num[Array, "k n_out"]:
     """The product primitive's value (see `evops.engine.ops`)."""
-    tables = table.reshape(-1), quantiles, None
+    tables = table.reshape(-1), quantiles, None  # no delays are drawn in a product
     inputs, n_x = x.shape
     n_matrices = weight.shape[0]
-    # where the table of matrix k begins
-    # One table for all matrices, or one each.
+    # The table of matrix k begins at k * stride: one table for all matrices, or one each.
     stride = table.shape[1] if table.shape[0] > 1 else 0
     # A constant weight is multiplied in once, at the end. The braintaichi scheme must round after
     # every addition to stay bit-exact.
     at_end = spec.law == WeightLaw.CONSTANT and not spec.published
-    # One that is not finite is multiplied in at each synapse of x that may cancel.
     # Spikes with one weight are counted in integers, so that no order of additions matters.
     counted = at_end and x.dtype == bool
+    # Floats may cancel to 0, which at the end looks like a target without synapses (`_weighted`).
+    # So a weight that is not finite is multiplied in at each synapse, and 1 at the end. Counts
+    # cannot cancel.
     finite = jnp.isfinite(weight)
     each = jnp.where(finite, 1, weight) if at_end else weight
     end = jnp.where(finite, weight, 1) if at_end and not counted else weight
     if gather:
         shape = (n_matrices, n_out)
         k = jnp.arange(n_matrices, dtype=jnp.int32)[:, None]
+        # Matrices of weight 0 cost nothing: their rows reach no neuron.
         n = jnp.where((weight != 0).any(1, keepdims=True), jnp.uint32(n_x), jnp.uint32(0))
         pre = jnp.arange(n_out, dtype=jnp.uint32)[None]
         t0, t1, pre, n = (jnp.broadcast_to(o, shape) for o in (seed[:, :1], seed[:, 1:], pre, n))
         rows = Rows(t0, t1, pre, n, longest=n_x, indptr_offset=k * stride)
+        # Where the row of x begins, by the formula of `ops`; synapses are along the last axis.
         base = jnp.broadcast_to(k // per_input % inputs * n_x, shape)[..., None]
         factor = None if counted else each[:, None]
         sums = _gather(x.reshape(-1), spec, tables, rows, lambda _: base, factor)
         return _weighted(end, sums) if at_end else sums
+    # Entry (row r, neuron) of x drives the matrices that read row r: `per_input` from r * per_input
+    # on, and again so many in each further round, `inputs * per_input` later.
     tile = n_matrices // (inputs * per_input)
-    # Matrices of an input lie `inputs * per_input` apart, one run of `per_input` in each round.
     offset = jnp.arange(tile)[:, None] * inputs * per_input
     offset = offset + jnp.arange(per_input)[None]
     offset = offset.reshape(1, -1).astype(jnp.int32)
     flat = x.reshape(-1)
 
+    # All rows of x as one list, so that silent neurons of all of them are skipped in one loop.
     def body(out, index, valid):
         which, pre = index // n_x, index % n_x
         k = which[:, None] * per_input + offset
@@ -104,25 +147,40 @@ def product(x, weight, seed, table, quantiles, *, spec: MatrixSpec, n_out, gathe
     return _weighted(end, out) if at_end else out
 
 
-def _weighted(weight, sums):
-    """`weight` times `sums`; nothing comes of an infinite weight where there is no synapse."""
+def _weighted(weight: Num[Array, "k 1"], sums: Num[Array, "k n"]) -> Num[Array, "k n"]:
+    """`weight` times `sums`; without a synapse an infinite weight adds nothing."""
     product = weight * sums.astype(weight.dtype)
     return jnp.where(jnp.isfinite(weight) | (sums != 0), product, 0)
 
 
 class _Part(NamedTuple):
-    """What one spec draws of a push: its populations, which they are, operands and tables."""
+    """The pairs of a push that one spec draws: their populations, operands and tables.
+
+    Attributes:
+        spec: how they are drawn.
+        grid: the pre and post populations that have such pairs.
+        place: indices of these populations in the whole grid.
+        weight: (S, T, 1 or 2) of these populations.
+        seed: (S, T, 2).
+        delay: (S, T), or (n_pre, C) where neurons have delays.
+        tables: those of rule, law and delays, from where the spec's begin.
+    """
 
     spec: MatrixSpec
-    grid: Any
+    grid: PopulationGrid
     place: tuple[np.ndarray, np.ndarray]
     weight: jax.Array
     seed: jax.Array
     delay: jax.Array
     tables: list[jax.Array]
 
-    def reads(self, ring_shape, step):
-        """Function of pre neurons: population, rows and bases, one for every post population."""
+    def reads(self, ring_shape: tuple[int, ...], step: Int32[Array, ""]) -> Callable[..., Any]:
+        """Function of pre neurons to their populations, the rows to read, and where these go.
+
+        The function takes neurons (n,) and which of them are valid. It returns their populations
+        (n,), the rows (n, T), a function of drawn delays to places in the flat ring, and which
+        delays are wrong (n, T).
+        """
         (slots, n_post), grid, weight = ring_shape, self.grid, self.weight
         population, row, offsets = (jnp.asarray(a) for a in (*grid.rows(), grid.indptr_offsets()))
         post_offset = jnp.asarray(grid.post_offset, jnp.int32)[None]
@@ -136,6 +194,7 @@ class _Part(NamedTuple):
                 steps = self.delay[s]
             active = (valid & (s >= 0))[:, None] & (weight[s] != 0).any(-1)
             wrong = (steps < 0) | (steps >= slots) | (step < 0)
+            # Integers cannot say NaN. They are left out: jnp would let them arrive at another time.
             if not jnp.issubdtype(weight.dtype, jnp.floating):
                 active = active & ~wrong
             n = jnp.where(active, post_size, jnp.uint32(0))
@@ -153,8 +212,15 @@ class _Part(NamedTuple):
         return reads
 
 
-def _parts(grid, specs, weight, seed, delay, tables):
-    """The parts of a push."""
+def _parts(
+    grid: PopulationGrid,
+    specs: tuple[MatrixSpec, ...],
+    weight: Num[Array, "s t parameters"],
+    seed: UInt32[Array, "s t 2"],
+    delay: Int32[Array, "_ _"],
+    tables: Sequence[Array],
+) -> Iterator[_Part]:
+    """The parts of a push, one for each spec: a reader reads one kind of rows at a time."""
     for k, spec in enumerate(specs):
         mine = grid.specs() == k
         if not mine.any():
@@ -162,28 +228,42 @@ def _parts(grid, specs, weight, seed, delay, tables):
         pre, post = (np.flatnonzero(mine.any(axis)) for axis in (1, 0))
         begins = spec.table_offset, spec.quantiles_offset, spec.delays_offset
         own = [table[begin:] for table, begin in zip(tables, begins, strict=True)]
-        # The usual case: one spec for all pairs needs no cutting out.
+        # One spec for all pairs, the usual case: nothing to cut out, which saves copies.
         if mine.all():
             yield _Part(spec, grid, (pre, post), weight, seed, delay, own)
             continue
         some, key = (o[pre][:, post] for o in (weight, seed))
-        # Pairs of other specs are silent here.
+        # The part is a whole grid. Pairs in it that other specs draw have weight 0 here: silent.
         some = jnp.where(mine[np.ix_(pre, post)][..., None], some, 0)
         steps = delay if grid.delay_column else delay[pre][:, post]
         part = grid.select(pre, post)
         yield _Part(spec, part, (pre, post), some, key, steps, own)
 
 
-def push(ring, x, weight, seed, delay, step, table, quantiles, delays, *, grid, specs):
+def push(
+    ring: Num[Array, "slots n_post"],
+    x: Shaped[Array, " n_pre"],
+    weight: Num[Array, "s t parameters"],
+    seed: UInt32[Array, "s t 2"],
+    delay: Int32[Array, "_ _"],
+    step: Int32[Array, ""],
+    table: UInt32[Array, " _"],
+    quantiles: Int32[Array, " _"],
+    delays: UInt32[Array, " _"],
+    *,
+    grid: PopulationGrid,
+    specs: tuple[MatrixSpec, ...],
+) -> Num[Array, "slots n_post"]:
     """The push primitive's value (see `evops.engine.ring`)."""
     out = ring.reshape(-1)
     for part in _parts(grid, specs, weight, seed, delay, (table, quantiles, delays)):
         reads = part.reads(ring.shape, step)
 
+        # Defaults hold the variables of this round; a closure would see those of the last.
         def body(out, index, valid, part=part, reads=reads):
             s, rows, base, wrong = reads(index, valid)
             factor = x[index][:, None, None].astype(weight.dtype)
-            if jnp.issubdtype(weight.dtype, jnp.floating):  # plain XLA cannot raise
+            if jnp.issubdtype(weight.dtype, jnp.floating):
                 factor = jnp.where(wrong[..., None], jnp.nan, factor)
             each = part.weight[s][..., None, :]
 
@@ -196,17 +276,34 @@ def push(ring, x, weight, seed, delay, step, table, quantiles, delays, *, grid, 
     return out.reshape(ring.shape)
 
 
-def pop(ring, step):
+def pop(
+    ring: Num[Array, "slots n"], step: Int32[Array, ""]
+) -> tuple[Num[Array, "slots n"], Num[Array, " n"]]:
     """The pop primitive's values (see `evops.engine.ring`)."""
-    # dynamic_index clamps a step outside the ring, which would hand out another slot in silence.
+    # dynamic_index clamps a step outside the ring, so another slot would come out without a word.
     now = lax.dynamic_index_in_dim(ring, step, keepdims=False)
-    wrong = (step < 0) | (step >= ring.shape[0])  # plain XLA cannot raise
+    wrong = (step < 0) | (step >= ring.shape[0])
     now = jnp.where(wrong, jnp.nan if jnp.issubdtype(now.dtype, jnp.floating) else 0, now)
     return lax.dynamic_update_index_in_dim(ring, jnp.zeros_like(now), step, 0), now
 
 
-def push_back(ct, known, seed, delay, step, table, quantiles, delays, *, of, grid, specs):
+def push_back(
+    ct: Num[Array, "slots n_post"],
+    known: Shaped[Array, "..."],
+    seed: UInt32[Array, "s t 2"],
+    delay: Int32[Array, "_ _"],
+    step: Int32[Array, ""],
+    table: UInt32[Array, " _"],
+    quantiles: Int32[Array, " _"],
+    delays: UInt32[Array, " _"],
+    *,
+    of: str,
+    grid: PopulationGrid,
+    specs: tuple[MatrixSpec, ...],
+) -> Num[Array, "..."]:
     """The push_back primitive's value (see `evops.engine.ring`)."""
+    # Derivatives in x read all rows of all neurons; those in weights only rows of neurons that
+    # fired.
     x: Any = None if of == "x" else known
     pairs = (*seed.shape[:2], max(spec.parameters for spec in specs))
     weight = known if x is None else jnp.ones(pairs, ct.dtype)
@@ -218,11 +315,12 @@ def push_back(ct, known, seed, delay, step, table, quantiles, delays, *, of, gri
         def add_x(total, index, valid, part=part, reads=reads, sums_of=sums_of):
             s, rows, base, wrong = reads(index, valid)
             sums = jnp.where(wrong, jnp.nan, sums_of(rows, base, part.weight[s]))
-            drop = jnp.where(valid, index, grid.n_pre)
+            drop = jnp.where(valid, index, grid.n_pre)  # past the end: those that are no neurons
             return total.at[drop].add(sums.sum(1), mode="drop")
 
         def add_weight(total, index, valid, part=part, reads=reads, sums_of=sums_of):
             s, rows, base, wrong = reads(index, valid)
+            # Linear in the parameters: the derivative in each is the sum with a unit weight.
             units = jnp.eye(part.spec.parameters, dtype=ct.dtype)[:, None, None]
             columns = jnp.stack([sums_of(rows, base, unit) for unit in units], -1)
             columns = jnp.where(wrong[..., None], jnp.nan, columns)
@@ -238,7 +336,15 @@ def push_back(ct, known, seed, delay, step, table, quantiles, delays, *, of, gri
     return total
 
 
-def edges(key, tables, indptr, *, spec: MatrixSpec, n_post, synapses):
+def edges(
+    key: UInt32[Array, "2"],
+    tables: Sequence[Array],
+    indptr: Int32[Array, " n_pre_1"],
+    *,
+    spec: MatrixSpec,
+    n_post: int,
+    synapses: int,
+) -> tuple[Array, ...]:
     """Post neuron, variate and drawn delay of every synapse (see `evops.engine.ops`)."""
     n_pre = indptr.shape[0] - 1
     tables = tables[0].reshape(-1), *tables[1:]
@@ -252,6 +358,8 @@ def edges(key, tables, indptr, *, spec: MatrixSpec, n_post, synapses):
         rows = Rows(t0, t1, jnp.minimum(pre, n_pre - 1).astype(jnp.uint32), n, longest=n_post)
 
         def emit(carry, post, exists, z, delay):
+            # `at` is where each row goes on. Of the candidates that come at once, those that exist
+            # take the next places in order; the others point past the end and are dropped.
             at, *arrays = carry
             rank = at[:, None] + jnp.cumsum(exists, -1, dtype=jnp.int32) - 1
             place = jnp.where(exists, rank, synapses)
@@ -263,6 +371,7 @@ def edges(key, tables, indptr, *, spec: MatrixSpec, n_post, synapses):
             ]
             return at + exists.sum(-1, dtype=jnp.int32), *put
 
+        # Rows after the last, which fill the last chunk, reach no neuron and put nothing.
         start = indptr[jnp.minimum(pre, n_pre)]
         return for_each_synapse(spec, tables, rows, emit, (start, *carry))[1:]
 
@@ -271,5 +380,6 @@ def edges(key, tables, indptr, *, spec: MatrixSpec, n_post, synapses):
         jnp.zeros(synapses if varied else 0, jnp.float32),
         jnp.zeros(synapses if spec.delay_bits else 0, jnp.int32),
     )
+    # int32 under x64 too, as the neurons are that follow from it.
     chunks = jnp.int32(-(-n_pre // size))
     return lax.fori_loop(jnp.int32(0), chunks, chunk, empty)

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import os
 from importlib import metadata
+from typing import Any
 
 import jax
 
@@ -37,34 +38,44 @@ BACKENDS = ("native", "jnp")
 
 @dataclasses.dataclass(frozen=True)
 class Backend:
-    """Whether a backend can be used here, and what it is or why not."""
+    """Whether a backend can be used here.
+
+    Attributes:
+        name: "native" or "jnp".
+        available: whether it can be used.
+        detail: what it is, or why it is not available.
+    """
 
     name: str
     available: bool
     detail: str
 
     def __str__(self) -> str:
-        """One line for people."""
+        """Name, availability and detail in one line."""
         return f"{self.name}: {'available' if self.available else 'not available'} ({self.detail})"
 
 
+# Cached: a process registers its targets once.
 @functools.cache
 def _library() -> tuple[ctypes.CDLL | None, str, BaseException | None]:
     """The loaded library or None, what it is or why it is missing, and the cause.
 
-    The cause is a BackendError where the user asked for what is not there: that is no reason to
-    compute in another way without a word.
+    The cause is a BackendError where the user asked for a level that is not there. Then nothing
+    falls back to jnp in silence.
     """
     path, reason = installed.FOLDER / installed.LIBRARY, installed.FOLDER / installed.REASON
     try:
         if not path.exists():
             return None, reason.read_text().strip(), None
+        # NOW: a library that does not fit fails here, where it can be reported, and not in a call.
         library = ctypes.CDLL(str(path), mode=os.RTLD_LOCAL | os.RTLD_NOW)
         library.evops_version.restype = library.evops_level.restype = ctypes.c_char_p
         library.evops_levels.restype = ctypes.c_char_p
+        # An update that was cut short may leave an old library beside new Python files.
         built_for, package = library.evops_version().decode(), metadata.version("jax-evops")
         if built_for != package:
             return None, f"library {built_for} beside package {package}: install again", None
+        # Before handlers are registered: all of them run the kernels of the one active level.
         level = os.environ.get("EVOPS_ISA")
         if level and library.evops_select(os.fsencode(level)):
             there = ", ".join(library.evops_levels().decode().split())
@@ -74,7 +85,9 @@ def _library() -> tuple[ctypes.CDLL | None, str, BaseException | None]:
         for target in TARGETS:
             ffi.register_ffi_target(target, ffi.pycapsule(getattr(library, target)), platform="cpu")
         gpu = hasattr(library, "evops_gpu_kernel")  # a library for developers may have none
-        for target in GPU_TARGETS if gpu else ():  # kept by jax until a GPU is there
+        # jax keeps targets until a GPU client exists, so this starts no GPU. The first
+        # stage loads the kernels before XLA may record a graph, in which loading is not allowed.
+        for target in GPU_TARGETS if gpu else ():
             stages = {"initialize": f"{target}_load", "execute": target}
             capsules = {k: ffi.pycapsule(getattr(library, v)) for k, v in stages.items()}
             ffi.register_ffi_target(target, capsules, platform="CUDA")
@@ -85,7 +98,11 @@ def _library() -> tuple[ctypes.CDLL | None, str, BaseException | None]:
 
 
 def loaded() -> ctypes.CDLL:
-    """The loaded library; an error where there is none."""
+    """The loaded library.
+
+    Raises:
+        BackendError: there is none.
+    """
     loaded, detail, cause = _library()
     if loaded is None:
         raise BackendError(f"the native kernels are not available: {detail}") from cause
@@ -93,16 +110,19 @@ def loaded() -> ctypes.CDLL:
 
 
 def levels() -> list[str]:
-    """Instruction-set levels that the library has and this processor supports, the best last."""
+    """Instruction-set levels that the library has and this processor supports, the best last.
+
+    Empty without a library.
+    """
     library = _library()[0]
     return library.evops_levels().decode().split() if library else []
 
 
 def backends() -> dict[str, Backend]:
-    """The backends, whether each is available here, and why not.
+    """The backends by name: whether each is available here, and why not.
 
-    ``native`` are the compiled kernels; ``jnp`` is the complete path in plain JAX that every
-    platform has. The environment variable ``EVOPS_BACKEND`` or an operator's ``backend=`` chooses.
+    ``native`` runs the compiled kernels. ``jnp`` is plain JAX, complete, and runs on every
+    platform. The environment variable ``EVOPS_BACKEND`` or an operator's ``backend=`` chooses one.
 
     Example:
         >>> import evops
@@ -116,8 +136,11 @@ def backends() -> dict[str, Backend]:
     }
 
 
-def choose(backend: str | None) -> str:
-    """The backend to use: asked for by argument or environment, else the fastest there is.
+def choose(backend: Any) -> str:
+    """The backend to use: by argument, else by environment, else the fastest that is available.
+
+    Args:
+        backend: "native", "jnp" or None, as a user gave it.
 
     Raises:
         ValueError: there is no backend of that name.

@@ -1,4 +1,7 @@
-"""Registration: one call gives a JAX primitive its value, shape, transforms and lowerings."""
+"""Registration: one call gives a JAX primitive its value, shape, transforms and lowerings.
+
+Not by `jax.ffi.ffi_call`: that has no derivatives, and batches only by loops or by broadcasting.
+"""
 
 import functools
 from collections.abc import Callable
@@ -9,6 +12,7 @@ import jax
 from evops.engine import library
 from evops.engine.compat import (
     Primitive,
+    ShapedArray,
     ad,
     aligned,
     batching,
@@ -22,7 +26,8 @@ from evops.engine.compat import (
 class _Aligned(Primitive):
     """A primitive whose operands vary over the same axes of a mesh, as those of jax's own do."""
 
-    def bind(self, *operands, **statics):
+    def bind(self, *operands: Any, **statics: Any) -> Any:
+        # Here and not in the faces: rules bind primitives too, and must align what they bind.
         return super().bind(*aligned(*operands), **statics)
 
 
@@ -41,32 +46,41 @@ def register(
 ) -> Primitive:
     """A primitive with every rule set.
 
-    Each rule gets the statics as keywords. `value` is the jnp path, used wherever the native
-    library is not; it, `native`, which names the FFI target and its attributes (or None, for the
-    jnp path), and `gpu`, which is traced in its place on a GPU and gets `native` too, do not get
-    ``backend``. Without `native`, or without `gpu`, that platform takes the jnp path.
-    `aliases` maps operands to the results that may take over their memory.
+    Each rule gets the statics as keywords. Rules need not know of `jax.shard_map`: operands are
+    aligned when the primitive is bound, and results vary as they do.
 
-    Rules need not know of `jax.shard_map`: operands are aligned when the primitive is bound, and
-    results vary as they do.
+    Args:
+        name: of the primitive.
+        shape: types of the operands to the types of the results.
+        value: the jnp path, for platforms without a kernel. It, `native` and `gpu` do not get
+            ``backend``.
+        jvp: as in `ad.primitive_jvps`.
+        transpose: as in `ad.primitive_transposes`.
+        batch: as in `batching.primitive_batchers`.
+        native: names the CPU's FFI target and its attributes; it may return None for the jnp path.
+        gpu: traced on a GPU in place of `value`; it also gets `native`.
+        aliases: operands by number, and the results that may take over their memory.
+        multiple_results: whether the primitive returns a list.
     """
     primitive = _Aligned(name)
     primitive.multiple_results = multiple_results
 
-    def traced(function):
+    def traced(function: Callable[..., Any]) -> Callable[..., Any]:
         rule = mlir.lower_fun(function, multiple_results=multiple_results)
         return lambda ctx, *operands, **statics: rule(of_one_device(ctx), *operands, **statics)
 
     in_jnp = traced(value)
 
-    def lower_anywhere(ctx, *operands, backend: str, **statics):
+    # Platforms without a library (TPU): whatever backend was chosen, only one can run there.
+    def lower_anywhere(ctx: Any, *operands: Any, backend: str, **statics: Any) -> Any:
         del backend
         return in_jnp(ctx, *operands, **statics)
 
-    def lower_cpu(ctx, *operands, backend: str, **statics):
+    def lower_cpu(ctx: Any, *operands: Any, backend: str, **statics: Any) -> Any:
         if backend != "native" or native is None:
             return in_jnp(ctx, *operands, **statics)
-        library.choose("native")  # registers the targets in a process that only loads compiled code
+        # Registers the targets in a process whose compiled code comes from jax's cache.
+        library.choose("native")
         found = native(**statics)
         if found is None:
             return in_jnp(ctx, *operands, **statics)
@@ -76,21 +90,24 @@ def register(
 
     on_gpu = traced(functools.partial(gpu, native=native)) if gpu is not None else in_jnp
 
-    def lower_gpu(ctx, *operands, backend: str, **statics):
+    def lower_gpu(ctx: Any, *operands: Any, backend: str, **statics: Any) -> Any:
         if backend != "native" or gpu is None:
             return in_jnp(ctx, *operands, **statics)
         library.choose("native")
         return on_gpu(ctx, *operands, **statics)
 
+    # Outside of jit: jax caches programs by the function, so each combination of statics keeps its
+    # own. Bounded, since every shape and rule of a long session is another combination.
     @functools.lru_cache(maxsize=1024)
-    def compiled(statics):
+    def compiled(statics: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
         return jax.jit(functools.partial(primitive.bind, **dict(statics)))
 
-    def run(*operands, **statics):
-        with jax.disable_jit(False):  # or `bind` would be asked to run itself again
+    def run(*operands: Any, **statics: Any) -> Any:
+        # Under jax.disable_jit the jitted `bind` would call this function again, without end.
+        with jax.disable_jit(False):
             return compiled(tuple(statics.items()))(*operands)
 
-    def result(*avals, **statics):
+    def result(*avals: ShapedArray, **statics: Any) -> ShapedArray | list[ShapedArray]:
         found = shape(*avals, **statics)
         if multiple_results:
             return [result_type(each, avals) for each in found]

@@ -1,124 +1,91 @@
-"""The ring of delayed sums: primitives and their rules, each a rebind of the primitive itself.
+"""The ring of delayed sums: primitives and their rules, each a rebind of these primitives.
 
 ``push`` adds spikes to a ring (slots, n_post) in place: linear in the ring, bilinear in x and w.
 ``pop`` takes the sums of one slot out of the ring, in place: linear.
 
-What push adds, seen through a cotangent of the ring, is one sum of products over all synapses,
+The inner product of a cotangent of the ring with the input that push adds is one sum over synapses,
 
     T(ct, x, w) = sum of ct[arrival, post] * x[pre] * w[pair]
 
-so a derivative of T in one of the three is a product of the other two, and ``push_back`` gives
-those in x and in w. Its own derivatives are ``push`` and itself.
+so a derivative of T in one of the three is a product of the other two. ``push_back`` computes those
+in x and in w. Its own derivatives are ``push`` and itself.
 """
 
-import dataclasses
 import functools
 import operator
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Int32, Num, Shaped, UInt32
 
+from evops.connectivity.format import MatrixSpec
 from evops.engine import gpu, jnp_impl
-from evops.engine.compat import ShapedArray, ad, batching, is_zero, zero_tangent
+from evops.engine.compat import (
+    Cotangent,
+    Dims,
+    Linear,
+    Operand,
+    ShapedArray,
+    Tangent,
+    ad,
+    batching,
+    is_zero,
+    zero_tangent,
+)
+from evops.engine.populations import PopulationGrid
 from evops.engine.primitive import register
 
 
-@dataclasses.dataclass(frozen=True)
-class PopulationGrid:
-    """Pre and post neurons cut into populations, one random matrix for each pair of them.
-
-    Pairs come row by row, a row for each pre population.
-
-    Attributes:
-        n_pre: entries of the spikes.
-        pre_offset: first neuron of each pre population.
-        pre_size: neurons of each pre population.
-        post_offset: the same of post populations.
-        post_size: the same of post populations.
-        delay_column: empty where delays are one per pair; else, for each post population, its
-            column of a per-neuron delay array.
-        spec_of_pair: which `MatrixSpec` draws each pair, -1 for none; empty where there is one.
-        indptr_offset: where the row counts of each pair's matrix begin in the table, if they do.
-    """
-
-    n_pre: int
-    pre_offset: tuple[int, ...]
-    pre_size: tuple[int, ...]
-    post_offset: tuple[int, ...]
-    post_size: tuple[int, ...]
-    delay_column: tuple[int, ...] = ()
-    spec_of_pair: tuple[int, ...] = ()
-    indptr_offset: tuple[int, ...] = ()
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Pre and post populations."""
-        return len(self.pre_size), len(self.post_size)
-
-    def specs(self) -> np.ndarray:
-        """`spec_of_pair`, a row for each pre population."""
-        return self._grid(self.spec_of_pair)
-
-    def indptr_offsets(self) -> np.ndarray:
-        """`indptr_offset`, a row for each pre population."""
-        return self._grid(self.indptr_offset)
-
-    def _grid(self, values) -> np.ndarray:
-        return np.array(values or np.zeros(self.shape), np.int32).reshape(self.shape)
-
-    def select(self, rows: np.ndarray, columns: np.ndarray) -> "PopulationGrid":
-        """Some pre and post populations, all of one spec."""
-
-        def of(values, which):
-            return tuple(values[k] for k in which) if values else ()
-
-        return PopulationGrid(
-            self.n_pre,
-            of(self.pre_offset, rows),
-            of(self.pre_size, rows),
-            of(self.post_offset, columns),
-            of(self.post_size, columns),
-            of(self.delay_column, columns),
-            indptr_offset=tuple(self.indptr_offsets()[np.ix_(rows, columns)].reshape(-1).tolist()),
-        )
-
-    def _per_neuron(self, values) -> np.ndarray:
-        out = np.full(self.n_pre, -1, np.int32)
-        for offset, size, value in zip(self.pre_offset, self.pre_size, values, strict=True):
-            out[offset : offset + size] = value
-        return out
-
-    def rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """Population of every pre neuron, and its index there; -1 for none."""
-        return (
-            self._per_neuron(range(len(self.pre_offset))),
-            self._per_neuron([np.arange(size, dtype=np.int32) for size in self.pre_size]),
-        )
-
-
-def push(ring, x, weight, seed, delay, step, tables, *, grid: PopulationGrid, specs, backend):
+def push(
+    ring: Num[Operand, "slots n_post"],
+    x: Shaped[Operand, " n_pre"],
+    weight: Num[Operand, "s t parameters"],
+    seed: UInt32[Operand, "s t 2"],
+    delay: Int32[Operand, "_ _"],
+    step: Int32[Operand, ""],
+    tables: Sequence[Operand],
+    *,
+    grid: PopulationGrid,
+    specs: tuple[MatrixSpec, ...],
+    backend: str,
+) -> Num[Array, "slots n_post"]:
     """Bind `push`; the result is the ring.
 
     Args:
         ring: (slots, n_post).
         x: (n_pre,), bool or of the ring's dtype.
-        weight: (S, T, 1 or 2), of the ring's dtype.
+        weight: (S, T, 1 or 2) for S pre and T post populations, of the ring's dtype.
         seed: (S, T, 2) uint32.
         delay: int32 steps, (S, T), or (n_pre, C) with the columns of ``grid.delay_column``.
         step: current slot, int32 scalar.
         tables: of the rules, uint32, of the laws, int32, and of the delays that are drawn for every
             synapse and added to `delay`, uint32; those of all specs one after another.
-        grid: how pre and post neurons are cut.
-        specs: the `MatrixSpec` objects that `grid` refers to. The published scheme, with each of
-            its laws, stands alone.
+        grid: how pre and post neurons are cut into populations.
+        specs: the specs that `grid` refers to. A spec of the published scheme is the only one.
         backend: "native" or "jnp".
     """
     operands = ring, x, weight, seed, delay, step, *tables
     return push_p.bind(*operands, grid=grid, specs=specs, backend=backend)
 
 
-def _push_shape(ring, x, weight, seed, delay, step, table, quantiles, delays, *, grid, specs, **_):
+def _push_shape(
+    ring: Num[ShapedArray, "slots n_post"],
+    x: Shaped[ShapedArray, " n_pre"],
+    weight: Num[ShapedArray, "s t parameters"],
+    seed: UInt32[ShapedArray, "s t 2"],
+    delay: Int32[ShapedArray, "_ _"],
+    step: Int32[ShapedArray, ""],
+    table: UInt32[ShapedArray, " m"],
+    quantiles: Int32[ShapedArray, " q"],
+    delays: UInt32[ShapedArray, " d"],
+    *,
+    grid: PopulationGrid,
+    specs: tuple[MatrixSpec, ...],
+    **_: Any,
+) -> ShapedArray:
     pair = grid.shape
     parameters = max(spec.parameters for spec in specs)
     assert ring.ndim == 2 and x.shape == (grid.n_pre,) and step.shape == ()
@@ -128,7 +95,9 @@ def _push_shape(ring, x, weight, seed, delay, step, table, quantiles, delays, *,
     return ShapedArray(ring.shape, ring.dtype)
 
 
-def _push_native(*, grid, specs):
+def _push_native(
+    *, grid: PopulationGrid, specs: tuple[MatrixSpec, ...]
+) -> tuple[str, dict[str, Any]]:
     names = (
         "pre_offset pre_size post_offset post_size delay_column spec_of_pair indptr_offset".split()
     )
@@ -137,13 +106,16 @@ def _push_native(*, grid, specs):
     return "evops_push", {**attributes, "specs": np.array(words, np.int64)}
 
 
-def _push_jvp(primals, tangents, **statics):
+def _push_jvp(
+    primals: Sequence[Operand], tangents: Sequence[Tangent], **statics: Any
+) -> tuple[Array, Array]:
     ring, x, weight, *rest = primals
     dring, dx, dw, *_ = tangents
     bind = functools.partial(push_p.bind, **statics)
     out = bind(*primals)
+    # The tangent is a ring itself, so every term is pushed into it, one after the other. Adding
+    # rings up instead would take another ring for each term.
     tangent = jnp.zeros_like(ring) if is_zero(dring) else dring
-    # The tangent is a ring itself, so every term is pushed into it in turn.
     if not is_zero(dx):
         tangent = bind(tangent, dx.astype(ring.dtype), weight, *rest)
     if not is_zero(dw):
@@ -151,11 +123,14 @@ def _push_jvp(primals, tangents, **statics):
     return out, tangent
 
 
-def _push_transpose(ct, ring, x, weight, *rest, **statics):
+def _push_transpose(
+    ct: Cotangent, ring: Linear, x: Linear, weight: Linear, *rest: Operand, **statics: Any
+) -> tuple[Cotangent | None, ...]:
     if isinstance(ct, ad.Zero):
         return (None,) * 9
     # The ring passes through unchanged, so its cotangent does too.
     back = ct if ad.is_undefined_primal(ring) else None
+    # `elif`: beside the ring one call is linear in x or in weight, never in both.
     dx = dw = None
     if ad.is_undefined_primal(x):
         dx = push_back_p.bind(ct, weight, *rest, of="x", **statics)
@@ -164,10 +139,10 @@ def _push_transpose(ct, ring, x, weight, *rest, **statics):
     return back, dx, dw, *(None,) * 6
 
 
-def _batch_by(bind):
-    """A rule for batches that runs one entry after another."""
+def _batch_by(bind: Callable[..., Array]) -> Callable[..., tuple[Array, int]]:
+    """A rule for batches that runs one entry after another: the handlers take one ring."""
 
-    def batch(operands, dims, **statics):
+    def batch(operands: Sequence[Operand], dims: Dims, **statics: Any) -> tuple[Array, int]:
         size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
         fixed = {i: o for i, (o, d) in enumerate(zip(operands, dims, strict=True)) if d is None}
         moved = {
@@ -176,11 +151,11 @@ def _batch_by(bind):
             if d is not None
         }
 
-        def one(batch):
+        def one(batch: dict[int, Array]) -> Array:
             every = {**fixed, **batch}
             return bind(*(every[i] for i in range(len(operands))), **statics)
 
-        # A map of one would compile a loop.
+        # A loop of one step would only be longer to compile.
         if size == 1:
             return one({i: o[0] for i, o in moved.items()})[None], 0
         return jax.lax.map(one, moved), 0
@@ -188,6 +163,8 @@ def _batch_by(bind):
     return batch
 
 
+# A lambda: the name that is bound here exists only after the call. Operand 0, the ring, gives its
+# memory to the result: else XLA would copy the whole ring in every step of a scan.
 push_p = register(
     "evops_push",
     shape=_push_shape,
@@ -201,13 +178,23 @@ push_p = register(
 )
 
 
-def _push_back_shape(ct, known, *rest, of, grid, specs, **_):
+def _push_back_shape(
+    ct: Num[ShapedArray, "slots n_post"],
+    known: Shaped[ShapedArray, "..."],
+    *rest: ShapedArray,
+    of: str,
+    grid: PopulationGrid,
+    specs: tuple[MatrixSpec, ...],
+    **_: Any,
+) -> ShapedArray:
     del known, rest
     pairs = (*grid.shape, max(spec.parameters for spec in specs))
     return ShapedArray((grid.n_pre,) if of == "x" else pairs, ct.dtype)
 
 
-def _push_back_jvp(primals, tangents, **statics):
+def _push_back_jvp(
+    primals: Sequence[Operand], tangents: Sequence[Tangent], **statics: Any
+) -> tuple[Array, Tangent]:
     ct, known, *rest = primals
     dct, dknown, *_ = tangents
     bind = functools.partial(push_back_p.bind, **statics)
@@ -217,11 +204,14 @@ def _push_back_jvp(primals, tangents, **statics):
     return out, functools.reduce(operator.add, terms) if terms else zero_tangent(out)
 
 
-def _push_back_transpose(back, ct, known, *rest, of, **statics):
+def _push_back_transpose(
+    back: Cotangent, ct: Linear, known: Linear, *rest: Operand, of: str, **statics: Any
+) -> tuple[Array | None, ...]:
     if isinstance(back, ad.Zero):
         return (None,) * 8
     if ad.is_undefined_primal(ct):
         x, weight = (back, known) if of == "x" else (known, back)
+        # T is a dot product of ct with what push adds: its derivative in ct is a push into zeros.
         silent = jnp.zeros(ct.aval.shape, ct.aval.dtype)
         return push_p.bind(silent, x, weight, *rest, **statics), *(None,) * 7
     # T is trilinear: the derivative in the third operand is the same sum with the other two.
@@ -229,6 +219,7 @@ def _push_back_transpose(back, ct, known, *rest, of, **statics):
     return None, push_back_p.bind(ct, back, *rest, of=other, **statics), *(None,) * 6
 
 
+# Plain jnp on every backend: it gathers from a ring, and no kernel does.
 push_back_p = register(
     "evops_push_back",
     shape=_push_back_shape,
@@ -239,13 +230,17 @@ push_back_p = register(
 )
 
 
-def pop(ring, step, *, backend) -> tuple[jax.Array, jax.Array]:
+def pop(
+    ring: Num[Operand, "slots n"], step: Int32[Operand, ""], *, backend: str
+) -> tuple[Num[Array, "slots n"], Num[Array, " n"]]:
     """Bind `pop`: the ring (slots, n) with slot `step` set to 0, and what the slot held (n,)."""
-    ring, now = pop_p.bind(ring, step, backend=backend)
-    return ring, now
+    popped, now = pop_p.bind(ring, step, backend=backend)
+    return popped, now
 
 
-def _pop_shape(ring, step, **_):
+def _pop_shape(
+    ring: Num[ShapedArray, "slots n"], step: Int32[ShapedArray, ""], **_: Any
+) -> list[ShapedArray]:
     assert ring.ndim == 2 and step.shape == ()
     return [
         ShapedArray(ring.shape, ring.dtype),
@@ -253,24 +248,32 @@ def _pop_shape(ring, step, **_):
     ]
 
 
-def _pop_jvp(primals, tangents, **statics):
+def _pop_jvp(
+    primals: Sequence[Operand], tangents: Sequence[Tangent], **statics: Any
+) -> tuple[Sequence[Array], Sequence[Tangent]]:
     out = pop_p.bind(*primals, **statics)
-    if is_zero(tangents[0]):
+    if is_zero(tangents[0]):  # a pop of zeros would be work for nothing
         return out, [zero_tangent(o) for o in out]
     return out, pop_p.bind(tangents[0], primals[1], **statics)
 
 
-def _pop_transpose(cts, ring, step, **_):
+def _pop_transpose(
+    cts: Sequence[Cotangent], ring: Linear, step: Operand, **_: Any
+) -> tuple[Array, None]:
     ct_ring, ct_now = map(ad.instantiate_zeros, cts)
-    # pop clears the slot, so all that the slot held went to `now`.
+    # All that the slot held went to `now` and none stayed in the ring, so the cotangent of `now`
+    # takes the place of the slot's.
     return jax.lax.dynamic_update_index_in_dim(ct_ring, ct_now, step, 0), None
 
 
-def _pop_batch(operands, dims, *, backend):
+def _pop_batch(
+    operands: Sequence[Operand], dims: Dims, *, backend: str
+) -> tuple[list[Array], list[int]]:
     ring, step = operands
     size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
-    # A slot of the joined ring is one piece of memory, which is copied and cleared at once.
-    if dims[1] is None:  # every ring at the same slot: one ring of more neurons
+    # Every ring at the same slot: one ring of more neurons, whose slot is one piece of memory. The
+    # batch goes between slots and neurons, so that no ring is interleaved with another.
+    if dims[1] is None:
         joined = jnp.moveaxis(ring, dims[0], 1)
         slots, _, n = joined.shape
         ring, now = pop_p.bind(joined.reshape(slots, size * n), step, backend=backend)
@@ -280,6 +283,7 @@ def _pop_batch(operands, dims, *, backend):
     return jax.lax.map(lambda o: pop_p.bind(*o, backend=backend), (ring, step)), [0, 0]
 
 
+# A primitive, not a slice and an update in jnp: so the ring is never copied.
 pop_p = register(
     "evops_pop",
     shape=_pop_shape,

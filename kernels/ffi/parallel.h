@@ -29,8 +29,9 @@ inline int64_t Parts(const xla::ffi::ThreadPool& pool, double work) {
 }
 
 // Calls body(part) for every part in [0, parts), on `threads` threads (0: as many as parts). The caller works too: a
-// pool whose threads are all busy delays nothing, and helpers that come too late find nothing left. The first exception
-// that a part throws is thrown again here, when nobody uses the body any more; parts that begin after it are left out.
+// pool whose threads are all busy delays nothing, and helpers that start late return at once: all parts are taken. The
+// first exception that a part throws is thrown again here, when nobody uses the body any more. Parts that would begin
+// after it are left out.
 template <class Body>
 void Parallel(xla::ffi::ThreadPool& pool, int64_t parts, const Body& body, int64_t threads = 0) {
   if (parts == 1) return body(0);

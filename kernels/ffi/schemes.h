@@ -12,7 +12,9 @@ inline Law LawOf(const MatrixSpec& spec) { return static_cast<Law>(spec.law); }
 inline bool IsPublished(const Scheme& s) { return s.reader == Reader::kUniformGaps; }
 inline bool IsCounted(const Scheme& s) { return s.reader == Reader::kCountedRows; }
 // Whether a block has a few synapses only.
-inline bool IsSparse(const Scheme& s) { return s.reader == Reader::kGeometricGaps || s.reader == Reader::kDiagonal; }
+inline bool IsSparse(const Scheme& s) {
+  return s.reader == Reader::kGeometricGaps || s.reader == Reader::kDiagonal || s.reader == Reader::kGridOffsets;
+}
 // Whether variates belong to the synapses of a row by number, not by post neuron.
 inline bool IsByRank(const Scheme& s) {
   return IsCounted(s) || (s.reader == Reader::kEqualRows && s.equal_rows.domain_bits == 0);
@@ -31,6 +33,7 @@ inline Kernel KernelOf(const Scheme& scheme, Law law) {
     case Reader::kEqualRows: return k.draw_equal_rows;
     case Reader::kDiagonal: return k.draw_diagonal;
     case Reader::kCountedRows: return k.draw_counted_rows;
+    case Reader::kGridOffsets: return k.draw_grid_offsets;
     case Reader::kUniformGaps: return k.draw_uniform_gaps;
   }
   return nullptr;  // schemes have been checked
@@ -40,6 +43,8 @@ inline Kernel KernelOf(const Scheme& scheme, Law law) {
 inline bool HasSum(Reader reader) {
   return reader == Reader::kGeometricGaps || reader == Reader::kDenseBlocks || reader == Reader::kCountedRows;
 }
+
+inline int64_t BlocksOfNumbers(int64_t count) { return (count + kSynapsesPerBlock - 1) / kSynapsesPerBlock; }
 
 // Tasks of a row of n_post > 0 post neurons, which has so many synapses where they are known before they are drawn: a
 // block of targets each, or of synapses.
@@ -52,7 +57,8 @@ inline int64_t BlocksOf(const Scheme& scheme, int64_t n_post, int64_t synapses) 
     }
     case Reader::kGeometricGaps: return ((n_post - 1) >> scheme.geometric_gaps.block_bits) + 1;
     case Reader::kEqualRows:
-    case Reader::kCountedRows: return (synapses + kSynapsesPerBlock - 1) / kSynapsesPerBlock;
+    case Reader::kCountedRows: return BlocksOfNumbers(synapses);
+    case Reader::kGridOffsets: return BlocksOfNumbers(scheme.grid_offsets.offsets);
     default: return 1;
   }
 }
@@ -85,12 +91,17 @@ inline bool Fits(const Scheme& scheme, int64_t shortest, int64_t longest) {
       return is_n_post(rows.n_post) &&
              (rows.domain_bits == 0 || (IsDomain(rows.domain_bits, rows.n_post) && rows.k <= rows.n_post));
     }
-    case Reader::kDiagonal: return scheme.fields[0] == 0 && scheme.fields[1] == 0 && scheme.fields[2] == 0;
+    case Reader::kDiagonal: return true;
     case Reader::kCountedRows: {
       const CountedRows& rows = scheme.counted_rows;
       if (rows.domain_bits == 0) return rows.slots == 1 && rows.n_post == 0;
       const int64_t total = int64_t{rows.slots} * rows.n_post;  // below 2^62
       return is_n_post(rows.n_post) && total <= kMaxSynapses && IsDomain(rows.domain_bits, total);
+    }
+    case Reader::kGridOffsets: {
+      const GridOffsets& grid = scheme.grid_offsets;
+      const int64_t inner = int64_t{grid.extent_1} * grid.extent_2;  // below 2^62
+      return inner <= kMaxSynapses && is_n_post(inner * grid.extent_0);
     }
   }
   return false;
@@ -99,6 +110,7 @@ inline bool Fits(const Scheme& scheme, int64_t shortest, int64_t longest) {
 // Entries of what the reader of `rows` rows looks up: the rule's table, or running counts of the synapses of rows.
 inline int64_t TableSizeOf(const Scheme& scheme, int64_t rows) {
   if (IsCounted(scheme)) return rows + 1;
+  if (scheme.reader == Reader::kGridOffsets) return int64_t{3} * scheme.grid_offsets.offsets;
   if (scheme.reader != Reader::kGeometricGaps) return 0;
   const GeometricGaps& gaps = scheme.geometric_gaps;
   return (int64_t{1} << gaps.high_digit_bits) + (gaps.low_digit_bits ? int64_t{1} << gaps.low_digit_bits : 0);

@@ -108,6 +108,7 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
         "total": evops.FixedTotalNumber(300_000),
         "in-degree": evops.FixedInDegree(30),
         "diagonal": evops.OneToOne(),
+        "neighbours": evops.Neighbours((1, N_PRE), 20.0, "chebyshev", True),
         "lfsr": evops.LfsrGaps(0.1),
     }
     laws = {"one": evops.Constant(0.37), "each": evops.Normal(0.6, 0.1)}
@@ -115,7 +116,7 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
     for name, rule in rules.items():
         if few and name not in FEW:
             continue
-        n_post = N_PRE if name == "diagonal" else N_POST
+        n_post = N_PRE if name in ("diagonal", "neighbours") else N_POST
         for law, weight in laws.items():
             case = f"{name}, {law}"
             W = evops.Projection(rule, weight, (N_PRE, n_post), seed=3, delay=delay)

@@ -1,4 +1,4 @@
-"""What a run of the COBA network shows: the mean rates of its populations.
+"""Measures of a run of the COBA network: the mean rates of its populations.
 
 Source of the measure: Brette et al. (2007), J. Comput. Neurosci. 23:349-398,
 doi:10.1007/s10827-007-0038-6, whose benchmark simulators compare by it.

@@ -3,8 +3,8 @@
 Source: T. P. Vogels, L. F. Abbott (2005), "Signal propagation and logic gating in networks of
 integrate-and-fire neurons", J. Neurosci. 25:10786-10795, doi:10.1523/JNEUROSCI.3508-05.2005;
 benchmark 1 of R. Brette et al. (2007), J. Comput. Neurosci. 23:349-398,
-doi:10.1007/s10827-007-0038-6, with the constant drive of 20 mV that the published scripts of
-NEST, GeNN and Brian2 use::
+doi:10.1007/s10827-007-0038-6. The constant drive I of 20 mV is that of the scripts published for
+NEST, GeNN and Brian2::
 
     tau_m dV/dt = E_L - V + g_e (E_e - V) + g_i (E_i - V) + I
     tau_e dg_e/dt = -g_e        tau_i dg_i/dt = -g_i
@@ -13,9 +13,9 @@ Four fifths of the neurons are excitatory. Every pair is connected with probabil
 adds 0.6 * 80 / K to g_e or 6.7 * 80 / K to g_i, without delay. So the mean conductance does not
 depend on K.
 
-One step: neurons above threshold spike, are reset and start their refractory time; their spikes
-reach the conductances; neurons that are not refractory are integrated to the next step, with the
-conductances held (exponential Euler, as in Brian2).
+In one step, neurons above threshold spike, are reset and start their refractory time. Their spikes
+reach the conductances. Then neurons that are not refractory are integrated to the next step, with
+their conductances held constant (exponential Euler, as in Brian2).
 """
 
 import dataclasses
@@ -52,7 +52,7 @@ class Model:
         size: neurons, four fifths of them excitatory.
         synapses: mean number of synapses of a neuron; weights are scaled by 80 / synapses.
         dt: time step.
-        weight_exc: what a spike adds to the excitatory conductance at 80 synapses a neuron.
+        weight_exc: rise of the excitatory conductance by a spike, at 80 synapses a neuron.
         weight_inh: the same for the inhibitory one.
         backend: "native", "jnp" or None for the fastest there is.
 
@@ -139,7 +139,7 @@ class Model:
 
 
 class State(NamedTuple):
-    """What changes from step to step, one number per neuron.
+    """The state of a network, one number per neuron.
 
     Attributes:
         v: membrane potential in mV.
@@ -155,7 +155,7 @@ class State(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """What differs between trials, without compiling again."""
+    """Values that may differ between trials without compiling again."""
 
     exc: Projection
     inh: Projection

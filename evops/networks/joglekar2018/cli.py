@@ -121,7 +121,7 @@ def _synapses(model: Model) -> int:
 
 
 def _rows(trials: Trials, trial_seeds: list[tuple[int, int]]) -> list[dict[str, Any]]:
-    """What is shown of every trial so far."""
+    """Rows of the JSON file, one for every trial so far."""
     return [
         report.trial(trials.model, *own, activity)
         for own, activity in zip(trial_seeds, trials.activities, strict=False)
@@ -132,7 +132,7 @@ def _measured(
     options: argparse.Namespace, trials: Trials, trial_seeds: list[tuple[int, int]],
     simulator: Simulator,
 ) -> dict[str, Any]:  # fmt: skip
-    """What is known after the trials so far, beside their mean."""
+    """Results of the trials so far, beside their mean."""
     rows = _rows(trials, trial_seeds)
     return {
         "variant": "BrainPy notebook" if options.as_published else "default",

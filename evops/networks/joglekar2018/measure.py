@@ -1,4 +1,4 @@
-"""What a run of the 29-area model shows: excitatory rates, responding areas, runaways.
+"""Measures of a run of the 29-area model: excitatory rates, responding areas, runaways.
 
 Source of the measures: the authors' analysis, as Joglekar et al. (2018), Neuron 98:222-234,
 doi:10.1016/j.neuron.2018.02.031, publish peaks in sliding windows of 10 ms.

@@ -3,12 +3,13 @@
 Source: M. R. Joglekar, J. F. Mejias, G. R. Yang, X.-J. Wang (2018), "Inter-areal balanced
 amplification enhances signal propagation in a large-scale circuit model of the primate cortex",
 Neuron 98:222-234, doi:10.1016/j.neuron.2018.02.031. Each area has 1600 excitatory and 400
-inhibitory leaky integrate-and-fire neurons; areas are connected by their fractions of labelled
-neurons, with delays by distance.
+inhibitory leaky integrate-and-fire neurons. Fractions of labelled neurons set the connections
+between areas, distances their delays.
 
-One step of 0.1 ms, as in the authors' Brian code: neurons that are not refractory are integrated
-(Euler-Maruyama) and spike above threshold; spikes go to the slots of their arrival; input that
-arrives now is added to neurons that are free; neurons that spiked are reset.
+One step of 0.1 ms follows the authors' Brian code. Neurons that are not refractory are integrated
+(Euler-Maruyama) and spike above threshold. Their spikes go to the buffer slots of their arrival.
+Then neurons that are not refractory receive the input that arrives now, and those that spiked are
+reset.
 """
 
 import dataclasses
@@ -216,7 +217,7 @@ class State(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """What differs between trials, without compiling again."""
+    """Values that may differ between trials without compiling again."""
 
     projection: MultiAreaProjection
     noise: jax.Array

@@ -1,4 +1,4 @@
-"""Tables of numbers in CSV and MATLAB files; what is wrong is said with file, row and column.
+"""Tables of numbers in CSV and MATLAB files; errors name file, row and column.
 
 `macaque` reads the connectivity of the 29-area model with them, from the package or from a user's
 folder.
@@ -20,7 +20,7 @@ from evops.errors import DataError
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """The numbers of a file as they stand there, `(rows, columns)`, and what to call their places.
+    """The numbers of a file, `(rows, columns)`, and the names of their places for errors.
 
     Attributes:
         path: the file.

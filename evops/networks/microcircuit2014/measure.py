@@ -1,4 +1,4 @@
-"""What a run of the microcircuit shows: rates, irregularity and synchrony of its populations.
+"""Measures of a run of the microcircuit: rates, irregularity and synchrony of its populations.
 
 Source of the measures: Potjans & Diesmann (2014), Cereb. Cortex 24:785-806,
 doi:10.1093/cercor/bhs358, figure 6.

@@ -7,13 +7,13 @@ currents in eight populations, 298.9 million synapses.
 
 Scaled models follow S. J. van Albada, M. Helias, M. Diesmann (2015), "Scalability of asynchronous
 networks is limited by one-to-one mapping between effective connectivity and correlations", PLoS
-Comput. Biol. 11:e1004490, doi:10.1371/journal.pcbi.1004490: in-degrees times `scale`, weights
-divided by its root, and a constant current that restores the mean input.
+Comput. Biol. 11:e1004490, doi:10.1371/journal.pcbi.1004490. They multiply in-degrees by `scale` and
+divide weights by its root. A constant current restores the mean input.
 
-One step of 0.1 ms is exact between spikes and in NEST's order: potentials move on by the current
-at the start of the step; neurons at threshold spike, are reset and stay there for 2 ms; currents
-decay and take up what arrives at the end of the step. A spike with a delay of d steps arrives at
-the end of the d-th step after its own.
+One step of 0.1 ms is exact between spikes and in NEST's order. Potentials change by the current at
+the start of the step. Neurons at threshold spike, are reset and stay there for 2 ms. Currents decay
+and take up the input that arrives at the end of the step. A spike with a delay of d steps arrives
+at the end of the d-th step after its own.
 """
 
 import dataclasses
@@ -195,7 +195,7 @@ class Model:
 
     @functools.cached_property
     def constant_current(self) -> np.ndarray:
-        """`(8,)` in pA: the drive where it is constant, and what scaling takes from the mean.
+        """`(8,)` in pA: the constant drive, if any, and the mean input that scaling removes.
 
         The recurrent mean is that of the full model at its ``mean_rates_hz``.
         """
@@ -281,7 +281,7 @@ class State(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """What differs between trials, without compiling again."""
+    """Values that may differ between trials without compiling again."""
 
     circuit: Circuit
     thalamic: dict[str, Projection]

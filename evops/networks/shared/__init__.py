@@ -1,1 +1,1 @@
-"""What the networks share: noise, the simulation, options, output, pictures."""
+"""Code that the networks share: noise, the simulation, options, output, pictures."""

@@ -16,7 +16,7 @@ def add_command(subparsers: Any, name: str, **texts: str) -> argparse.ArgumentPa
 
 
 def add_seeds(parser: argparse.ArgumentParser, trial: str, network: str) -> None:
-    """Add the seed of a trial and that of the network, with what is drawn from each."""
+    """Add the seeds of a trial and of the network; the texts say which values follow from each."""
     parser.add_argument("--seed", type=int, default=1, help=trial)
     parser.add_argument(
         "--network-seed", type=int, default=None, help=f"{network}; --seed if not given"
@@ -24,7 +24,7 @@ def add_seeds(parser: argparse.ArgumentParser, trial: str, network: str) -> None
 
 
 def add_output(parser: argparse.ArgumentParser, name: str) -> None:
-    """Add the options of what is written."""
+    """Add the options of the files that a command writes."""
     parser.add_argument(
         "--out", metavar="DIR", default=None, help=f"write {name}.json and {name}.png there"
     )

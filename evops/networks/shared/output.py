@@ -1,6 +1,6 @@
-"""What a command prints and writes: report, files, progress bar.
+"""Output of a command: report, files, progress bar.
 
-A run goes on, and its files are kept, when nobody reads what it prints.
+A run goes on and keeps its files when nobody reads its standard output.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ def complain(text: str) -> None:
 
 
 def finish() -> None:
-    """Write out what others left in standard output.
+    """Flush standard output, which others may have written to.
 
     Raises:
         OSError: see `say`.
@@ -106,7 +106,7 @@ def _tqdm() -> Any:
 
 
 class Output:
-    """Files and report of one run; what goes wrong with them is said and does not end the run.
+    """Files and report of one run; a failure to write is reported and does not end the run.
 
     Args:
         command: name of the command, and of its files.

@@ -1,4 +1,4 @@
-"""What the pictures of the networks share: figures without a display, rasters, PNG files."""
+"""Pictures of the networks: figures without a display, rasters, PNG files."""
 
 import contextlib
 import io

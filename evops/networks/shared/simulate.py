@@ -23,7 +23,7 @@ def whole_steps(ms: Any, dt: float) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Spikes of one run and what it cost.
+    """Spikes and wall time of one run.
 
     Attributes:
         steps: `(spikes,)` time step of every spike, rising.
@@ -45,7 +45,7 @@ class Simulator:
     Attributes:
         chunk: ``(parameters, state, record, start) -> (state, record)``; uses state and record up.
         record: shape of a record, `(steps, …)` bool: the spikes of a chunk.
-        compile_seconds: what compiling took.
+        compile_seconds: wall time of compiling.
     """
 
     chunk: Callable
@@ -66,8 +66,8 @@ class Simulator:
 
         Args:
             step: one time step.
-            parameters: what it reads.
-            state: what it changes.
+            parameters: values that it reads.
+            state: values that it changes.
             chunk_steps: steps of a compiled call.
             split_updates: whether XLA may divide element-wise updates among threads. Where they
                 take some 10 us, waking a thread takes longer. Products are not concerned.

@@ -1,9 +1,8 @@
-// The readers of gaps and of dense blocks by hand: the synapses of kernels/draw.py in its order, given to
-// a sink.
+// Hand-written readers. They give a sink the synapses of kernels/draw.py, in its order.
 //
-// Gaps: the synapses of one block side by side, their gaps added up over the lanes. Of blocks with few
-// synapses, one in each lane, with the next word and gap drawn ahead of the present one.
-// Dense: a byte of every lane at once. No branch depends on a draw, but for the ends of blocks and the bytes
+// Gaps: the lanes draw the gaps of one block and add them up across lanes. Sparse blocks: each lane reads its own
+// block. The next random word and gap are computed one iteration early to hide their latency.
+// Dense: every lane compares a byte at once. Branches depend on a draw only at the ends of blocks and for the bytes
 // that need a second word.
 //
 // Counted: the synapses of one block side by side.

@@ -1,6 +1,6 @@
 // Draws synapses and adds them up in one pass.
 //
-// A synapse is added kBehind draws after it was written down. Loading a target right after storing it stalls on
+// Synapses are added kBehind draws after they are drawn. Loading a target right after storing it stalls on
 // store-to-load forwarding: 7 ns in place of 1 per synapse.
 #pragma once
 #include <type_traits>
