@@ -12,12 +12,18 @@ KINDS = ("__func__", "fget", "func")
 CLASSES = [thing for name in evops.__all__ if inspect.isclass(thing := getattr(evops, name))]
 
 
-def members(of):
-    """Public methods and properties that evops defines."""
+def functions(of):
+    """Methods and properties by name; a quantile function is none of a law's methods."""
     for name, value in inspect.getmembers_static(of):
         function = next((f for k in KINDS if (f := getattr(value, k, None))), value)
-        where = getattr(function, "__module__", None) or ""
-        if inspect.isfunction(function) and where.startswith("evops.") and name[0] != "_":
+        if inspect.isfunction(function) and function.__name__ == name:
+            yield name, function
+
+
+def members(of):
+    """Public methods and properties that evops defines."""
+    for name, function in functions(of):
+        if function.__module__.startswith("evops.") and name[0] != "_":
             yield name, getattr(of, name)
 
 
@@ -29,11 +35,9 @@ def signatures(thing):
     if not inspect.isclass(thing):
         yield thing.__name__, inspect.signature(thing)
         return
-    for name, value in inspect.getmembers_static(thing):
-        function = getattr(value, "__func__", getattr(value, "fget", value))
-        own = (getattr(function, "__module__", None) or "").startswith("evops.")
+    for name, function in functions(thing):
         generated = name == "__init__" and dataclasses.is_dataclass(thing)
-        if inspect.isfunction(function) and (own or generated) and function.__name__ == name:
+        if function.__module__.startswith("evops.") or generated:
             if name[0] != "_" or name in OPERATORS:
                 yield name, inspect.signature(function)
 
