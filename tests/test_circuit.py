@@ -19,7 +19,6 @@ RULES = (
     evops.FixedProbability(0.4, autapses=False),
     evops.LfsrGaps(0.1, hashed=True),
     evops.OneToOne(),  # from a population to itself
-    evops.Neighbours((2, 15)),
     evops.FixedOutDegree(9),
     evops.LfsrGaps(0.2, hashed=True),
     evops.FixedOutDegree(5, multapses=True),
