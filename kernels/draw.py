@@ -154,7 +154,7 @@ def _grid_offsets(j, task, scheme: A, table: A, target: A, owner: A, z: A, at):
     grid = grid_offsets(scheme)
     begin = task.block * ti.u32(SYNAPSES_PER_BLOCK)
     for s in range(ti.i32(ti.min(ti.u32(SYNAPSES_PER_BLOCK), grid.offsets - begin))):
-        post = neighbour(task.pre, begin + ti.u32(s), grid, table, ti.u32(0))
+        post = neighbour(task.pre, begin + ti.u32(s), task.n, grid, table, ti.u32(0))
         if post < task.n:
             at = _emit(target, owner, at, j, task.origin, post, ti.u32(0) - ti.u32(1))
     return at

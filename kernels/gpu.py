@@ -32,8 +32,10 @@ def kernels():
     for x, e in [("u8", e) for e in ELEMENT] + own:
         add(compact, x, e)
     for kind in KINDS:
-        for s, w in counted if kind == "constant" else pairs[kind]:
+        for s, w in counted if kind in ("constant", "grid") else pairs[kind]:
             add(product_scatter, s, w, kind=kind)
+        if KINDS[kind].grid:
+            continue
         for x, w in [("u8", "f32"), *own] if kind == "constant" else pairs[kind]:
             add(product_gather, x, w, kind=kind)
         for e, _ in pairs[kind]:

@@ -26,15 +26,22 @@ class Kind:
 
     varied: weights are a + b z, else one for all. draws: None for the exact sampler; for the
     braintaichi scheme the words that z takes from a row's stream (0: z comes from a quantile
-    table).
+    table). grid: all rows are grid offsets: in the kernel that adds up tiles there are no registers
+    left for their reader.
     """
 
     varied: bool
     draws: int | None = None
+    grid: bool = False
 
     @property
     def chain(self) -> bool:
         return self.draws is not None
+
+    @property
+    def tiled(self) -> bool:
+        """Whether sums may be added up in tiles."""
+        return not self.chain and not self.grid
 
     @property
     def parameters(self) -> int:
@@ -54,6 +61,8 @@ class Kind:
 KINDS = {
     "constant": Kind(False),
     "quantiles": Kind(True),
+    "grid": Kind(False, grid=True),
+    "grid_quantiles": Kind(True, grid=True),
     "lfsr": Kind(False, 0),
     "lfsr_quantiles": Kind(True, 0),
     "lfsr_uniform": Kind(True, 1),
@@ -77,9 +86,9 @@ def product_scatter(element, weight_element, kind: Kind):
     one matrix: `tile_parts` of the `parts` into which a row is cut. From `shared_from` spikes on,
     the sums of a tile are added up in shared memory; the handler makes sure that they fit. With
     fewer spikes they are added to `y` at once. Sums of the braintaichi scheme cannot be added up
-    in parts: they round as one.
+    in parts: they round as one. Few neighbours on a grid share a target, so a tile saves nothing.
     """
-    read = reader_of(kind, scatter_emit(element, kind), one_block=True)
+    read = reader_of(kind, scatter_emit(element, kind), one_block=True, grids=False)
     Sink = sink_of(element)
     at_once = TILE_THREADS // kind.lanes
     tile_size = TILE_BYTES // (8 if element == ti.f64 else 4)
@@ -127,7 +136,7 @@ def product_scatter(element, weight_element, kind: Kind):
                     begin = tile * U32(tile_size)
                     size = ti.min(n_out - begin, U32(tile_size))
                     shared = False
-                    if ti.static(not kind.chain):
+                    if ti.static(kind.tiled):
                         shared = spikes >= shared_from
                         if shared:
                             i = thread
@@ -152,7 +161,7 @@ def product_scatter(element, weight_element, kind: Kind):
                         )  # fmt: skip
                         zero = U32(0)
                         table_offset = U32(k) * table_size
-                        if ti.static(not kind.chain):
+                        if ti.static(kind.tiled):
                             if shared:
                                 sink = Sink(a, b, zero - begin, zero, zero, zero, zero, zero, zero)
                                 read(
@@ -168,7 +177,7 @@ def product_scatter(element, weight_element, kind: Kind):
                             )  # fmt: skip
                         j += U32(at_once) * spike_splits
                     shift += (spikes * here + spike_splits - 1 - split) // spike_splits
-                    if ti.static(not kind.chain):
+                    if ti.static(kind.tiled):
                         if shared:
                             ti.simt.block.sync()
                             i = thread

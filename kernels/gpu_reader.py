@@ -84,12 +84,15 @@ def lane_total(element):
     return total
 
 
-def reader_of(kind, emit, one_block=False):
+def reader_of(kind, emit, one_block=False, grids=True):
     """Function that reads blocks of a row; see the module.
 
     With `one_block` no warp has a second block of targets, as where all blocks are shared out.
+    Without `grids` rows are no grid offsets, unless `kind` says that all are.
     """
-    return _chain(emit, kind.draws) if kind.chain else _warp(emit, one_block)
+    if kind.chain:
+        return _chain(emit, kind.draws)
+    return _grid(emit) if kind.grid else _warp(emit, one_block, grids)
 
 
 @ti.func
@@ -116,8 +119,9 @@ def next_of_warp(i, row):
     return i
 
 
-def _warp(emit, one_block):
+def _warp(emit, one_block, grids):
     """Function that reads blocks of a row of the exact sampler with all lanes of a warp."""
+    read_grid_offsets = _grid(emit)
 
     @ti.func
     def read_geometric_gaps(
@@ -225,22 +229,6 @@ def _warp(emit, one_block):
             i = next_of_warp(i, row)
         return sum
 
-    # A loop of its own: within that of `read_by_number`, products from the other side took 8
-    # registers more, and one block less found room.
-    @ti.func
-    def read_grid_offsets(
-        sum, lane, row, key, scheme: A, table: A, table_offset, target: A, quantiles: A, delays: A,
-        sink,
-    ):  # fmt: skip
-        grid = grid_offsets(scheme)
-        i = row.first * U32(SYNAPSES_PER_BLOCK) + lane
-        while i < grid.offsets:
-            post = neighbour(row.pre, i, grid, table, table_offset)
-            if post < row.n:
-                sum = emit(sum, post, post, ti.f32(0.0), key, target, quantiles, delays, sink)
-            i = next_of_warp(i, row)
-        return sum
-
     @ti.func
     def read(
         sum, lane, row, scheme: A, table: A, table_offset, target: A, quantiles: A,
@@ -263,9 +251,10 @@ def _warp(emit, one_block):
             if (row.pre < row.n) & (lane == 0) & (row.first == 0):
                 sum = emit(sum, row.pre, row.pre, ti.f32(0.0), key, target, quantiles, delays, sink)
         elif reader == ti.static(READER["GRID_OFFSETS"]):
-            sum = read_grid_offsets(
-                sum, lane, row, key, scheme, table, table_offset, target, quantiles, delays, sink
-            )
+            if ti.static(grids):
+                sum = read_grid_offsets(
+                    sum, lane, row, scheme, table, table_offset, target, quantiles, delays, sink
+                )
         else:
             start = U32(0)
             rows = equal_rows(scheme)
@@ -288,6 +277,32 @@ def _warp(emit, one_block):
                 sum, lane, row, key, k0, k1, start, count, domain, bits, by_rank, target, quantiles,
                 delays, sink,
             )  # fmt: skip
+        return sum
+
+    return read
+
+
+def _grid(emit):
+    """Function that reads grid offsets, a displacement for each lane.
+
+    Its loop is not that of other synapses by number: in one with it, products from the other side
+    took 8 registers more, and one block less found room.
+    """
+
+    @ti.func
+    def read(
+        sum, lane, row, scheme: A, table: A, table_offset, target: A, quantiles: A,
+        delays: A, sink,
+    ):  # fmt: skip
+        k0, k1 = variate_key(row.pre, row.t0, row.t1)
+        key = Key(k0, k1)
+        grid = grid_offsets(scheme)
+        i = row.first * U32(SYNAPSES_PER_BLOCK) + lane
+        while i < grid.offsets:
+            post = neighbour(row.pre, i, row.n, grid, table, table_offset)
+            if post < row.n:
+                sum = emit(sum, post, post, ti.f32(0.0), key, target, quantiles, delays, sink)
+            i = next_of_warp(i, row)
         return sum
 
     return read

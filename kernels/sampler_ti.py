@@ -54,17 +54,17 @@ def autapse(pre, words: ti.template()):
 
 
 @ti.func
-def neighbour(pre, i, grid, table: ti.template(), table_offset):
-    """The post neuron at displacement i of a table, or one that does not exist."""
-    inner = grid.extent_1 * grid.extent_2
+def neighbour(pre, i, n, grid, table: ti.template(), table_offset):
+    """The post neuron, of n, at displacement i of a table, or one that does not exist."""
+    plane = grid.extent_1 * grid.extent_2
     at = ti.i32(table_offset + ti.u32(3) * i)
-    a = moved(pre // inner, table[at], grid.extent_0, grid.periodic & ti.u32(1))
-    middle = (pre % inner) // grid.extent_2
-    b = moved(middle, table[at + 1], grid.extent_1, (grid.periodic >> 1) & ti.u32(1))
-    c = moved(pre % grid.extent_2, table[at + 2], grid.extent_2, grid.periodic >> 2)
-    post = ti.u32(0) - ti.u32(1)
-    if (a < grid.extent_0) & (b < grid.extent_1) & (c < grid.extent_2):
-        post = (a * grid.extent_1 + b) * grid.extent_2 + c
+    a = moved(pre // plane, table[at], n // plane)
+    b = moved((pre % plane) // grid.extent_2, table[at + 1], grid.extent_1)
+    c = moved(pre % grid.extent_2, table[at + 2], grid.extent_2)
+    # Beyond the first axis lies no neuron below n, whatever the others say.
+    post = (a * grid.extent_1 + b) * grid.extent_2 + c
+    if (b >= grid.extent_1) | (c >= grid.extent_2):
+        post = n
     return post
 
 

@@ -56,7 +56,7 @@ def test_every_kernel_assembles_without_spills(architecture, tmp_path):
         if name.startswith(("product_scatter", "push", "stored_scatter")):
             assert re.search(r"(atom|red)(\.relaxed\.gpu)?\.global\.add", text), name
             assert not re.search(r"st\.(volatile\.)?global", text), name
-        if name.startswith("product_scatter") and "lfsr" not in name:
+        if name.startswith("product_scatter") and "lfsr" not in name and "grid" not in name:
             assert "atom.shared.add" in text and text.count("bar.sync") == 2, name
             assert text.count("st.shared") == 1, name  # what clears it
         # threads of a block, as the handlers launch them

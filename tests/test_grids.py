@@ -98,6 +98,7 @@ REFUSED = [
     ({"grid": (2, 2, 2, 2)}, ValueError, "grid must have 1 to 3 axes"),
     ({"grid": (3, 0)}, ValueError, r"grid\[1\] must be an integer from 1"),
     ({"grid": (3, 2.0)}, TypeError, r"grid\[1\] must be an integer, got 2.0"),
+    ({"grid": (2**30,)}, ValueError, r"grid\[0\] must be an integer from 1 to 1073741823"),
     ({"grid": (2**16, 2**16)}, ValueError, "the product of grid must be an integer from 1"),
     ({"radius": -1}, ValueError, "radius must be at least 0, got -1"),
     ({"radius": math.nan}, ValueError, "radius must be a finite number"),

@@ -127,7 +127,7 @@ LARGEST = 2**31 - 1
         (evops.FixedProbability(1), (1, LARGEST)),
         (evops.FixedProbability(1e-300), (1, LARGEST)),
         (evops.OneToOne(), (LARGEST, LARGEST)),
-        (evops.Neighbours((1, LARGEST), 2.5, periodic=True), (LARGEST, LARGEST)),
+        (evops.Neighbours((2, 2**30 - 1), 2.5, periodic=True), (2**31 - 2,) * 2),
         (evops.AllToAll(False), (1, LARGEST)),
         (evops.LfsrGaps(1e-300), (1, LARGEST)),
         (evops.LfsrGaps(1), (1, LARGEST)),

@@ -29,6 +29,8 @@ MIN_DIGIT_BITS, MAX_DIGIT_BITS, LOW_DIGIT_BITS = 6, 12, 10
 THRESHOLD_BITS = 8
 # The alias table of delays.
 MAX_DELAY_BITS = 12
+# Places along an axis of a grid: a displacement less twice as many is still more than -2**31.
+MAX_EXTENT = 2**30 - 1
 
 
 class Reader(enum.IntEnum):
@@ -200,15 +202,13 @@ class CountedRows(Scheme):
 class GridOffsets(Scheme):
     """The same displacements from every neuron of a grid of up to three axes.
 
-    The table has three words for a displacement, one for each axis: modulo 2**32, or modulo the
-    extent of a periodic axis. Neurons are numbered along the last axis first.
+    The table has three words for a displacement, one for each axis, as `sampler.moved` takes them.
+    Neurons are numbered along the last axis first. The first axis has the places that are left.
     """
 
     reader = Reader.GRID_OFFSETS
-    extent_0: int = _word(1, MAX_SYNAPSES, "places along the first axis")
-    extent_1: int = _word(1, MAX_SYNAPSES, "places along the second axis")
-    extent_2: int = _word(1, MAX_SYNAPSES, "places along the third axis")
-    periodic: int = _word(0, 7, "bit k: the ends of axis k are neighbours")
+    extent_1: int = _word(1, MAX_EXTENT, "places along the second axis")
+    extent_2: int = _word(1, MAX_EXTENT, "places along the third axis")
     offsets: int = _word(0, MAX_SYNAPSES // 3, "displacements")
 
     @property
@@ -216,8 +216,9 @@ class GridOffsets(Scheme):
         return 3 * self.offsets
 
     def relation(self, n_post):
-        places = self.extent_0 * self.extent_1 * self.extent_2
-        return places == n_post, f"a grid of {n_post} places"
+        plane = self.extent_1 * self.extent_2
+        fits = n_post % plane == 0 and n_post // plane <= MAX_EXTENT
+        return fits, f"extents that divide {n_post}, at most {MAX_EXTENT} times"
 
 
 def domain_bits(size: int) -> int:

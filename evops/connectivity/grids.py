@@ -77,7 +77,9 @@ class Neighbours(Rule):
             raise TypeError(f"grid must be a tuple of 1 to {_AXES} integers, got {self.grid!r}")
         if not 1 <= len(self.grid) <= _AXES:
             raise ValueError(f"grid must have 1 to {_AXES} axes, got {self.grid!r}")
-        grid = tuple(check_integer(f"grid[{k}]", n, 1) for k, n in enumerate(self.grid))
+        grid = tuple(
+            check_integer(f"grid[{k}]", n, 1, format.MAX_EXTENT) for k, n in enumerate(self.grid)
+        )
         check_integer("the product of grid", math.prod(grid), 1)
         return grid
 
@@ -111,15 +113,14 @@ class Neighbours(Rule):
     def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         self.expected_synapses(shape)
         missing = _AXES - len(self.grid)
-        planes, rows, columns = (*(1,) * missing, *self.grid)
-        periodic = sum(p << (k + missing) for k, p in enumerate(self._ends))
-        return format.GridOffsets(planes, rows, columns, periodic, len(self._offsets))
+        _, rows, columns = (*(1,) * missing, *self.grid)
+        return format.GridOffsets(rows, columns, len(self._offsets))
 
     @property
     def table(self) -> np.ndarray:
-        """The displacements: modulo the extent of a periodic axis, modulo 2**32 of another."""
-        n, periodic = np.array(self.grid), np.array(self.periodic)
-        offsets = np.where(periodic, self._offsets % n, self._offsets)
+        """The displacements, as `sampler.moved` takes them."""
+        n, offsets = np.array(self.grid), self._offsets
+        offsets = np.where(self._ends, offsets % n - n, offsets - n * (offsets < 0))
         words = np.zeros((len(offsets), _AXES), np.uint32)
         words[:, _AXES - len(self.grid) :] = offsets.astype(np.int64).astype(np.uint32)
         return words.ravel()

@@ -208,14 +208,16 @@ def permuted(k0, k1, x, left, right):
     return (a << right) | b
 
 
-def moved(at, by, extent, periodic):
-    """Coordinate `at` of an axis moved by `by` (modulo 2**32, or `extent` where `periodic` is 1).
+def moved(at, by, extent):
+    """Coordinate `at` of an axis of `extent` places, moved by d; a larger number if there is none.
 
-    The result is `extent` or more where it would lie beyond an axis that is not periodic.
+    `by` is d modulo 2**32. It is ``d - extent`` for d < 0, and for any d from 0 to ``extent - 1``
+    if the axis is periodic.
     """
+    # A negative sum gets the extent back. So on a periodic axis d leads past the end to the start,
+    # and on another a place before the start stays negative, which is a large number.
     to = at + by
-    over = 1 - ((to - extent) >> 31)
-    return to - extent * (over & periodic)
+    return to + (extent & (0 - (to >> 31)))
 
 
 def variate_key(pre, t0, t1):

@@ -328,19 +328,20 @@ def _grid_offsets(
     assert isinstance(scheme, GridOffsets)
     if scheme.offsets == 0:  # a table without entries cannot be indexed, even in a loop of no turns
         return carry
-    extents = [jnp.uint32(n) for n in (scheme.extent_0, scheme.extent_1, scheme.extent_2)]
-    inner = extents[1] * extents[2]
-    places = rows.pre // inner, rows.pre % inner // extents[2], rows.pre % extents[2]
+    rows_of_plane, columns = jnp.uint32(scheme.extent_1), jnp.uint32(scheme.extent_2)
+    plane = rows_of_plane * columns
+    extents = rows.n_post // plane, rows_of_plane, columns
+    places = rows.pre // plane, rows.pre % plane // columns, rows.pre % columns
 
-    def body(i, carry):
+    def body(i: Array, carry: Any) -> Any:
         to = []
         for axis, (place, extent) in enumerate(zip(places, extents, strict=True)):
             by = table[jnp.uint32(3) * i + jnp.uint32(axis)]
-            periodic = jnp.uint32(scheme.periodic >> axis & 1)
-            to.append(sampler.moved(place, by, extent, periodic))
+            to.append(sampler.moved(place, by, extent))
         a, b, c = to
-        exists = (a < extents[0]) & (b < extents[1]) & (c < extents[2])
-        post = (a * extents[1] + b) * extents[2] + c
+        # Beyond the first axis lies no neuron below n_post, whatever the others say.
+        post = (a * rows_of_plane + b) * columns + c
+        exists = (b < rows_of_plane) & (c < columns)
         return found(carry, post[..., None], exists[..., None])
 
     return lax.fori_loop(jnp.uint32(0), jnp.uint32(scheme.offsets), body, carry)

@@ -10,10 +10,11 @@ namespace evops {
 
 inline Law LawOf(const MatrixSpec& spec) { return static_cast<Law>(spec.law); }
 inline bool IsPublished(const Scheme& s) { return s.reader == Reader::kUniformGaps; }
+inline bool IsGrid(const Scheme& s) { return s.reader == Reader::kGridOffsets; }
 inline bool IsCounted(const Scheme& s) { return s.reader == Reader::kCountedRows; }
 // Whether a block has a few synapses only.
 inline bool IsSparse(const Scheme& s) {
-  return s.reader == Reader::kGeometricGaps || s.reader == Reader::kDiagonal || s.reader == Reader::kGridOffsets;
+  return s.reader == Reader::kGeometricGaps || s.reader == Reader::kDiagonal || IsGrid(s);
 }
 // Whether variates belong to the synapses of a row by number, not by post neuron.
 inline bool IsByRank(const Scheme& s) {
@@ -100,8 +101,8 @@ inline bool Fits(const Scheme& scheme, int64_t shortest, int64_t longest) {
     }
     case Reader::kGridOffsets: {
       const GridOffsets& grid = scheme.grid_offsets;
-      const int64_t inner = int64_t{grid.extent_1} * grid.extent_2;  // below 2^62
-      return inner <= kMaxSynapses && is_n_post(inner * grid.extent_0);
+      const int64_t plane = int64_t{grid.extent_1} * grid.extent_2;  // below 2^60
+      return shortest % plane == 0 && longest % plane == 0 && longest / plane <= kMaxExtent;
     }
   }
   return false;
@@ -110,7 +111,7 @@ inline bool Fits(const Scheme& scheme, int64_t shortest, int64_t longest) {
 // Entries of what the reader of `rows` rows looks up: the rule's table, or running counts of the synapses of rows.
 inline int64_t TableSizeOf(const Scheme& scheme, int64_t rows) {
   if (IsCounted(scheme)) return rows + 1;
-  if (scheme.reader == Reader::kGridOffsets) return int64_t{3} * scheme.grid_offsets.offsets;
+  if (IsGrid(scheme)) return int64_t{3} * scheme.grid_offsets.offsets;
   if (scheme.reader != Reader::kGeometricGaps) return 0;
   const GeometricGaps& gaps = scheme.geometric_gaps;
   return (int64_t{1} << gaps.high_digit_bits) + (gaps.low_digit_bits ? int64_t{1} << gaps.low_digit_bits : 0);

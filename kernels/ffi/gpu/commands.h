@@ -130,6 +130,12 @@ inline std::string KindOf(bool published, Law law) {
   }
 }
 
+// The same for x @ C, which has kernels for grids alone.
+inline std::string ScatterKindOf(const MatrixSpec& spec) {
+  if (!IsGrid(spec.scheme)) return KindOf(IsPublished(spec.scheme), LawOf(spec));
+  return LawOf(spec) == Law::kQuantiles ? "_grid_quantiles" : "_grid";
+}
+
 // Tasks into which a row of n post neurons is cut, one at least.
 inline int64_t PartsOf(const MatrixSpec& spec, int64_t n) {
   const int64_t synapses = IsCounted(spec.scheme) ? spec.synapses_per_row : SynapsesOfRow(spec.scheme);

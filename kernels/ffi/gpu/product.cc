@@ -15,10 +15,6 @@ ffi::DataType SumsOf(const Plan& p, ffi::DataType weight) {
   return counted && weight == ffi::DataType::F32 ? ffi::DataType::S32 : weight;
 }
 
-std::string TypesOf(const Plan& p, ffi::DataType sums, ffi::DataType weight) {
-  return KindOf(IsPublished(p.spec.scheme), p.law()) + Suffix(sums) + Suffix(weight);
-}
-
 // Words between the tables of two matrices.
 uint32_t TableStride(const ffi::AnyBuffer& table) {
   return table.dimensions()[0] > 1 ? static_cast<uint32_t>(table.dimensions()[1]) : 0;
@@ -76,7 +72,8 @@ Layout LayoutOf(const Plan& p, ffi::DataType sums, int64_t parts, double from, i
   int64_t part = s.n_out;  // targets of a part, where rows are cut by targets
   if (scheme.reader == Reader::kGeometricGaps) part = std::min(int64_t{1} << scheme.geometric_gaps.block_bits, s.n_out);
   if (scheme.reader == Reader::kDenseBlocks) part = std::min(int64_t{1} << scheme.dense_blocks.block_bits, s.n_out);
-  const bool fits = !IsPublished(scheme) && part <= tile;
+  const bool tiled = !IsPublished(scheme) && !IsGrid(scheme);  // as the kernels can
+  const bool fits = tiled && part <= tile;
   const int64_t tile_parts = fits && s.n_out > tile ? tile / part : parts;
   const int64_t tiles = (parts + tile_parts - 1) / tile_parts;
   const int64_t at_once = std::min(multiprocessors * kBlocksAtOnce, kWorkers / kTileThreads);
@@ -120,7 +117,7 @@ ffi::Error Scatter(Stream stream, ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::
   arguments.tiles = static_cast<uint32_t>(l.tiles);
   arguments.spike_splits = static_cast<uint32_t>(l.spike_splits);
   arguments.shared_from = static_cast<uint32_t>(std::min(l.shared_from, kNever));
-  commands.LaunchBlocks(TypesOf(p, sums, type), l.blocks, kTileThreads, arguments);
+  commands.LaunchBlocks(ScatterKindOf(p.spec) + Suffix(sums) + Suffix(type), l.blocks, kTileThreads, arguments);
   if (p.law() == Law::kConstant && !IsPublished(p.spec.scheme)) {
     Weigh weigh{All(*y), All(weight), All(*y)};
     weigh.n_out = arguments.n_out;
@@ -145,7 +142,8 @@ ffi::Error Gather(Stream stream, ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::A
   const int64_t rows = s.matrices * s.n_out, lanes = IsPublished(p.spec.scheme) ? 1 : kWarp;
   ProductGather arguments{All(x), All(weight), All(seed), All(table), All(quantiles), All(*y)};
   SetShape(s, table, p.spec.scheme, &arguments);
-  commands.Launch(TypesOf(p, x.element_type(), type), std::min(rows, kWorkers) * lanes, arguments);
+  const std::string kind = KindOf(IsPublished(p.spec.scheme), p.law());
+  commands.Launch(kind + Suffix(x.element_type()) + Suffix(type), std::min(rows, kWorkers) * lanes, arguments);
   return commands.Result();
 }
 
