@@ -178,6 +178,27 @@ def test_a_copy_that_was_not_built_is_refused(copy_of_package, module):
     )
 
 
+@pytest.mark.parametrize("other", [False, True], ids=["its own", "of another checkout"])
+def test_an_editable_copy_is_found_behind_another_hook(copy_of_package, tmp_path, other):
+    """Of hooks that check types: Python's own finder finds the checkout, which lacks the build."""
+    built = tmp_path / "site" / "evops"
+    (built / "_lib").mkdir(parents=True)
+    (built / "_lib" / "unavailable.txt").write_text("as the build says")
+    of = Path(PACKAGE if other else copy_of_package / "evops") / "__init__.py"
+    code = f"""import sys
+class Finder:
+    known_source_files = {{"evops": {str(of)!r}}}
+    submodule_search_locations = {{"evops": {{{str(copy_of_package / "evops")!r}, {str(built)!r}}}}}
+    def find_spec(self, *_): return None
+sys.meta_path.append(Finder())
+try: import evops; print(evops.backends()["native"].detail)
+except ImportError as error: print(error)
+"""
+    result = python_in(copy_of_package, code)
+    assert result.returncode == 0, result.stderr
+    assert ("as the build says" in result.stdout) != other, result.stdout
+
+
 def test_reason_of_the_build_is_shown(copy_of_package):
     reason = copy_of_package / "evops" / "_lib" / "unavailable.txt"
     reason.write_text("no C++ compiler was found when the package was built\n")
