@@ -238,107 +238,75 @@ def lfsr113_next_key(key):
     )
 
 
-@ti.func
-@no_type_check
-def lfsr88_randint(key, dtype: ti.template() = ti.u32):
-    """The next key, and a random word, cast to `dtype`: an integer type of Taichi (uint32)."""
-    after = lfsr88_next_key(key)
-    return after, ti.cast(after[0] ^ after[1] ^ after[2], dtype)
+def _draws(next_key: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
+    """What can be drawn from a generator: its word is the four words of the next key, combined.
 
-
-@ti.func
-@no_type_check
-def lfsr88_random_integers(key, low, high):
-    """The next key, and an int32 from low to high, both included."""
-    after, x = lfsr88_randint(key)
-    return after, _within(x, low, high)
-
-
-@ti.func
-@no_type_check
-def lfsr88_rand(key):
-    """The next key, and a float32 uniform on [0, 1], both ends included."""
-    after, x = lfsr88_randint(key)
-    return after, _unit(x)
-
-
-@ti.func
-@no_type_check
-def lfsr88_uniform(key, low, high):
-    """The next key, and a float32 uniform on [low, high]."""
-    after, u = lfsr88_rand(key)
-    return after, u * ti.cast(high - low, ti.f32) + ti.cast(low, ti.f32)
-
-
-@ti.func
-@no_type_check
-def lfsr88_normal(key, mu, sigma, epsilon=1e-10):
-    """The key after two steps, and a float32 normal number of mean mu and standard deviation sigma.
-
-    Source: G. E. P. Box, M. E. Muller (1958). `epsilon` bounds the first uniform number from below:
-    with 1e-10 no number is more than 6.8 standard deviations from the mean.
+    The fourth word of a key of LFSR88 is 0.
     """
-    middle, u1 = lfsr88_rand(key)
-    after, u2 = lfsr88_rand(middle)
-    return after, _gaussian(u1, u2, mu, sigma, epsilon)
+
+    @ti.func
+    @no_type_check
+    def randint(key, dtype: ti.template() = ti.u32):
+        """The next key, and a random word, cast to `dtype`: an integer type of Taichi (uint32)."""
+        after = next_key(key)
+        return after, ti.cast(after[0] ^ after[1] ^ after[2] ^ after[3], dtype)
+
+    @ti.func
+    @no_type_check
+    def random_integers(key, low, high):
+        """The next key, and an int32 from low to high, both included."""
+        after, x = randint(key)
+        return after, _within(x, low, high)
+
+    @ti.func
+    @no_type_check
+    def rand(key):
+        """The next key, and a float32 uniform on [0, 1], both ends included."""
+        after, x = randint(key)
+        return after, _unit(x)
+
+    @ti.func
+    @no_type_check
+    def uniform(key, low, high):
+        """The next key, and a float32 uniform on [low, high]."""
+        after, u = rand(key)
+        return after, u * ti.cast(high - low, ti.f32) + ti.cast(low, ti.f32)
+
+    @ti.func
+    @no_type_check
+    def normal(key, mu, sigma, epsilon=1e-10):
+        """The key after two steps, and a float32 normal number: mean mu, standard deviation sigma.
+
+        Source: G. E. P. Box, M. E. Muller (1958). `epsilon` bounds the first uniform number from
+        below: with 1e-10 no number is more than 6.8 standard deviations from the mean.
+        """
+        middle, u1 = rand(key)
+        after, u2 = rand(middle)
+        return after, _gaussian(u1, u2, mu, sigma, epsilon)
+
+    @ti.func
+    @no_type_check
+    def randn(key, epsilon=1e-10):
+        """The key after two steps, and a standard normal float32 (`normal`)."""
+        after, z = normal(key, 0.0, 1.0, epsilon)
+        return after, z
+
+    return randint, random_integers, rand, uniform, normal, randn
 
 
-@ti.func
-@no_type_check
-def lfsr88_randn(key, epsilon=1e-10):
-    """The key after two steps, and a standard normal float32 (`lfsr88_normal`)."""
-    after, z = lfsr88_normal(key, 0.0, 1.0, epsilon)
-    return after, z
-
-
-@ti.func
-@no_type_check
-def lfsr113_randint(key, dtype: ti.template() = ti.u32):
-    """The next key, and a random word, cast to `dtype`: an integer type of Taichi (uint32)."""
-    after = lfsr113_next_key(key)
-    return after, ti.cast(after[0] ^ after[1] ^ after[2] ^ after[3], dtype)
-
-
-@ti.func
-@no_type_check
-def lfsr113_random_integers(key, low, high):
-    """The next key, and an int32 from low to high, both included."""
-    after, x = lfsr113_randint(key)
-    return after, _within(x, low, high)
-
-
-@ti.func
-@no_type_check
-def lfsr113_rand(key):
-    """The next key, and a float32 uniform on [0, 1], both ends included."""
-    after, x = lfsr113_randint(key)
-    return after, _unit(x)
-
-
-@ti.func
-@no_type_check
-def lfsr113_uniform(key, low, high):
-    """The next key, and a float32 uniform on [low, high]."""
-    after, u = lfsr113_rand(key)
-    return after, u * ti.cast(high - low, ti.f32) + ti.cast(low, ti.f32)
-
-
-@ti.func
-@no_type_check
-def lfsr113_normal(key, mu, sigma, epsilon=1e-10):
-    """The key after two steps, and a float32 normal number of mean mu and standard deviation sigma.
-
-    Source: G. E. P. Box, M. E. Muller (1958). `epsilon` bounds the first uniform number from below:
-    with 1e-10 no number is more than 6.8 standard deviations from the mean.
-    """
-    middle, u1 = lfsr113_rand(key)
-    after, u2 = lfsr113_rand(middle)
-    return after, _gaussian(u1, u2, mu, sigma, epsilon)
-
-
-@ti.func
-@no_type_check
-def lfsr113_randn(key, epsilon=1e-10):
-    """The key after two steps, and a standard normal float32 (`lfsr113_normal`)."""
-    after, z = lfsr113_normal(key, 0.0, 1.0, epsilon)
-    return after, z
+(
+    lfsr88_randint,
+    lfsr88_random_integers,
+    lfsr88_rand,
+    lfsr88_uniform,
+    lfsr88_normal,
+    lfsr88_randn,
+) = _draws(lfsr88_next_key)
+(
+    lfsr113_randint,
+    lfsr113_random_integers,
+    lfsr113_rand,
+    lfsr113_uniform,
+    lfsr113_normal,
+    lfsr113_randn,
+) = _draws(lfsr113_next_key)
