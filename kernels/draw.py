@@ -62,11 +62,17 @@ def _emit(target: ti.template(), owner: ti.template(), at, j, origin, post, leav
 
 
 @ti.func
+def _targets(task, block_bits):
+    """The first target of a block of 2**block_bits, and how many of them the row has."""
+    begin = task.block << block_bits
+    return begin, ti.min(ti.u32(1) << block_bits, task.n - begin)
+
+
+@ti.func
 def _geometric_gaps(j, task, scheme: A, table: A, target: A, owner: A, z: A, at):
     gaps = geometric_gaps(scheme)
     k0, k1 = feistel(task.pre, task.block, task.t0, task.t1)
-    begin = task.block << gaps.block_bits
-    size = ti.min(ti.u32(1) << gaps.block_bits, task.n - begin)
+    begin, size = _targets(task, gaps.block_bits)
     leave_out = autapse(task.pre, scheme)
     c = ti.u32(0)
     i = ti.u32(0)
@@ -84,8 +90,7 @@ def _geometric_gaps(j, task, scheme: A, table: A, target: A, owner: A, z: A, at)
 def _dense_blocks(j, task, scheme: A, table: A, target: A, owner: A, z: A, at):
     dense = dense_blocks(scheme)
     k0, k1 = feistel(task.pre, task.block, task.t0, task.t1)
-    begin = task.block << dense.block_bits
-    size = ti.min(ti.u32(1) << dense.block_bits, task.n - begin)
+    begin, size = _targets(task, dense.block_bits)
     leave_out = autapse(task.pre, scheme)
     for c in range(ti.i32(size)):
         post = ti.u32(c)

@@ -171,7 +171,7 @@ OUTS = {
     "file/below": (lambda p: file(p.parent), "cannot write into 'file/below': Not a directory"),
     "link": (lambda p: p.symlink_to("nowhere"), "cannot write into 'link': it is not a folder"),
     "x" * 300: (None, "File name too long"),
-    "a\0b": (None, "embedded null byte"),
+    "a\0b": (None, "embedded null"),
     "/proc": (None, "cannot write into '/proc'"),
 }
 

@@ -273,6 +273,13 @@ class _Text:
         return self.names[key]
 
 
+def _unavailable(function: Any, why: Any) -> KernelError:
+    return KernelError(
+        f"the source of {function.__name__} is not available ({why}): kernels and their functions "
+        "must come from a file or a notebook"
+    )
+
+
 def _definition(function: Any) -> ast.FunctionDef:
     """The function's syntax tree, without decorators and docstring, neither of which is compiled.
 
@@ -282,13 +289,13 @@ def _definition(function: Any) -> ast.FunctionDef:
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError) as error:
-        raise KernelError(
-            f"the source of {function.__name__} is not available ({error}): kernels and their "
-            "functions must come from a file or a notebook"
-        ) from error
+        raise _unavailable(function, error) from error
     tree = tree.body[0]
     # inspect reads today's file, at the line on which the function began when it was imported.
     if not isinstance(tree, ast.FunctionDef) or tree.name != function.__name__:
+        # What exec defines has the file name of `python -c`, whose text Python 3.13 keeps.
+        if function.__code__.co_filename == "<string>":
+            raise _unavailable(function, "what exec defines has none")
         raise KernelError(
             f"the source of {function.__name__} has changed since it was imported: import it again"
         )

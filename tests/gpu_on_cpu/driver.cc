@@ -174,9 +174,7 @@ int Result(const char* call) {
 }
 
 // The stream that handlers are given in the place of XLA's (gpu/kernels.h): commands must name it.
-int OnStream(const char* call, void* stream) {
-  return stream == reinterpret_cast<void*>(0x57) ? Result(call) : 400;
-}
+int OnStream(const char* call, void* stream) { return stream == reinterpret_cast<void*>(0x57) ? Result(call) : 400; }
 
 }  // namespace
 
@@ -209,7 +207,7 @@ float emulated_shfl_sync_down_f32(uint32_t, float x, uint32_t by, uint32_t) {
   std::memcpy(&x, &bits, 4);
   return x;
 }
-#define EMULATED(name, parameters, value)    \
+#define EMULATED(name, parameters, value)                \
   float emulated_##name##_f parameters { return value; } \
   float emulated_##name##_ftz_f parameters { return value; }
 EMULATED(fabs, (float x), std::fabs(x))
@@ -222,9 +220,9 @@ uint32_t emulated_mulhi_ui(uint32_t x, uint32_t y) { return static_cast<uint32_t
 
 // The driver, as far as evops calls it.
 int cuGetErrorName(int error, const char** name) {
-  const std::map<int, const char*> names = {{2, "OUT_OF_MEMORY"},    {218, "INVALID_PTX"},
-                                            {222, "UNSUPPORTED_PTX_VERSION"}, {400, "INVALID_HANDLE"},
-                                            {500, "NOT_FOUND"},      {700, "ILLEGAL_ADDRESS"}};
+  const std::map<int, const char*> names = {
+      {2, "OUT_OF_MEMORY"},    {218, "INVALID_PTX"}, {222, "UNSUPPORTED_PTX_VERSION"},
+      {400, "INVALID_HANDLE"}, {500, "NOT_FOUND"},   {700, "ILLEGAL_ADDRESS"}};
   static std::string found;
   found = std::string("CUDA_ERROR_") + (names.count(error) ? names.at(error) : "UNKNOWN");
   return *name = found.c_str(), 0;

@@ -38,8 +38,12 @@ void* __libc_memalign(size_t, size_t);
 
 EXPORT void* malloc(size_t bytes) { return Fails() ? (errno = ENOMEM, nullptr) : __libc_malloc(bytes); }
 EXPORT void* calloc(size_t n, size_t bytes) { return Fails() ? (errno = ENOMEM, nullptr) : __libc_calloc(n, bytes); }
-EXPORT void* realloc(void* old, size_t bytes) { return Fails() ? (errno = ENOMEM, nullptr) : __libc_realloc(old, bytes); }
-EXPORT void* memalign(size_t to, size_t bytes) { return Fails() ? (errno = ENOMEM, nullptr) : __libc_memalign(to, bytes); }
+EXPORT void* realloc(void* old, size_t bytes) {
+  return Fails() ? (errno = ENOMEM, nullptr) : __libc_realloc(old, bytes);
+}
+EXPORT void* memalign(size_t to, size_t bytes) {
+  return Fails() ? (errno = ENOMEM, nullptr) : __libc_memalign(to, bytes);
+}
 EXPORT void* aligned_alloc(size_t to, size_t bytes) { return memalign(to, bytes); }
 EXPORT int posix_memalign(void** out, size_t to, size_t bytes) {
   *out = memalign(to, bytes);
@@ -63,7 +67,15 @@ XLA_FFI_Error* Create(XLA_FFI_Error_Create_Args* args) {
   std::strncpy(error.message, args->message, sizeof error.message - 1);
   return &error;
 }
-void GetMessage(XLA_FFI_Error_GetMessage_Args* args) { args->message = args->error->message; }
+// The function that gives the message has had two names, in one place.
+template <class A>
+auto SetMessage(A* api, int) -> decltype(void(api->XLA_FFI_Error_GetMessage)) {
+  api->XLA_FFI_Error_GetMessage = [](auto* args) { args->message = args->error->message; };
+}
+template <class A>
+void SetMessage(A* api, long) {
+  api->XLA_FFI_Error_GetDetails = [](auto* args) { args->message = args->error->message; };
+}
 void Destroy(XLA_FFI_Error_Destroy_Args*) {}
 
 // ---- The pool. Its threads are new for every call, and gone after it.
@@ -127,7 +139,7 @@ XLA_FFI_Api Api() {
   api.struct_size = XLA_FFI_Api_STRUCT_SIZE;
   api.api_version = {XLA_FFI_Api_Version_STRUCT_SIZE, nullptr, XLA_FFI_API_MAJOR, XLA_FFI_API_MINOR};
   api.XLA_FFI_Error_Create = Create;
-  api.XLA_FFI_Error_GetMessage = GetMessage;
+  SetMessage(&api, 0);
   api.XLA_FFI_Error_Destroy = Destroy;
   api.XLA_FFI_ThreadPool_Schedule = Schedule;
   api.XLA_FFI_ThreadPool_NumThreads = NumThreads;
@@ -157,7 +169,8 @@ EXPORT int xla_call(XLA_FFI_Handler* handler, int64_t threads, const Buffer* arg
   std::vector<XLA_FFI_Buffer> buffers;
   for (int64_t k = 0; k < argument_count + result_count; ++k) {
     const Buffer& b = k < argument_count ? arguments[k] : results[k - argument_count];
-    buffers.push_back({XLA_FFI_Buffer_STRUCT_SIZE, nullptr, static_cast<XLA_FFI_DataType>(b.type), b.data, b.rank, b.extents});
+    buffers.push_back(
+        {XLA_FFI_Buffer_STRUCT_SIZE, nullptr, static_cast<XLA_FFI_DataType>(b.type), b.data, b.rank, b.extents});
   }
   std::vector<void*> places;
   for (XLA_FFI_Buffer& b : buffers) places.push_back(&b);
@@ -177,8 +190,12 @@ EXPORT int xla_call(XLA_FFI_Handler* handler, int64_t threads, const Buffer* arg
     scalars[k] = {XLA_FFI_DataType_S64, data};
     arrays[k] = {XLA_FFI_DataType_S64, static_cast<size_t>(a.size), data};
     name_places.push_back(&names[k]);
-    types.push_back(a.kind == 0 ? XLA_FFI_AttrType_SCALAR : a.kind == 1 ? XLA_FFI_AttrType_ARRAY : XLA_FFI_AttrType_STRING);
-    values.push_back(a.kind == 0 ? static_cast<void*>(&scalars[k]) : a.kind == 1 ? static_cast<void*>(&arrays[k]) : &texts[k]);
+    types.push_back(a.kind == 0   ? XLA_FFI_AttrType_SCALAR
+                    : a.kind == 1 ? XLA_FFI_AttrType_ARRAY
+                                  : XLA_FFI_AttrType_STRING);
+    values.push_back(a.kind == 0   ? static_cast<void*>(&scalars[k])
+                     : a.kind == 1 ? static_cast<void*>(&arrays[k])
+                                   : &texts[k]);
   }
   static const XLA_FFI_Api api = Api();
   Pool pool(threads);

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import itertools
 import reprlib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -166,7 +167,10 @@ def read_mat(path: Path, variable: str) -> Table:
         ) from error
     content = io.BytesIO(_content(path))
     try:
-        values = loadmat(content, variable_names=[variable]).get(variable)
+        with warnings.catch_warnings():
+            # Of defaults of loadmat that will change: what they decide about is refused below.
+            warnings.simplefilter("ignore")
+            values = loadmat(content, variable_names=[variable]).get(variable)
     except Exception as error:  # a broken file raises whatever its parser stumbles over
         raise DataError(f"cannot read {path}: {error}") from error
     if values is None:
