@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax._src import monitoring
 
 import evops
 
@@ -27,7 +28,10 @@ def programs():
     try:
         yield compiled
     finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
+        if hasattr(jax.monitoring, "unregister_event_duration_listener"):
+            jax.monitoring.unregister_event_duration_listener(listen)
+        else:  # jax 0.8
+            monitoring._unregister_event_duration_listener_by_callback(listen)
 
 
 RULE, LAW, DELAY = evops.FixedProbability(0.2), evops.Normal(1, 0.1), evops.Uniform(1, 5)

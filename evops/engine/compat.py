@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax import Array, ffi
 from jax._src import core as _core
+from jax._src.literals import TypedNdArray
 from jax.core import ShapedArray, Tracer
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
@@ -35,8 +36,9 @@ __all__ = [
 ]
 
 # What jax hands to the rules of a primitive. Operands are arrays of jax (tracers too); those that
-# no transformation touches may still be NumPy's, since binding converts nothing.
-Operand: TypeAlias = Array | np.ndarray
+# no transformation touches may still be NumPy's, since binding converts nothing. Constants of a
+# program are jax's own kind of these, which is no `np.ndarray` in jax 0.8.
+Operand: TypeAlias = Array | np.ndarray | TypedNdArray
 if TYPE_CHECKING:  # pyright follows neither `is_zero` nor `is_undefined_primal`
     Tangent: TypeAlias = Any
     Cotangent: TypeAlias = Any
@@ -44,9 +46,9 @@ if TYPE_CHECKING:  # pyright follows neither `is_zero` nor `is_undefined_primal`
     Dims: TypeAlias = Any
 else:
     # Tangents and cotangents that are known to be zero are no arrays: no work is done on them.
-    Tangent = Cotangent = Array | np.ndarray | ad.Zero
+    Tangent = Cotangent = Operand | ad.Zero
     # A transpose knows only the type of the operand whose cotangent it must give.
-    Linear = Array | np.ndarray | ad.UndefinedPrimal
+    Linear = Operand | ad.UndefinedPrimal
     # The batch axis of each operand; None: it has none.
     Dims = Sequence[int | None]
 
