@@ -2,6 +2,7 @@ import collections
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import jax
@@ -42,15 +43,21 @@ if os.environ.get("EVOPS_REQUIRE_NATIVE") and not HAS_GPU_CODE:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Of thin tests only every n-th is quick; tests of GPU code need a library that has some."""
-    seen = collections.Counter()
+    """Of thin tests only every n-th is quick; tests of GPU code need a library that has some.
+
+    The first that is quick follows from the name of the test, so that all tests together have all
+    backends, types and directions.
+    """
+    cases = collections.defaultdict(list)
     for item in items:
-        if mark := item.get_closest_marker("thin"):
-            (every,) = mark.args
-            of = item.path, item.originalname
-            if seen[of] % every:
+        if item.get_closest_marker("thin"):
+            cases[item.path, item.originalname].append(item)
+    for (_, name), of_test in cases.items():
+        (every,) = of_test[0].get_closest_marker("thin").args
+        first = zlib.crc32(name.encode()) % min(every, len(of_test))
+        for k, item in enumerate(of_test):
+            if (k - first) % every:
                 item.add_marker(pytest.mark.slow)
-            seen[of] += 1
     if HAS_GPU_CODE:
         return
     out = [i for i in items if i.get_closest_marker("gpu_code") or "driver" in i.fixturenames]

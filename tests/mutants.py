@@ -88,6 +88,8 @@ def pytest(tests: list[str], package: Path | None = None) -> tuple[int, str]:
         "no:cacheprovider",
         "-m",
         "not gpu",
+        "-o",
+        "addopts=",  # types are not checked: that would take longer than most of the tests
     ]
     command += [str(TESTS / test) for test in tests]
     try:

@@ -93,6 +93,7 @@ def test_equals_oracle(kind, rule, backend, rng):
     assert np.abs(want).max() > 0
 
 
+@pytest.mark.thin(3)
 def test_integer_and_float_spikes_are_events(backend, rng):
     weight, delay = weights(rng), delays("neurons", rng)
     spikes = rng.random((STEPS, AREAS, sum(PRE))) < 0.15
@@ -186,7 +187,7 @@ def test_gradients_in_weight_and_spikes(backend, rng):
     assert float(jnp.vdot(in_spikes, tangent)) == pytest.approx(float(forward), rel=1e-3)
 
 
-@pytest.mark.thin(5)
+@pytest.mark.thin(15)
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
 def test_vmap_over_spikes_and_weights(axes, backend, rng):
     projection = project(weights(rng), delays("pairs", rng), backend)

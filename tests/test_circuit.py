@@ -135,7 +135,7 @@ def firing(rng):
     return jnp.asarray(rng.random(sum(SIZES.values())) < 0.3)
 
 
-@pytest.mark.thin(5)
+@pytest.mark.thin(15)
 @pytest.mark.parametrize("kind", ["float32", "int32", "graded"])
 def test_what_is_pushed_together_is_what_is_pushed_pair_by_pair(kind, backend, firing):
     dtype = np.int32 if kind == "int32" else np.float32

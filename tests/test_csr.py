@@ -12,7 +12,7 @@ from csr_cases import N_POST, N_PRE, dense, make, replaced
 X_DTYPES = ["bool", "int8", "int32", "float16", "bfloat16", "float32"]
 
 
-@pytest.mark.thin(9)
+@pytest.mark.thin(45)
 @pytest.mark.parametrize("x_dtype", X_DTYPES)
 @pytest.mark.parametrize("w_dtype", ["int8", "int32", "float16", "bfloat16", "float32"])
 def test_products_of_every_dtype(x_dtype, w_dtype, backend, rng):
@@ -65,7 +65,7 @@ def test_integers_wrap_around(kind, backend, rng):
     np.testing.assert_array_equal(W.T @ x, expected)
 
 
-@pytest.mark.thin(9)
+@pytest.mark.thin(27)
 @pytest.mark.parametrize("batch", [(), (1,), (5,), (2, 3), (0,), (2, 1, 3)])
 def test_batch_axes(batch, kind, backend, rng):
     W = make(rng, kind, backend=backend)
@@ -81,7 +81,7 @@ def test_batch_axes(batch, kind, backend, rng):
     np.testing.assert_array_equal(jnp.asarray(x) @ W, y)
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(9)
 def test_long_rows_and_populations(kind, backend, rng):
     """Rows beyond every block and prefetch distance of the kernel; rates from none to all."""
     n_pre, n_post = 1000, 700

@@ -62,7 +62,7 @@ def case(request, kind, backend, rng):
     return products(W, kind, backend)[transposed], jnp.asarray(x), W.data, matrix
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(9)
 def test_gradients_are_those_of_the_dense_product(case, rng):
     product, x, data, matrix = case
     y, pull = jax.vjp(product, x, data)
@@ -195,6 +195,7 @@ def test_linear_transpose(case, rng):
     np.testing.assert_allclose(back, matrix(data) @ ct, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @given(
     n_pre=st.integers(1, 40),
     n_post=st.integers(1, 40),

@@ -43,6 +43,7 @@ def calls(driver):
 # ---- Values.
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("kind", ["E", "I"])
 def test_kernels_of_the_notebook_equal_recorded(driver, kind):
     name = f"_multiple_area_event_mv_prob_homo_irregular_gpu_{kind}"
@@ -336,7 +337,7 @@ def native_kernel(kernel):
     return Kernel(kernel, "gpu_kernel")
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(9)
 @pytest.mark.parametrize("name", ["E", "ranks", "mathematics", "draws"])
 def test_ptx_assembles(name, tmp_path, rng):
     i32, u32, f32 = (np.zeros(1, t) for t in (np.int32, np.uint32, np.float32))

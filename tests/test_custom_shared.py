@@ -245,6 +245,7 @@ def test_threads_that_wait_in_vain(driver, kernel):
     test_lanes_and_blocks_meet(driver, np.random.default_rng(1))  # what had begun is forgotten
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
 def test_shared_arrays_assemble(tmp_path, architecture):
     f32, f64, i32 = (np.zeros(1, t) for t in (np.float32, np.float64, np.int32))
@@ -256,6 +257,7 @@ def test_shared_arrays_assemble(tmp_path, architecture):
         assemble(compiled(kernel, *given, outs=outs), tmp_path, architecture)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("dtype", ["int32", "float32"])
 def test_additions_of_the_benchmark(driver, dtype):
     begin = jnp.asarray([7], jnp.int32)

@@ -89,7 +89,7 @@ def test_graded_spikes_and_other_types(dtype, backend, spikes):
         np.testing.assert_allclose(got, expected(W, x, 33), rtol=1e-6)
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(9)
 @pytest.mark.parametrize("rule", ["gaps", "total"])
 def test_batches_of_spikes_weights_and_seeds(rule, backend, rng):
     x = jnp.asarray(rng.random((3, 2, SHAPE[0])) < 0.3)
@@ -148,6 +148,7 @@ def test_gradients_through_the_buffer(rule, backend, spikes, rng):
     np.testing.assert_allclose(got[2], want, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.thin(3)
 def test_tangents_equal_differences(backend, spikes):
     def f(mean):
         W = evops.Projection(
@@ -160,6 +161,7 @@ def test_tangents_equal_differences(backend, spikes):
     np.testing.assert_allclose(tangent, (f(1.5) - f(0.5)), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.thin(3)
 def test_second_derivatives_of_a_push(backend, rng):
     """A push is linear in the spikes and in the mean: its mixed derivative, in both orders."""
     x, v = (jnp.asarray(rng.normal(size=SHAPE[0]), jnp.float32) for _ in range(2))

@@ -104,6 +104,7 @@ def test_a_kernel_without_jit():
     both(call)
 
 
+@pytest.mark.thin(3)
 def test_loops_without_jit(backend):
     """Under it JAX's loops run their bodies one by one."""
 

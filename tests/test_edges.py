@@ -67,7 +67,7 @@ def project(rule, backend, shape=None, law=1.0, seed=SEED):
     return evops.Projection(rule, law, shape, seed=seed, backend=backend)
 
 
-@pytest.mark.thin(7)
+@pytest.mark.thin(49)
 @pytest.mark.parametrize("x64", [False, True])
 def test_equal_edges(case, backend, x64):
     rule, want = case
@@ -85,7 +85,7 @@ def test_equal_edges(case, backend, x64):
         np.testing.assert_array_equal(W @ back, want[:, :50])
 
 
-@pytest.mark.thin(9)
+@pytest.mark.thin(27)
 def test_equal_edges_for_batches_of_seeds(case, backend):
     rule, want = case
 
@@ -146,7 +146,7 @@ def reader(request):
     return READERS[request.param]
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(9)
 def test_autapses_are_all_that_their_flag_removes(reader, backend):
     p, (n_pre, n_post) = reader
     W, without = (
@@ -180,7 +180,7 @@ def check_products(W, pre, post, alone):
         np.testing.assert_array_equal(row, np.bincount(post[pre == i], minlength=n_post))
 
 
-@pytest.mark.thin(5)
+@pytest.mark.thin(15)
 @pytest.mark.parametrize("law", [evops.Uniform(-1.0, 2.0), evops.Normal(0.5, 0.25)])
 @pytest.mark.parametrize(
     "name", ["p=0.3", "p=0.05, no autapses", "k=7", "k=9, multapses", "total", "in-degree"]

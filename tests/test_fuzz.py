@@ -13,6 +13,7 @@ import fuzz_calls
 INPUTS, SHAPES, SEED, PARTS = 2000, 20, 20261126, 4
 
 
+@pytest.mark.slow  # .ci/run has it too
 @pytest.mark.parametrize("part", range(PARTS))
 def test_random_inputs(part):
     report = fuzz.fuzz(INPUTS, SHAPES, SEED, part, PARTS)

@@ -126,7 +126,7 @@ def test_nan_infinite_and_denormal_events_equal_recorded(backend):
     assert check_nan(backend) == 2
 
 
-@pytest.mark.thin(7)
+@pytest.mark.slow  # test_levels has some for all levels
 @pytest.mark.parametrize("level", levels())
 @pytest.mark.parametrize("x64", ["0", "1"])
 def test_every_instruction_set_and_x64_equals_recorded(level, x64):

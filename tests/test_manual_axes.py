@@ -34,7 +34,7 @@ def check(name, cut, transform, backend, check_vma):
     )
 
 
-@pytest.mark.thin(11)
+@pytest.mark.thin(77)
 @pytest.mark.parametrize("name, cut, transform, backend, check_vma", SOME)
 def test_primitives_in_shard_map_equal_dense(name, cut, transform, backend, check_vma):
     check(name, cut, transform, backend, check_vma)
@@ -89,7 +89,7 @@ def test_a_result_that_varies_is_not_taken_for_one_of_all_devices(mesh, backend)
         over(mesh, lambda x: x[0] @ W, SPLIT, out=WHOLE)(x)
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(9)
 @pytest.mark.parametrize("check_vma", [True, False])
 def test_circuits_and_areas_in_shard_map(mesh, backend, check_vma):
     """Each device has spikes of its own; gradients of weights are those of all devices."""
@@ -125,7 +125,7 @@ def test_circuits_and_areas_in_shard_map(mesh, backend, check_vma):
         np.testing.assert_allclose(found[1], sum(dw for _, dw in alone), rtol=1e-5)
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(9)
 @pytest.mark.parametrize("check_vma", [True, False])
 def test_dense_matrices_in_shard_map(mesh, backend, check_vma):
     """Of weights of each device's own, with their gradients; transposes are made in blocks."""
@@ -150,6 +150,7 @@ def test_dense_matrices_in_shard_map(mesh, backend, check_vma):
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-6)
 
 
+@pytest.mark.thin(3)
 def test_buffers_of_a_circuit_are_carried_in_shard_map(mesh, backend):
     """A circuit of each device's own, stepped in a scan."""
     populations = evops.Populations({"E": 8, "I": 4})

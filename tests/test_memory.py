@@ -163,7 +163,7 @@ def check_bits(W, *dense_ones):
         np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.thin(5)
+@pytest.mark.thin(15)
 @pytest.mark.parametrize(("rule", "law"), CASES, ids=lambda v: str(v)[:20])
 def test_bits_of_dense_matrices_are_those_of_products(rule, law, backend):
     shape = (33, 33) if isinstance(rule, evops.OneToOne) else (23, 33)
@@ -171,7 +171,7 @@ def test_bits_of_dense_matrices_are_those_of_products(rule, law, backend):
     check_bits(W, W.todense())
 
 
-@pytest.mark.thin(5)
+@pytest.mark.thin(15)
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_bits_of_dense_matrices_in_blocks(k, backend, small_blocks):
     rule, law = CASES[k]

@@ -242,6 +242,7 @@ sys.stdout.buffer.write(dill.dumps(W, recurse=True))
 """
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("decorator", ["", "@dataclasses.dataclass(frozen=True)"])
 def test_laws_of_a_script_go_through_dill(decorator):
     script = SCRIPT.format(decorator=decorator)

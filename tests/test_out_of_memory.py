@@ -47,7 +47,7 @@ def run(what, folder, standin, **environment):
     return done.stdout
 
 
-@pytest.mark.thin(2)
+@pytest.mark.slow
 def test_every_allocation_of_every_handler_may_fail(folder):
     assert "failures of" in run("fail", folder, "failing.so", LD_PRELOAD=str(folder / "failing.so"))
 

@@ -85,7 +85,7 @@ ASKED = {
 }
 
 
-@pytest.mark.thin(7)
+@pytest.mark.thin(21)
 @pytest.mark.parametrize("asked", ASKED)
 def test_seeds_share_programs(asked, backend):
     ask = ASKED[asked]
@@ -96,6 +96,7 @@ def test_seeds_share_programs(asked, backend):
     assert len(compiled) - warm <= 2
 
 
+@pytest.mark.thin(3)
 def test_realised_numbers_are_programs_where_jax_is_asked(backend):
     """What makes the test above one of anything."""
     jax.clear_caches()
@@ -115,6 +116,7 @@ def test_more_synapses_than_room(backend, monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.thin(3)
 def test_stored_matrices_of_many_pieces(backend, monkeypatch):
     """CSR.todense and in_degree add up pieces of one size, a block of rows at a time."""
     monkeypatch.setattr(evops.csr, "_PIECE", 16)
@@ -144,6 +146,7 @@ def test_known_matrices_inside_jit(backend):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.thin(3)
 def test_traced_weights_of_stored_synapses(backend):
     """The seed is known, the law is not."""
     law = lambda m: evops.Normal(m, 0.5 * m)  # noqa: E731

@@ -76,7 +76,7 @@ def test_products_of_every_dtype(rule, law, backend, rng):
             close(y, M @ np.asarray(x, np.float64))
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(9)
 @pytest.mark.parametrize("rule", ["p=0.4", "p=0.1", "k=5", "published"])
 def test_more_neurons_than_are_walked_side_by_side(rule, rng):
     """In jnp: then those that fired are looked for, some at a time."""
@@ -91,7 +91,7 @@ def test_more_neurons_than_are_walked_side_by_side(rule, rng):
         close(*(w.push(x, b).sums for w, b in zip((W, native), buffers, strict=True)))
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(9)
 @pytest.mark.parametrize("law", ["constant", "normal"])
 def test_float64(law, backend, rng):
     with jax.enable_x64(True):
@@ -109,7 +109,7 @@ def test_float64(law, backend, rng):
             close(product(x), M @ x, np.float64)
 
 
-@pytest.mark.thin(5)
+@pytest.mark.thin(15)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int32", "int8"])
 def test_dtype_of_weights(dtype, backend, rng):
     W = project("p=0.4", jnp.asarray(3).astype(dtype), backend=backend)
@@ -133,7 +133,7 @@ def test_float64_parameters_without_x64_are_float32(backend):
         assert W.dtype == (np.ones(30) @ W).dtype == np.float32
 
 
-@pytest.mark.thin(5)
+@pytest.mark.thin(15)
 @pytest.mark.parametrize("batch", [(), (1,), (5,), (2, 3), (2, 1, 3), (0,), (3, 0)])
 def test_batch_axes(batch, backend, rng):
     W = project("p=0.1", "normal", backend=backend)
@@ -299,6 +299,7 @@ def test_traced_seed(seed, backend, rng):
             np.testing.assert_array_equal(keys, project(seed=wide, backend=backend).key)
 
 
+@pytest.mark.thin(3)
 def test_a_law_of_ones_own(backend, rng):
     W = project(evops.FixedProbability(0.4), Exponential(2.0), (400, 1000), backend=backend)
     w = np.sort(np.asarray(W.edges().weight, np.float64))

@@ -56,7 +56,7 @@ def stack(trees):
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
-@pytest.mark.thin(9)
+@pytest.mark.thin(27)
 def test_jit_scan_and_checkpoint(case, direction, backend, rng):
     product, n = direction
     W = project(case, backend)
@@ -79,7 +79,7 @@ def test_jit_scan_and_checkpoint(case, direction, backend, rng):
     close(plain, kept)
 
 
-@pytest.mark.thin(9)
+@pytest.mark.thin(27)
 def test_vmap(case, direction, backend, rng):
     """Over x, over weights, over seeds, over all, and nested."""
     product, n = direction
@@ -104,7 +104,7 @@ def test_vmap(case, direction, backend, rng):
     close(nested, [[product(x, W) for x in xs] for W in Ws])
 
 
-@pytest.mark.thin(5)
+@pytest.mark.thin(15)
 def test_derivatives_are_those_of_the_dense_product(case, direction, backend, rng):
     product, n = direction
     W = project(case, backend)
@@ -138,7 +138,7 @@ def test_derivatives_are_those_of_the_dense_product(case, direction, backend, rn
     close(both, M @ dx + sum(units), 1e-4)
 
 
-@pytest.mark.thin(9)
+@pytest.mark.thin(27)
 def test_second_derivatives_and_batches_of_gradients(case, direction, backend, rng):
     product, n = direction
     W = project(case, backend)
@@ -169,7 +169,7 @@ def test_second_derivatives_and_batches_of_gradients(case, direction, backend, r
 TARGETS = ("evops_scatter", "evops_gather")
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(9)
 def test_export(case, direction, backend, rng):
     """Programs are saved and loaded; the native kernels' targets are named as known to be stable.
 

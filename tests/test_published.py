@@ -181,7 +181,7 @@ def test_python_numbers_take_the_dtype_of_the_other_weight():
     assert evops.mv_prob_homo(np.ones(60, np.float16), 2, P, 1, **flags).dtype == np.float16
 
 
-@pytest.mark.thin(9)
+@pytest.mark.thin(27)
 def test_float64(case, backend, rng):
     x, *_ = case.draw(rng)
     with jax.enable_x64(True):
@@ -196,7 +196,7 @@ def test_float64(case, backend, rng):
             assert case.call(x, *wide, backend=backend).dtype == np.float32
 
 
-@pytest.mark.thin(15)
+@pytest.mark.thin(45)
 def test_jit_and_vmap_over_weights_and_seeds(case, backend, rng):
     x, *weights = case.draw(rng)
 
@@ -229,7 +229,7 @@ def test_matrix_under_jit_and_vmap(law, backend):
         np.testing.assert_allclose(batch[s], dense(s, *weights), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.thin(15)
+@pytest.mark.thin(45)
 def test_gradients_equal_those_of_the_dense_product(case, backend, rng):
     x, *weights = case.draw(rng)
     cotangent = rng.normal(size=SHAPE[1] if case.transpose else SHAPE[0]).astype(np.float32)
@@ -247,7 +247,7 @@ def test_gradients_equal_those_of_the_dense_product(case, backend, rng):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(9)
 def test_gradients_of_every_order(law, backend, rng):
     case = Case("", law, False, False)
     x, *weights = case.draw(rng)

@@ -77,6 +77,7 @@ def density(p, hashed, n=2000):
     return lines
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("p", [0.9, 0.4, 0.1, 0.02])
 def test_realised_density(p):
     """Mean of 2000 independent renewal lines, less half a synapse: that of the first position."""

@@ -133,6 +133,7 @@ def test_duplicate_target_lists_among_a_million_neurons(n_post, q):
     check_poisson(pairs, n * (n - 1) / 2 * (q * q + (1 - q) ** 2) ** n_post)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize(("n_post", "k"), [(50, 4), (33, 5), (64, 3), (5, 2)])
 def test_fixed_out_degree(n_post, k):
     """Targets, pairs of targets and ordered first pairs are uniform; no target comes twice."""

@@ -26,7 +26,7 @@ def value_grads(case, backend):
     return loss
 
 
-@pytest.mark.thin(9)
+@pytest.mark.thin(27)
 def test_jit_and_scan(case, backend, rng):
     events, weight, seed = case.draw(rng)
     call = partial(case.call, backend=backend)
@@ -60,7 +60,7 @@ def test_vmap(case, axes, backend, rng):
         np.testing.assert_array_equal(y[b], call(*one))
 
 
-@pytest.mark.thin(9)
+@pytest.mark.thin(27)
 def test_vmap_of_vmap(case, backend, rng):
     draws = [case.draw(rng) for _ in range(3)]
     events, weight, seed = (np.stack(o) for o in zip(*draws, strict=True))
@@ -85,7 +85,7 @@ def test_vmap_of_vmap(case, backend, rng):
                 np.testing.assert_array_equal(y[i, j], call(*one))
 
 
-@pytest.mark.thin(5)
+@pytest.mark.thin(15)
 def test_gradients_are_those_of_the_dense_product(case, backend, rng):
     events, weight, seed = case.draw(rng)
     y, pull = jax.vjp(
@@ -123,7 +123,7 @@ def test_jvp_in_events_is_the_product_with_the_tangent(case, backend, rng):
     np.testing.assert_allclose(np.asarray(out).reshape(-1), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.thin(9)
+@pytest.mark.thin(27)
 def test_vmap_of_grad_and_hessian(case, backend, rng):
     draws = [case.draw(rng) for _ in range(2)]
     loss = value_grads(case, backend)
@@ -137,7 +137,7 @@ def test_vmap_of_grad_and_hessian(case, backend, rng):
     assert np.isfinite(hessian).all() and np.any(np.asarray(hessian) != 0)
 
 
-@pytest.mark.thin(5)
+@pytest.mark.thin(15)
 def test_gradients_of_a_batch_are_those_of_its_entries(case, backend, rng):
     draws = [case.draw(rng) for _ in range(2)]
     loss = value_grads(case, backend)

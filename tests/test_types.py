@@ -87,7 +87,7 @@ ROUTES = {
 }
 
 
-@pytest.mark.thin(15)
+@pytest.mark.thin(45)
 @pytest.mark.parametrize("x64", [False, True])
 @pytest.mark.parametrize("kind", MATRICES)
 @pytest.mark.parametrize("weight", WEIGHTS)

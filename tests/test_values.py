@@ -113,6 +113,7 @@ def test_zero_nan_and_infinite_weights(backend):
     assert not y[1:][~hit[1:]].any()
 
 
+@pytest.mark.thin(3)
 def test_weights_of_mean_zero_are_not_silent(backend):
     W = evops.Projection(
         evops.FixedProbability(0.4), evops.Normal(0.0, 1.0), (30, 20), seed=3, delay=2, backend=backend
