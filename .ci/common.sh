@@ -30,6 +30,17 @@ build_wheel() { # sets $wheel
   wheel=$(ls "$work"/wheel/*.whl)
 }
 
+environment_alike() { # NAME PYTHON_VERSION REQUIREMENT...: with what is installed here, in $work/NAME
+  local name=$1 python here there
+  python=$(python_of "$2")
+  shift 2
+  "$python" -m venv "$work/$name"
+  here=$(python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
+  there=$("$work/$name/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
+  cp -r "$here/evops" "$here"/jax_evops-*.dist-info "$there"  # as pip does with a wheel of any Python
+  "$work/$name/bin/pip" install --quiet 'jax-evops[test]' "$@"
+}
+
 environment() { # NAME PYTHON_VERSION REQUIREMENT...: with the wheel, in $work/NAME
   local name=$1 python
   python=$(python_of "$2")
