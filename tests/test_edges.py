@@ -14,8 +14,6 @@ from evops.connectivity import alias_tables, sampler
 from evops.connectivity.delay_tables import discretise
 from evops.connectivity.format import GeometricGaps
 
-pytestmark = pytest.mark.range_ends
-
 SEED = 0x1_2345_6789
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "edges.json").read_text())
 

@@ -22,10 +22,7 @@ GOLDEN = Path(__file__).parent / "golden"
 FLAGS = ("transpose", "outdim_parallel")
 
 # The density is off in some of the recorded cases.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::evops.EvopsConnectivityWarning"),
-    pytest.mark.range_ends,
-]
+pytestmark = pytest.mark.filterwarnings("ignore::evops.EvopsConnectivityWarning")
 
 
 def load(name):
