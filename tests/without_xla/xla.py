@@ -1,11 +1,16 @@
 """Calls handlers of the native library without XLA and JAX, on a pool of threads of our own (xla.cc).
 
+    python xla.py OUT INCLUDE [FLAG ...]
+
+compiles xla.cc to OUT; INCLUDE has the headers of XLA's interface.
+
 What XLA does itself in its threads no sanitizer can follow, and it ends the process where it finds no
 memory: here everything but the handlers is ours. Nothing but NumPy is imported.
 """
 
 import ctypes
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +146,7 @@ def _attribute(name: str, value, kept: list) -> _Attribute:
         kind = 0 if data.ndim == 0 else 1
     kept.append(data)
     return _Attribute(name.encode(), kind, data.ctypes.data, data.size)
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
