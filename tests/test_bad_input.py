@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import evops
+from evops.networks.joglekar2018.model import Model as Joglekar2018
+from evops.networks.microcircuit2014.model import Model as Microcircuit2014
 
 GOOD = {"events": np.ones(8, bool), "weight": 1.0, "conn_prob": 0.5, "seed": 1, "shape": (6, 8)}
 BAD = [
@@ -106,3 +108,21 @@ def test_result_too_large_is_an_error_of_xla():
         Exception, match=r"evops_scatter: .* at most 2147483647 elements|[Oo]ut of memory|RESOURCE"
     ):
         jax.block_until_ready(jax.jit(fn)(seeds))
+
+
+CHOICES = {
+    "metric": lambda v: evops.Neighbours((3, 4), metric=v),
+    "backend": lambda v: evops.Projection(evops.AllToAll(), 1.0, (3, 4), seed=1, backend=v),
+    "regime": lambda v: Joglekar2018(regime=v),
+    "scheme": lambda v: Joglekar2018(scheme=v),
+    "drive": lambda v: Microcircuit2014(drive=v),
+    "variant": lambda v: Microcircuit2014(variant=v),
+}
+NO_TEXTS = [np.zeros(()), np.zeros(2), np.zeros((), "V4"), [], {}, 1, b"jnp", jnp.zeros(2), print]
+
+
+@pytest.mark.parametrize("name", CHOICES)
+@pytest.mark.parametrize("value", NO_TEXTS, ids=repr)
+def test_a_choice_among_texts_is_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be one of .*, got"):
+        CHOICES[name](value)

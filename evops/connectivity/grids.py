@@ -9,7 +9,7 @@ import numpy as np
 
 from evops.connectivity import format
 from evops.connectivity.rules import Rule
-from evops.errors import Flag, Integer, Real, check_flag, check_integer, check_real
+from evops.errors import Flag, Integer, Real, check_choice, check_flag, check_integer, check_real
 
 _METRICS = ("euclidean", "chebyshev")
 _AXES = 3  # of the reader; grids of fewer have axes of one place before theirs
@@ -60,8 +60,7 @@ class Neighbours(Rule):
         radius = check_real("radius", self.radius)
         if radius < 0:
             raise ValueError(f"radius must be at least 0, got {radius}")
-        if self.metric not in _METRICS:
-            raise ValueError(f"metric must be one of {_METRICS}, got {self.metric!r}")
+        check_choice("metric", self.metric, _METRICS)
         check_flag("include_self", self.include_self)
         for name, value in (("grid", grid), ("periodic", periodic), ("radius", radius)):
             object.__setattr__(self, name, value)

@@ -11,7 +11,7 @@ import jax
 
 from evops import installed
 from evops.engine.compat import ffi
-from evops.errors import BackendError
+from evops.errors import BackendError, check_choice
 
 TARGETS = (
     "evops_scatter",
@@ -154,9 +154,7 @@ def choose(backend: Any) -> str:
         if isinstance(cause, BackendError):
             raise BackendError(f"{detail}; backend='jnp' needs none")
         return "native" if loaded is not None else "jnp"
-    if not isinstance(name, str) or name not in BACKENDS:
-        raise ValueError(f"{source} must be one of {', '.join(BACKENDS)}, got {name!r}")
-    if name == "native":
+    if check_choice(source, name, BACKENDS) == "native":
         library, detail, cause = _library()
         if library is None:
             raise BackendError(f"{source}={name} is not available: {detail}") from cause

@@ -23,7 +23,7 @@ import numpy as np
 from evops.areas import MultiAreaProjection
 from evops.connectivity.rules import FixedProbability, LfsrGaps
 from evops.delays import DelayBuffer
-from evops.errors import Integer, Real, check_integer, check_real
+from evops.errors import Integer, Real, check_choice, check_integer, check_real
 from evops.networks.joglekar2018.macaque import Cortex, load
 from evops.networks.shared.noise import noise_key, normal
 from evops.networks.shared.published import read
@@ -80,9 +80,7 @@ class Model:
 
     def __post_init__(self) -> None:
         for name, allowed in (("regime", REGIMES), ("scheme", tuple(SCHEMES))):
-            value = getattr(self, name)
-            if value not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+            check_choice(name, getattr(self, name), allowed)
         dt = check_real("dt", self.dt)
         if not 0.01 <= dt <= 1.0:
             raise ValueError(f"dt must be from 0.01 to 1 ms, got {dt}")

@@ -29,7 +29,7 @@ from evops.circuit import Circuit, Populations
 from evops.connectivity.laws import Normal
 from evops.connectivity.rules import FixedTotalNumber
 from evops.delays import DelayBuffer
-from evops.errors import Real, check_real
+from evops.errors import Real, check_choice, check_real
 from evops.networks.shared.noise import noise_key, poisson, poisson_thresholds, random_words
 from evops.networks.shared.published import read
 from evops.networks.shared.simulate import whole_steps
@@ -77,10 +77,7 @@ class Model:
         if not LEAST_SCALE <= scale <= 1:
             raise ValueError(f"scale must be from {LEAST_SCALE} to 1, got {scale}")
         for name, allowed in (("drive", DRIVES), ("variant", VARIANTS)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}"
-                )
+            check_choice(name, getattr(self, name), allowed)
         if self.thalamus_ms is not None and check_real("thalamus", self.thalamus_ms) < 0:
             raise ValueError(f"thalamus must be at least 0 ms, got {self.thalamus_ms}")
 
