@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Iterator
-from typing import Any, SupportsFloat, SupportsIndex
+from typing import Any, ClassVar, SupportsFloat, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -69,6 +69,10 @@ class MultiAreaProjection(DelayedNetwork):
     """
 
     _leaves = ("weight", "keys", "delay")
+    _words: ClassVar[dict[str, np.dtype]] = {
+        "keys": np.dtype(np.uint32),
+        "delay": np.dtype(np.int32),
+    }
     weight: Float[Array, "sources targets"]
     keys: UInt32[Array, "sources targets 2"]
     delay: Int[Array, "rows columns"]
@@ -335,6 +339,8 @@ def _populations(name: str, sizes: Any) -> tuple[int, ...]:
         if not sizes:
             raise ValueError(f"{name} must name at least one population, got ()")
         return tuple(check_integer(f"{name}[{i}]", n, 1) for i, n in enumerate(sizes))
+    if np.ndim(sizes):
+        raise TypeError(f"{name} must be an integer, or a tuple of integers, got {sizes!r}")
     return (check_integer(name, sizes, 1),)
 
 

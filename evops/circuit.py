@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import types
 from collections.abc import Iterator, Mapping
-from typing import Any, SupportsIndex
+from typing import Any, ClassVar, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -156,6 +156,7 @@ class Circuit(DelayedNetwork):
         (100,)
     """
 
+    _words: ClassVar[dict[str, np.dtype]] = Projection._words
     populations: Populations
     _indptr: UInt32[Array, " m"]
     _drawn: dict[tuple[str, str], Projection]
@@ -224,8 +225,7 @@ class Circuit(DelayedNetwork):
     def _axes(self) -> Iterator[tuple[str, Any, int]]:
         for pair, W in self._drawn.items():
             if not isinstance(W, Projection):
-                yield f"projections[{pair}]", W, 0
-                continue
+                raise TypeError(f"projections[{pair}] must be a Projection, got {W!r}")
             for name, leaf, axes in W._axes():
                 if name != "indptr":
                     yield f"{name} of projections[{pair}]", leaf, axes

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, SupportsFloat, SupportsIndex
+from typing import Any, ClassVar, SupportsFloat, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +54,10 @@ class CSR(Matrix):
     """
 
     _leaves = ("data", "indices", "indptr")
+    _words: ClassVar[dict[str, np.dtype]] = {
+        "indices": np.dtype(np.int32),
+        "indptr": np.dtype(np.int32),
+    }
     data: Num[Array, "..."]
     indices: Int32[Array, "nnz"]
     indptr: Int32[Array, "n_pre+1"]

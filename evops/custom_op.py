@@ -120,6 +120,8 @@ class XLACustomOp:
         try:
             if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "iu":
                 return inputs.array_of(name, value)  # integers that jax would cut to 32 bits
+            if value is None:  # jax's own message names neither kernel nor argument
+                raise TypeError
             return jnp.asarray(value)
         except OverflowError as error:
             raise ValueError(f"{name} must be within the range of its dtype") from error

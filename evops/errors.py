@@ -50,9 +50,11 @@ class EvopsConnectivityWarning(UserWarning):
 def check_static(name: str, value: Any) -> None:
     """Raise where `value` is a tracer and a value known before compilation is needed."""
     if isinstance(value, Tracer):
+        argument = name.rpartition(": ")[2]
+        marked = f" (static_argnames={argument!r})" if argument.isidentifier() else ""
         raise TypeError(
             f"{name} must be known before compilation, got a traced value; pass it as a Python "
-            f"value, or mark it static in jax.jit (static_argnames={name.rpartition(': ')[2]!r})"
+            f"value, or mark it static in jax.jit{marked}"
         )
 
 

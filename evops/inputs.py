@@ -70,6 +70,8 @@ def as_given(name: str, value: Any) -> jax.Array | np.ndarray:
     if isinstance(value, jax.Array):
         return value
     wrong = f"{name} must be an array of numbers or bools, got "
+    if isinstance(value, Law):
+        raise TypeError(f"{name} must be numbers, got {value!r}: a law goes into a Projection")
     nested = jax.tree.leaves(value) if isinstance(value, (list, tuple)) else []
     in_jax = hasattr(value, "__jax_array__") or any(isinstance(v, jax.Array) for v in nested)
     try:
@@ -260,8 +262,11 @@ def seed_words(name: str, value: Any) -> jax.Array | np.ndarray:
         raise TypeError(f"{name} must be an integer or a JAX key, got {value!r}")
     if np.ndim(value):
         raise ValueError(f"{name} must be one integer or one JAX key, got shape {np.shape(value)}")
-    array = as_given(name, value)
-    if array.dtype != object and not is_whole(array.dtype):
+    try:
+        array = as_given(name, value)
+    except TypeError:
+        array = None
+    if array is None or not (array.dtype == object or is_whole(array.dtype)):
         raise TypeError(f"{name} must be an integer or a JAX key, got {value!r}")
     if not isinstance(value, Tracer):
         number = check_integer(name, np.asarray(array).item(), -(2**63), 2**64 - 1) % 2**64
@@ -314,7 +319,8 @@ def law(value: Any) -> Law:
             raise TypeError(f"law must be a weight law or a number, got {value!r}") from None
         except ValueError as error:
             raise ValueError(str(error).replace("w must", "law must", 1)) from None
-    value.table()  # an error now, where the quantiles are none
+    value.table()  # errors now, where the quantiles are none, or there is no location
+    value.checked_loc_scale()
     leaves, tree = jax.tree_util.tree_flatten_with_path(value)
     names = [jax.tree_util.keystr(path).lstrip(".") for path, _ in leaves]
     parameters = dict(zip(["law"] if number else names, [leaf for _, leaf in leaves], strict=True))

@@ -49,6 +49,7 @@ class Node(Fixed):
     """
 
     _name: ClassVar[str] = "W"
+    _words: ClassVar[dict[str, np.dtype]] = {}  # leaves that are no weights, and their dtype
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -80,10 +81,17 @@ class Node(Fixed):
             got = f"{which} has shape {shape}, expected {axes} axes"
             if len(shape) > axes:
                 raise ValueError(
-                    f"{name} has leaves with a batch axis: use it under jax.vmap ({got})"
+                    f"{name} has leaves with a batch axis: use it under jax.vmap, or take one out "
+                    f"with jax.tree.map(lambda leaf: leaf[0], {name}) ({got})"
                 )
             if len(shape) < axes:
                 raise ValueError(f"{name} has leaves with too few axes: {got}")
+            whole, found = self._words.get(which.partition(" ")[0]), getattr(leaf, "dtype", None)
+            if whole and found != whole:
+                raise TypeError(
+                    f"{name} has a leaf of another dtype: {which} has dtype {found}, expected "
+                    f"{whole}; map over its weights alone"
+                )
 
 
 def _checked(method: Callable) -> Callable:

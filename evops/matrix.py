@@ -1,6 +1,7 @@
 """The base of all matrices of synapses: products from both sides, transpose, shape, dtype."""
 
 import abc
+import functools
 import math
 from types import EllipsisType
 from typing import Any
@@ -114,6 +115,7 @@ class Matrix(Node, metaclass=_MatrixType):
         )
 
     __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _no_arithmetic
+    __neg__ = __pos__ = __abs__ = functools.partialmethod(_no_arithmetic, None)
     __add__ = __radd__ = __sub__ = __rsub__ = _no_arithmetic
 
     def _along_last(self, name: str, x: jax.Array, transposed: bool) -> jax.Array:

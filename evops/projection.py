@@ -1,7 +1,7 @@
 """Random matrices that are never stored."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, SupportsFloat, SupportsIndex
+from typing import Any, ClassVar, SupportsFloat, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -78,6 +78,10 @@ class Projection(Matrix):
     """
 
     _leaves = ("law", "key", "indptr")
+    _words: ClassVar[dict[str, np.dtype]] = {
+        "key": np.dtype(np.uint32),
+        "indptr": np.dtype(np.uint32),
+    }
     law: Law
     key: UInt32[Array, "2"]
     indptr: UInt32[Array, "n_pre+1"] | None
@@ -153,7 +157,7 @@ class Projection(Matrix):
 
     def _axes(self) -> Iterator[tuple[str, Any, int]]:
         if not isinstance(self.law, Law):
-            yield "law", self.law, 0
+            raise TypeError(f"{self._name}.law must be a weight law, got {self.law!r}")
         for path, parameter in jax.tree_util.tree_leaves_with_path(self.law):
             yield f"law{jax.tree_util.keystr(path)}", parameter, 0
         yield "key", self.key, 1

@@ -32,6 +32,7 @@ from sampler_ti import (
     neighbour,
     next_gap,
     next_state,
+    nobody,
     normal,
     permuted,
     remainder,
@@ -117,7 +118,7 @@ def _equal_rows(j, task, scheme: A, table: A, target: A, owner: A, z: A, at):
             post = permuted(k0, k1, i, left, right)
             while post >= task.n:
                 post = permuted(k0, k1, post, left, right)
-        at = _emit(target, owner, at, j, task.origin, post, ti.u32(0) - ti.u32(1))
+        at = _emit(target, owner, at, j, task.origin, post, nobody())
     return at
 
 
@@ -143,14 +144,14 @@ def _counted_rows(j, task, scheme: A, table: A, target: A, owner: A, z: A, at):
             while post >= slots:
                 post = permuted(k0, k1, post, left, right)
             post = post % task.n
-        at = _emit(target, owner, at, j, task.origin, post, ti.u32(0) - ti.u32(1))
+        at = _emit(target, owner, at, j, task.origin, post, nobody())
     return at
 
 
 @ti.func
 def _diagonal(j, task, scheme: A, table: A, target: A, owner: A, z: A, at):
     if task.pre < task.n:
-        at = _emit(target, owner, at, j, task.origin, task.pre, ti.u32(0) - ti.u32(1))
+        at = _emit(target, owner, at, j, task.origin, task.pre, nobody())
     return at
 
 
@@ -161,7 +162,7 @@ def _grid_offsets(j, task, scheme: A, table: A, target: A, owner: A, z: A, at):
     for s in range(ti.i32(ti.min(ti.u32(SYNAPSES_PER_BLOCK), grid.offsets - begin))):
         post = neighbour(task.pre, begin + ti.u32(s), task.n, grid, table, ti.u32(0))
         if post < task.n:
-            at = _emit(target, owner, at, j, task.origin, post, ti.u32(0) - ti.u32(1))
+            at = _emit(target, owner, at, j, task.origin, post, nobody())
     return at
 
 

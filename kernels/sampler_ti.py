@@ -45,11 +45,17 @@ def array(dtype, ndim=1):
 
 
 @ti.func
+def nobody():
+    """A post neuron that does not exist."""
+    return ti.u32(0) - ti.u32(1)  # a literal so large would be signed
+
+
+@ti.func
 def autapse(pre, words: ti.template()):
-    """The post neuron to leave out: the pre neuron's own index, or one that does not exist."""
+    """The post neuron to leave out: the pre neuron's own index, or nobody's."""
     leave_out = pre
     if words[1] == 0:
-        leave_out = ti.u32(0) - ti.u32(1)
+        leave_out = nobody()
     return leave_out
 
 

@@ -126,3 +126,78 @@ NO_TEXTS = [np.zeros(()), np.zeros(2), np.zeros((), "V4"), [], {}, 1, b"jnp", jn
 def test_a_choice_among_texts_is_refused_by_name(name, value):
     with pytest.raises(ValueError, match=f"{name} must be one of .*, got"):
         CHOICES[name](value)
+
+
+def projection(**change):
+    arguments = {"rule": evops.FixedProbability(0.5), "law": 1.0, "shape": (6, 8), "seed": 1}
+    return evops.Projection(**{**arguments, **change})
+
+
+def areas(**change):
+    arguments = {"weight": jnp.ones((1, 1)), "delay": 3, "pre": 6, "post": 8, "seed": 1}
+    return evops.MultiAreaProjection(evops.FixedProbability(0.5), **{**arguments, **change})
+
+
+LAW = evops.Normal(1.0, 2.0)
+OF_OBJECTS = [
+    (lambda: areas(weight=LAW), "weight must be numbers, got Normal.*a law goes into a Projection"),
+    (lambda: areas(delay=LAW), "delay must be numbers, got Normal.*a law goes into a Projection"),
+    (lambda: areas(pre=[6, 2]), r"pre must be an integer, or a tuple of integers, got \[6, 2\]"),
+    (lambda: projection(delay="3"), "delay must be one number of steps, or a law, got '3'"),
+    (lambda: projection(delay=np.ones(3)), "delay must be one number of steps, or a law"),
+    (lambda: projection(seed=print), "seed must be an integer or a JAX key, got <built-in"),
+    (lambda: projection(seed=np.zeros((), "V4")), "seed must be an integer or a JAX key"),
+    (lambda: -projection(), "W has no arithmetic"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), OF_OBJECTS, ids=range(len(OF_OBJECTS)))
+def test_what_objects_are_made_of_is_refused_by_name(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_only_arguments_that_can_be_marked_are_said_to_be():
+    with pytest.raises(TypeError, match=r"shape\[1\] must be known .* static in jax.jit(?! \()"):
+        jax.jit(lambda n: projection(shape=(6, n)))(8)
+    with pytest.raises(TypeError, match=r"jax.jit \(static_argnames='p'\)"):
+        jax.jit(evops.FixedProbability)(0.5)
+
+
+def test_parts_of_another_type_are_named():
+    W, x = projection(), np.ones(6, bool)
+    W.law = 3
+    with pytest.raises(TypeError, match="W.law must be a weight law, got 3"):
+        x @ W
+    W = projection()
+    W.key = jnp.arange(2)
+    with pytest.raises(TypeError, match="key has dtype int32, expected uint32"):
+        x @ W
+    halves = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), projection())
+    with pytest.raises(TypeError, match="key has dtype bfloat16, expected uint32; map over its w"):
+        x @ halves
+    C = evops.CSR(1.0, [0, 1], [0, 1, 2], shape=(2, 3))
+    C.indices = jnp.ones(2)
+    with pytest.raises(TypeError, match="indices has dtype float32, expected int32"):
+        np.ones(2) @ C
+
+
+def test_a_location_and_a_scale_are_asked_of_laws():
+    class Lonely(evops.Law):
+        m: float
+
+        def loc_scale(self):
+            return self.m
+
+    class Forgotten(evops.Law):
+        m: float
+
+        def loc_scale(self):
+            return 0, self.m
+
+    with pytest.raises(TypeError, match=r"loc_scale of Lonely must return two numbers, got 2.0"):
+        projection(law=Lonely(2.0))
+    with pytest.raises(ValueError, match="loc_scale of Forgotten must return 0 as its scale"):
+        projection(law=Forgotten(2.0))
+    with pytest.raises(ValueError, match="loc_scale of Forgotten must return 0 as its scale"):
+        jax.jit(lambda m: projection(law=Forgotten(m)))(2.0)

@@ -118,6 +118,12 @@ def test_bad_input(change, error, message):
         evops.Neighbours(**{"grid": (3, 4), **change})
 
 
+def test_arrays_are_taken_as_tuples():
+    wanted = evops.Neighbours((3, 4), periodic=(True, False))
+    found = evops.Neighbours(np.array([3, 4]), periodic=np.array([True, False]))
+    assert found == wanted and hash(found) == hash(wanted) and found.grid == (3, 4)
+
+
 def test_traced_parameters_are_refused():
     with pytest.raises(TypeError, match="radius must be known before compilation"):
         jax.jit(lambda r: evops.Neighbours((3, 4), r).scheme((12, 12)).offsets)(1.0)

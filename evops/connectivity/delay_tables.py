@@ -43,7 +43,12 @@ def delay_law(delay: Any) -> Law:
         ValueError: parameters or delays out of range.
         TypeError: parameters that are no real numbers, or traced.
     """
-    law = delay if isinstance(delay, Law) else Constant(check_real("delay", delay))
+    if isinstance(delay, Law):
+        law = delay
+    elif isinstance(delay, (str, list, tuple, dict)) or np.ndim(delay):
+        raise TypeError(f"delay must be one number of steps, or a law, got {delay!r}")
+    else:
+        law = Constant(check_real("delay", delay))
     # The table is made on the host, from Python floats: tracers are refused here.
     known = {}
     for field in dataclasses.fields(law):  # pyright: ignore[reportArgumentType]

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,17 @@ _METRICS = ("euclidean", "chebyshev")
 _AXES = 3  # of the reader; grids of fewer have axes of one place before theirs
 # Places that a radius reaches: the table has 12 bytes for each.
 _MOST_PLACES = 1 << 20
+
+
+def _entries(value: Any) -> tuple[Any, ...] | None:
+    """The entries of a tuple, list or array; None for what is one thing."""
+    if isinstance(value, np.ndarray):
+        return tuple(value) if value.ndim else None
+    return (
+        tuple(value)
+        if isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+        else None
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,16 +56,16 @@ class Neighbours(Rule):
         4800.0
     """
 
-    grid: Sequence[Integer]
+    grid: Sequence[Integer] | np.ndarray
     radius: Real = 1.0
     metric: str = "euclidean"
-    periodic: Flag | Sequence[Flag] = False
+    periodic: Flag | Sequence[Flag] | np.ndarray = False
     include_self: Flag = False
 
     def __post_init__(self) -> None:
         grid, periodic = self._checked_grid(), self.periodic
-        if not isinstance(periodic, Sequence):
-            periodic = (check_flag("periodic", periodic),) * len(grid)
+        entries = _entries(periodic)
+        periodic = (check_flag("periodic", periodic),) * len(grid) if entries is None else entries
         if len(periodic) != len(grid):
             raise ValueError(f"periodic must have {len(grid)} entries, got {periodic!r}")
         periodic = tuple(check_flag(f"periodic[{k}]", p) for k, p in enumerate(periodic))
@@ -72,12 +84,13 @@ class Neighbours(Rule):
             )
 
     def _checked_grid(self) -> tuple[int, ...]:
-        if not isinstance(self.grid, Sequence) or isinstance(self.grid, (str, bytes)):
+        extents = _entries(self.grid)
+        if extents is None:
             raise TypeError(f"grid must be a tuple of 1 to {_AXES} integers, got {self.grid!r}")
-        if not 1 <= len(self.grid) <= _AXES:
+        if not 1 <= len(extents) <= _AXES:
             raise ValueError(f"grid must have 1 to {_AXES} axes, got {self.grid!r}")
         grid = tuple(
-            check_integer(f"grid[{k}]", n, 1, format.MAX_EXTENT) for k, n in enumerate(self.grid)
+            check_integer(f"grid[{k}]", n, 1, format.MAX_EXTENT) for k, n in enumerate(extents)
         )
         check_integer("the product of grid", math.prod(grid), 1)
         return grid

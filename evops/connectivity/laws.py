@@ -88,6 +88,19 @@ class Law(Fixed):
         """Location and scale of the weights, from the parameters, in the weights' unit."""
         raise NotImplementedError(f"{type(self).__name__} must define loc_scale()")
 
+    def checked_loc_scale(self) -> tuple[Any, Any]:
+        """`loc_scale`, which may be a user's: two numbers, the second 0 where z is not drawn."""
+        found, name = self.loc_scale(), type(self).__name__
+        if not isinstance(found, (tuple, list)) or len(found) != 2:
+            raise TypeError(f"loc_scale of {name} must return two numbers, got {found!r}")
+        constant = self.quantile() is None
+        if constant and (isinstance(found[1], Tracer) or np.any(np.asarray(found[1]) != 0)):
+            raise ValueError(
+                f"loc_scale of {name} must return 0 as its scale, got {found[1]!r}: without "
+                "unit_quantile all weights are the location"
+            )
+        return found[0], found[1]
+
     def quantile(self) -> Callable[[float], float] | None:
         """Quantile function of z, or None. Laws that share it return one object, and one table."""
         return type(self).unit_quantile
@@ -101,7 +114,7 @@ class Law(Fixed):
 
         Readers draw z as a whole number, so its unit goes into the scale.
         """
-        loc, scale = (jnp.asarray(v).astype(dtype) for v in self.loc_scale())
+        loc, scale = (jnp.asarray(v).astype(dtype) for v in self.checked_loc_scale())
         if self.quantile() is None:
             return loc[None]
         unit = jnp.asarray(self.table()[1], dtype)

@@ -16,6 +16,9 @@ struct RuntimeContext {
 };
 using Kernel = void (*)(RuntimeContext*);
 
+// Blocks in one list: enough to fill the lanes of any level several times, few enough for an owner to be a byte.
+constexpr int64_t kMaxTasks = 64;
+
 // Blocks to read, all under one scheme (synapse_reader.h). Arrays are padded to whole groups of lanes.
 struct Tasks {
   const uint32_t *t0, *t1, *pre, *block, *origin, *n;

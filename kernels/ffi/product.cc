@@ -174,7 +174,7 @@ void GatherRows(const Matrices<X, T, kOne>& m, int64_t k, int64_t begin, int64_t
     for (int64_t i = 0; i < count; ++i) rows[i] = m.RowOf(k, first + i, m.shape.n_x);
     reader.Begin(rows, count);
     while (reader.Next(&list)) {
-      Sum of_task[SynapseReader::kMaxTasks] = {};
+      Sum of_task[kMaxTasks] = {};
       for (int64_t j = 0; j < list.count; ++j) {
         const X value = x[list.target[j]];
         Sum& sum = of_task[list.owner[j]];

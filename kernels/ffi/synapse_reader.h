@@ -100,8 +100,6 @@ struct Value {
 
 class SynapseReader {
  public:
-  static constexpr int64_t kMaxTasks = 64;  // in one list
-
   struct Table {
     const void* data;
     int64_t size;

@@ -129,7 +129,7 @@ void ReadManyGaps(const Tasks& tasks, const Group& g, Lanes size, Sink& sink) {
     Mask hit = Except(Less(post, size), gap.nothing);
     if (!kAutapses) hit = Except(hit, Equal(post, g.leave_out));
     // one past the synapse, or as far as nothing was found; a block that has ended stays there
-    next = Lesser(Select(gap.nothing, post, Add(post, one)), Set(uint32_t{1} << 23));
+    next = Lesser(Select(gap.nothing, post, Add(post, one)), Set(uint32_t{2} << kMaxBlockBits));
     gap = gaps.Draw(word, low_word);
     draw_words();
     const Lanes target = Add(g.base, post);
@@ -294,7 +294,7 @@ class Groups {
   int64_t lanes() const { return std::min(kLanes, tasks_.count - first_); }
 
  private:
-  static constexpr int64_t kGroups = 64 / kLanes;
+  static constexpr int64_t kGroups = kMaxTasks / kLanes;
   const Tasks& tasks_;
   int64_t first_ = -kLanes, hashed_ = 0;
   Group groups_[kGroups];

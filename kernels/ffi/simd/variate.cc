@@ -6,15 +6,13 @@
 namespace evops {
 namespace {
 
-constexpr int64_t kTasks = 64;  // arrays of tasks have room for these
-
 void VariatesOf(const Array* arrays) {
   const auto words = [&](int k) { return static_cast<const uint32_t*>(arrays[k].data); };
   const bool by_place = *words(4) != 0;
   const uint8_t* owners = static_cast<const uint8_t*>(arrays[6].data);
   const int32_t* quantiles = static_cast<const int32_t*>(arrays[7].data);
   float* z = static_cast<float*>(arrays[8].data);
-  uint32_t key_of[kTasks][2], start[kLanes], second[kLanes];
+  uint32_t key_of[kMaxTasks][2], start[kLanes], second[kLanes];
   for (int64_t j = 0; j < arrays[2].size; j += kLanes) {
     const VariateKey key(Load(words(2) + j), Load(words(3) + j), Load(words(0) + j), Load(words(1) + j));
     Store(start, key.start);
@@ -25,7 +23,7 @@ void VariatesOf(const Array* arrays) {
     }
   }
   for (int64_t s = 0; s < arrays[5].size; s += kLanes) {
-    const Pairs found = LookUp(key_of, Left<1>(And(LoadBytes(owners + s), Set(kTasks - 1))));
+    const Pairs found = LookUp(key_of, Left<1>(And(LoadBytes(owners + s), Set(kMaxTasks - 1))));
     VariateKey key;
     key.start = found.first;
     key.second = found.second;
