@@ -46,7 +46,7 @@ def delay_law(delay: Any) -> Law:
     if isinstance(delay, Law):
         law = delay
     elif isinstance(delay, (str, list, tuple, dict)) or np.ndim(delay):
-        raise TypeError(f"delay must be one number of steps, or a law, got {delay!r}")
+        raise TypeError(f"delay must be a real number, got {delay!r}; or a law of delays")
     else:
         law = Constant(check_real("delay", delay))
     # The table is made on the host, from Python floats: tracers are refused here.
