@@ -260,17 +260,25 @@ class Projection(Matrix):
             library.choose(self._backend),
         )
 
-    def _count(self, transposed: bool) -> Int[Array, " n"]:
+    def _degrees(self, transposed: bool) -> Int[Array, " n"]:
+        # Where the rule says how many there are, nothing is drawn to count them.
+        scheme, total = self.rule.scheme(self._shape), self.rule.total(self._shape)
+        known = scheme.degrees(self._shape, total)[not transposed]
+        if known is not None:
+            return jnp.full(self._shape[not transposed], known, jnp.int32)
+        if transposed and self.indptr is not None:
+            starts, ends = self.indptr[:-1], self.indptr[1:]  # a row whose counts fall is empty
+            return jnp.where(ends > starts, ends - starts, jnp.uint32(0)).astype(jnp.int32)
         everyone = jnp.ones((1, self._shape[transposed]), bool)
         return self._bind(everyone, jnp.ones(1, jnp.int32), self._spec(law=False), transposed)[0]
 
     def in_degree(self) -> Int[Array, " n_post"]:
         """Synapses onto every post neuron."""
-        return self._count(transposed=False)
+        return self._degrees(transposed=False)
 
     def out_degree(self) -> Int[Array, " n_pre"]:
         """Synapses of every pre neuron."""
-        return self._count(transposed=True)
+        return self._degrees(transposed=True)
 
     def _dense(self, transposed: bool) -> jax.Array:
         spec = self._spec()

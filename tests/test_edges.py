@@ -275,6 +275,34 @@ def test_gaps_that_go_on(backend):
     assert len(pairs) > n_pre
 
 
+FOLLOWS = {  # rules, and whether out- and in-degrees follow from them
+    "equal rows": (evops.FixedOutDegree(7), "out"),
+    "equal rows, multapses": (evops.FixedOutDegree(9, multapses=True), "out"),
+    "total": (evops.FixedTotalNumber(900), "out"),
+    "in-degree": (evops.FixedInDegree(3), "out in"),
+    "all": (evops.AllToAll(), "out in"),
+    "all but autapses": (evops.AllToAll(autapses=False), ""),
+    "none": (evops.FixedProbability(0.0), "out in"),
+    "one to one": (evops.OneToOne(), "out in"),
+    "gaps": (evops.FixedProbability(0.1), ""),
+    "dense": (evops.FixedProbability(0.5), ""),
+}
+
+
+@pytest.mark.parametrize("backend", ["native", "jnp"])
+@pytest.mark.parametrize("name", FOLLOWS)
+def test_degrees_that_follow_from_a_rule_are_not_counted(name, backend):
+    rule, known = FOLLOWS[name]
+    W = evops.Projection(rule, 1.0, (60, 60), seed=5, backend=backend)
+    edges = W.edges()
+    for side, degree, which in (("out", W.out_degree, edges.pre), ("in", W.in_degree, edges.post)):
+        want = np.bincount(np.asarray(which), minlength=60)
+        np.testing.assert_array_equal(degree(), want)
+        assert degree().dtype == np.int32
+        program = str(jax.make_jaxpr(lambda W, side=side: getattr(W, f"{side}_degree")())(W))
+        assert ("evops" not in program) == (side in known.split()), program
+
+
 @pytest.mark.parametrize("golden", GOLDEN["cases"], ids=lambda g: g["id"])
 def test_golden_edges(golden, backend):
     """A change here is a change of every user's network: a new SAMPLER_VERSION."""

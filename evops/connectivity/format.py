@@ -82,6 +82,14 @@ class Scheme:
         """Entries of the rule's table."""
         return 0
 
+    def degrees(self, shape: tuple[int, int], total: int | None) -> tuple[int | None, int | None]:
+        """Synapses of every pre and of every post neuron, where all have equally many; else None.
+
+        `total` is the number of synapses of a counted matrix.
+        """
+        del shape, total
+        return None, None
+
     def relation(self, n_post: int) -> tuple[bool, str]:
         """Whether fields, each in its range, fit each other and the matrix, and what would."""
         del n_post
@@ -136,6 +144,11 @@ class DenseBlocks(Scheme):
     threshold: int = _word(0, 1 << THRESHOLD_BITS, "p * 2**8, rounded down")
     tie_threshold: int = _word(0, MAX_WORD, "the rest of p * 2**8, times 2**32")
 
+    def degrees(self, shape, total):
+        if self.threshold == 1 << THRESHOLD_BITS and not self.exclude_autapses:
+            return shape[1], shape[0]
+        return (0, 0) if self.threshold == self.tie_threshold == 0 else (None, None)
+
     def relation(self, n_post):
         empty = self.threshold == self.tie_threshold == 0
         fits = self.block_bits == MIN_BLOCK_BITS or empty
@@ -157,6 +170,9 @@ class EqualRows(Scheme):
     def by_rank(self):
         return self.domain_bits == 0
 
+    def degrees(self, shape, total):
+        return self.k, None
+
     def relation(self, n_post):
         bits = domain_bits(n_post)
         permuted = self.domain_bits == bits and self.k <= n_post
@@ -169,6 +185,9 @@ class Diagonal(Scheme):
     """Neuron i to neuron i."""
 
     reader = Reader.DIAGONAL
+
+    def degrees(self, shape, total):
+        return (1, 1) if shape[0] == shape[1] else (None, None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,6 +207,10 @@ class CountedRows(Scheme):
     @property
     def by_rank(self):
         return True
+
+    def degrees(self, shape, total):
+        full = self.domain_bits > 0 and total == self.slots * self.n_post
+        return None, self.slots if full and total else None
 
     def relation(self, n_post):
         if self.domain_bits == 0:
