@@ -339,7 +339,7 @@ def _populations(name: str, sizes: Any) -> tuple[int, ...]:
         if not sizes:
             raise ValueError(f"{name} must name at least one population, got ()")
         return tuple(check_integer(f"{name}[{i}]", n, 1) for i, n in enumerate(sizes))
-    if np.ndim(sizes):
+    if isinstance(sizes, list) or getattr(sizes, "ndim", 0):
         raise TypeError(f"{name} must be an integer, or a tuple of integers, got {sizes!r}")
     return (check_integer(name, sizes, 1),)
 

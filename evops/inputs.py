@@ -260,12 +260,12 @@ def seed_words(name: str, value: Any) -> jax.Array | np.ndarray:
         return words
     if isinstance(value, (str, bool, np.bool_)) or value is None:
         raise TypeError(f"{name} must be an integer or a JAX key, got {value!r}")
-    if np.ndim(value):
-        raise ValueError(f"{name} must be one integer or one JAX key, got shape {np.shape(value)}")
     try:
         array = as_given(name, value)
     except TypeError:
         array = None
+    if array is not None and array.ndim:
+        raise ValueError(f"{name} must be one integer or one JAX key, got shape {array.shape}")
     if array is None or not (array.dtype == object or is_whole(array.dtype)):
         raise TypeError(f"{name} must be an integer or a JAX key, got {value!r}")
     if not isinstance(value, Tracer):

@@ -8,7 +8,6 @@ from sampler_ti import (
     array,
     first_state,
     next_state,
-    nobody,
     remainder,
     uniform_gaps,
     word88,
@@ -48,7 +47,7 @@ def gather(element: str):
                 a, b, c = first_state(start + ti.u32(group * LANES + l), gaps.hashed)
                 s1[l], s2[l], s3[l] = a, b, c
                 # The first gap leads from -1.
-                at[l] = nobody()
+                at[l] = ti.u32(0) - ti.u32(1)
             running = True
             while running:
                 s1, s2, s3 = next_state(s1, s2, s3)

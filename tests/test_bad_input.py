@@ -145,6 +145,8 @@ OF_OBJECTS = [
     (lambda: areas(pre=[6, 2]), r"pre must be an integer, or a tuple of integers, got \[6, 2\]"),
     (lambda: projection(delay="3"), "delay must be a real number, got '3'; or a law"),
     (lambda: projection(delay=np.ones(3)), "delay must be a real number, got .*; or a law"),
+    (lambda: areas(pre=[[6], [6, 2]]), "pre must be an integer, or a tuple of integers, got"),
+    (lambda: projection(seed=[[1], [1, 2]]), r"seed must be an integer or a JAX key, got \[\[1\]"),
     (lambda: projection(seed=print), "seed must be an integer or a JAX key, got <built-in"),
     (lambda: projection(seed=np.zeros((), "V4")), "seed must be an integer or a JAX key"),
     (lambda: -projection(), "W has no arithmetic"),
@@ -201,3 +203,7 @@ def test_a_location_and_a_scale_are_asked_of_laws():
         projection(law=Forgotten(2.0))
     with pytest.raises(ValueError, match="loc_scale of Forgotten must return 0 as its scale"):
         jax.jit(lambda m: projection(law=Forgotten(m)))(2.0)
+    with pytest.raises(
+        ValueError, match="delay: loc_scale of Forgotten must return 0 as its scale"
+    ):
+        projection(delay=Forgotten(2.0))

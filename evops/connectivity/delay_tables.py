@@ -143,7 +143,7 @@ def _rounded(law: Law) -> dict[int, float]:
 
 def _location_and_scale(law: Law) -> tuple[float, float]:
     """Location and scale of a law, checked, since the law may be a user's own."""
-    name, found = type(law).__name__, law.loc_scale()
+    name, found = type(law).__name__, law.checked_loc_scale("delay: ")
     try:
         loc, scale = (float(v) for v in found)
     except (TypeError, ValueError, OverflowError):

@@ -88,15 +88,18 @@ class Law(Fixed):
         """Location and scale of the weights, from the parameters, in the weights' unit."""
         raise NotImplementedError(f"{type(self).__name__} must define loc_scale()")
 
-    def checked_loc_scale(self) -> tuple[Any, Any]:
-        """`loc_scale`, which may be a user's: two numbers, the second 0 where z is not drawn."""
+    def checked_loc_scale(self, what: str = "") -> tuple[Any, Any]:
+        """`loc_scale`, which may be a user's: two numbers, the second 0 where z is not drawn.
+
+        `what` begins the messages: of which argument the law is.
+        """
         found, name = self.loc_scale(), type(self).__name__
         if not isinstance(found, (tuple, list)) or len(found) != 2:
-            raise TypeError(f"loc_scale of {name} must return two numbers, got {found!r}")
+            raise TypeError(f"{what}loc_scale of {name} must return two numbers, got {found!r}")
         constant = self.quantile() is None
         if constant and (isinstance(found[1], Tracer) or np.any(np.asarray(found[1]) != 0)):
             raise ValueError(
-                f"loc_scale of {name} must return 0 as its scale, got {found[1]!r}: without "
+                f"{what}loc_scale of {name} must return 0 as its scale, got {found[1]!r}: without "
                 "unit_quantile all weights are the location"
             )
         return found[0], found[1]
