@@ -172,14 +172,14 @@ def test_parts_of_another_type_are_named():
     with pytest.raises(TypeError, match="W.law must be a weight law, got 3"):
         x @ W
     W = projection()
-    W.key = jnp.arange(2)
+    W.key = jnp.arange(2, dtype=jnp.int32)
     with pytest.raises(TypeError, match="key has dtype int32, expected uint32"):
         x @ W
     halves = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), projection())
     with pytest.raises(TypeError, match="key has dtype bfloat16, expected uint32; map over its w"):
         x @ halves
     C = evops.CSR(1.0, [0, 1], [0, 1, 2], shape=(2, 3))
-    C.indices = jnp.ones(2)
+    C.indices = jnp.ones(2, jnp.float32)
     with pytest.raises(TypeError, match="indices has dtype float32, expected int32"):
         np.ones(2) @ C
 
