@@ -32,6 +32,7 @@ BY_HAND = (
     "scatter",
     "draw_geometric_gaps",
     "draw_dense_blocks",
+    "draw_equal_rows",
     "draw_counted_rows",
     "variate",
 )

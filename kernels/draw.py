@@ -107,17 +107,15 @@ def _equal_rows(j, task, scheme: A, table: A, target: A, owner: A, z: A, at):
     k0, k1 = feistel(task.pre, ti.u32(0), task.t0, task.t1)
     begin = task.block * ti.u32(SYNAPSES_PER_BLOCK)
     rows = equal_rows(scheme)
-    right = rows.domain_bits >> 1
-    left = rows.domain_bits - right
     for s in range(ti.i32(ti.min(ti.u32(SYNAPSES_PER_BLOCK), rows.k - begin))):
         i = begin + ti.u32(s)
         post = i
-        if rows.domain_bits == 0:
+        if rows.low_bits == 0:
             post = below(word(k0, k1, i), task.n)
         else:
-            post = permuted(k0, k1, i, left, right)
+            post = permuted(k0, k1, i, rows.high_count, rows.low_bits)
             while post >= task.n:
-                post = permuted(k0, k1, post, left, right)
+                post = permuted(k0, k1, post, rows.high_count, rows.low_bits)
         at = _emit(target, owner, at, j, task.origin, post, nobody())
     return at
 
@@ -129,20 +127,19 @@ def _counted_rows(j, task, scheme: A, table: A, target: A, owner: A, z: A, at):
     # Slots of the permutation are numbered over all post neurons; modulo n they are targets.
     slots = rows.slots * task.n
     begin = task.block * ti.u32(SYNAPSES_PER_BLOCK)
-    right = rows.domain_bits >> 1
-    left = rows.domain_bits - right
     k0, k1 = feistel(task.pre, ti.u32(0), task.t0, task.t1)
-    if rows.domain_bits != 0:
+    if rows.low_bits != 0:
         k0, k1 = feistel(ti.u32(0), ti.u32(SLOTS), task.t0, task.t1)
     for s in range(ti.i32(ti.min(ti.u32(SYNAPSES_PER_BLOCK), count - begin))):
         i = begin + ti.u32(s)
         post = i
-        if rows.domain_bits == 0:
+        if rows.low_bits == 0:
             post = below(word(k0, k1, i), task.n)
         else:
-            post = permuted(k0, k1, ti.min(start + i, slots - ti.u32(1)), left, right)
+            place = ti.min(start + i, slots - ti.u32(1))
+            post = permuted(k0, k1, place, rows.high_count, rows.low_bits)
             while post >= slots:
-                post = permuted(k0, k1, post, left, right)
+                post = permuted(k0, k1, post, rows.high_count, rows.low_bits)
             post = post % task.n
         at = _emit(target, owner, at, j, task.origin, post, nobody())
     return at

@@ -206,21 +206,20 @@ def _warp(emit, one_block, grids):
 
     @ti.func
     def read_by_number(
-        sum, lane, row, key, k0, k1, start, count, domain, bits, by_rank, target: A, quantiles: A,
-        delays: A, sink,
+        sum, lane, row, key, k0, k1, start, count, domain, high_count, low_bits, by_rank,
+        target: A, quantiles: A, delays: A, sink,
     ):  # fmt: skip
         """Synapses that a row has by number: `count` of them from slot `start` of `domain` on."""
-        right = bits >> 1
-        left = bits - right
         i = row.first * U32(SYNAPSES_PER_BLOCK) + lane
         while i < count:
             post = i
-            if bits == 0:
+            if low_bits == 0:
                 post = below(word(k0, k1, i), row.n)
             else:
-                post = permuted(k0, k1, ti.min(start + i, domain - U32(1)), left, right)
+                place = ti.min(start + i, domain - U32(1))
+                post = permuted(k0, k1, place, high_count, low_bits)
                 while post >= domain:
-                    post = permuted(k0, k1, post, left, right)
+                    post = permuted(k0, k1, post, high_count, low_bits)
                 post = post % row.n
             counter = post
             if by_rank:
@@ -259,9 +258,10 @@ def _warp(emit, one_block, grids):
             start = U32(0)
             rows = equal_rows(scheme)
             count = rows.k
-            bits = rows.domain_bits
+            high_count = rows.high_count
+            low_bits = rows.low_bits
             domain = row.n
-            by_rank = bits == 0
+            by_rank = low_bits == 0
             k0, k1 = feistel(row.pre, U32(0), row.t0, row.t1)
             if reader == ti.static(READER["COUNTED_ROWS"]):
                 counted = counted_rows(scheme)
@@ -271,11 +271,11 @@ def _warp(emit, one_block, grids):
                 count = ti.min(ti.max(end, start) - start, U32(ti.static(format.MAX_SYNAPSES)))
                 domain = counted.slots * row.n
                 by_rank = True
-                if bits != 0:
+                if low_bits != 0:
                     k0, k1 = feistel(U32(0), U32(SLOTS), row.t0, row.t1)
             sum = read_by_number(
-                sum, lane, row, key, k0, k1, start, count, domain, bits, by_rank, target, quantiles,
-                delays, sink,
+                sum, lane, row, key, k0, k1, start, count, domain, high_count, low_bits, by_rank,
+                target, quantiles, delays, sink,
             )  # fmt: skip
         return sum
 

@@ -257,7 +257,7 @@ SCHEMES = [
     *NO_NUMBERS,
     *texts("""(2, 0, 12, 128, 0) | format.DenseBlocks | format.DenseBlocks(12.0, 128, 0) |
     format.DenseBlocks(12, True, 0) | format.DenseBlocks(12, 128, 0, exclude_autapses=1) |
-    format.GeometricGaps(12, 8, 0) | format.CountedRows(1, 0, 0) | format.UniformGaps(0, 0, 0) |
+    format.GeometricGaps(12, 8, 0) | format.CountedRows(1, 0, 0, 0) | format.UniformGaps(0, 0, 0) |
     format.Diagonal(exclude_autapses=True)"""),
 ]
 

@@ -152,20 +152,26 @@ def fixed_out_degree(seed, pre, n, k, multapses):
 
 def permute(key, x, n):
     """Place of x in a keyed permutation of 0 … n - 1."""
-    bits = max(8, (n - 1).bit_length())
-    right = bits // 2
-    left = bits - right
-    steps = (0, 0x05A308D3, 0x13198A2E, 0x03707344, 0x24A0F3D1, 0x29B7C5E3)
+    size = max(256, n)
+    bits = (size - 1).bit_length()
+    columns = 2 ** max(bits // 2, bits - 15)
+    rows = -(-size // columns)
+    a, b = key
+    early = a, b, a // 2**16, b // 2**16
+    late = a // 2**8 + 0x08D3, b // 2**8 + 0x8A2E, (a + b) % 2**32 // 2**16 + 0x7344
+
+    def noise(key, half):
+        y = (half * 0x9E37 + key) % 2**16
+        return (y ^ y // 2**7) * 0x8BAB % 2**16
 
     while True:
-        a, b = x >> right, x & (2**right - 1)
-        for r, c in enumerate(steps):
-            k1 = (key[1] + c) & M32
+        row, column = divmod(x, columns)
+        for r, c in enumerate((*early, *late)):
             if r % 2 == 0:
-                a ^= word(key[0], k1, b) >> (32 - left)
+                row = (row + noise(c, column) * rows // 2**16) % rows
             else:
-                b ^= word(key[0], k1, a) >> (32 - right)
-        x = a << right | b
+                column ^= noise(c, row) * columns // 2**16
+        x = row * columns + column
         if x < n:
             return x
 

@@ -120,8 +120,8 @@ HANDLERS = [
         },
         "expected int32 with 3075 entries from entry 9 on",
     ),
-    (push, {"specs": []}, "specs are 0 words, expected 11 for each"),
-    (push, {"specs": [*SCHEME, 0, 1, 0, 0, 0]}, "specs are 10 words"),
+    (push, {"specs": []}, "specs are 0 words, expected 12 for each"),
+    (push, {"specs": [*SCHEME, 0, 1, 0, 0, 0]}, "specs are 11 words"),
     (
         push,
         {
@@ -144,8 +144,8 @@ HANDLERS = [
         r"table is uint32\[1,128\]",
     ),
     (push, {"scheme": words(GAPS, 0, 12, 7, 0), "table": ((128,), I32)}, r"table is int32\[128\]"),
-    (push, {"scheme": words(SUBSET, 0, 7, 8, 6)}, "spec: "),
-    (push, {"scheme": words(SUBSET, 0, 4, 8, 6), "post_size": [5]}, "spec: "),
+    (push, {"scheme": words(SUBSET, 0, 7, 4, 16, 6)}, "spec: "),
+    (push, {"scheme": words(SUBSET, 0, 4, 4, 16, 6), "post_size": [5]}, "spec: "),
     (push, {"d": ((2, 1), I32)}, r"delay is int32\[2,1\], expected int32\[1,1\]"),
     (push, {"t": ((1,), I32)}, "step is int32"),
     (push, {"x": ((5,), I32)}, r"x is int32\[5\], expected bool or float32"),
@@ -201,7 +201,7 @@ def test_wrong_starts_stay_in_their_targets(at, rng):
 
 @pytest.mark.parametrize("bits", [0, 8])
 def test_starts_that_fall_are_lines_without_synapses(bits):
-    scheme = words(COUNTED, 0, 3, 8, 6) if bits else words(COUNTED, 0, 1, 0, 0)
+    scheme = words(COUNTED, 0, 3, 4, 16, 6) if bits else words(COUNTED, 0, 1, 0, 0)
     attributes = push_attributes(scheme=scheme, pre_size=[2])
     starts = np.array([2**32 - 1, 7, 0], U32)
     ring = jax.ffi.ffi_call("evops_push", jax.ShapeDtypeStruct((3, 6), F32))(

@@ -52,10 +52,10 @@ GAP = evops.FixedProbability(0.01)
 GOOD = [
     (own(HALF), evops.FixedProbability(0.5)),
     (own(GAP.scheme(SHAPE), GAP.table), GAP),
-    (own(EqualRows(7, 9, 300)), evops.FixedOutDegree(7)),
-    (own(EqualRows(7, 0, 300)), evops.FixedOutDegree(7, multapses=True)),
-    (own(CountedRows(1, 0, 0), total=50), evops.FixedTotalNumber(50)),
-    (own(CountedRows(2, 10, 300), total=600), evops.FixedInDegree(2)),
+    (own(EqualRows(7, 4, 19, 300)), evops.FixedOutDegree(7)),
+    (own(EqualRows(7, 0, 0, 300)), evops.FixedOutDegree(7, multapses=True)),
+    (own(CountedRows(1, 0, 0, 0), total=50), evops.FixedTotalNumber(50)),
+    (own(CountedRows(2, 5, 19, 300), total=600), evops.FixedInDegree(2)),
 ]
 
 
@@ -87,20 +87,20 @@ BAD = [
     (own(GeometricGaps(12, 13, 0)), "GeometricGaps.high_digit_bits must be from 6 to 12"),
     (own(GeometricGaps(12, 8, 11)), "GeometricGaps.low_digit_bits must be from 0 to 10"),
     (own(GeometricGaps(12, 8, 9)), "GeometricGaps must have low_digit_bits = 0 or 10"),
-    (own(EqualRows(301, 9, 300)), "EqualRows must have n_post = 300, .* k up to n_post, got"),
-    (own(EqualRows(7, 8, 300)), "EqualRows must have .* or 9 for k"),
-    (own(EqualRows(7, 10, 300)), "EqualRows must have"),
-    (own(EqualRows(7, 9, 299)), "EqualRows must have"),
-    (own(EqualRows(-1, 0, 300)), "EqualRows.k must be from 0 to 2147483647 .*, got -1"),
-    (own(EqualRows(2**31, 0, 300)), "EqualRows.k must be from 0 to 2147483647"),
+    (own(EqualRows(301, 4, 19, 300)), "EqualRows must have n_post = 300, .* k up to n_post, got"),
+    (own(EqualRows(7, 5, 19, 300)), "EqualRows must have .* or 4 and 19 for k"),
+    (own(EqualRows(7, 4, 20, 300)), "EqualRows must have"),
+    (own(EqualRows(7, 4, 19, 299)), "EqualRows must have"),
+    (own(EqualRows(-1, 0, 0, 300)), "EqualRows.k must be from 0 to 2147483647 .*, got -1"),
+    (own(EqualRows(2**31, 0, 0, 300)), "EqualRows.k must be from 0 to 2147483647"),
     (own(UniformGaps(0, 0, 0)), "UniformGaps.clen must be from 1"),
     (own(UniformGaps(19, 7, 0)), "UniformGaps must have reciprocal = 226050910, got"),
     (own(UniformGaps(19, 2**32 // 19, 2)), "UniformGaps.hashed must be from 0 to 1"),
-    (own(CountedRows(2, 0, 0), total=5), "CountedRows must have slots = 1, n_post = 0 with"),
-    (own(CountedRows(2, 9, 300), total=5), "CountedRows must have n_post = 300, domain_bits ="),
-    (own(CountedRows(0, 8, 300), total=0), "CountedRows.slots must be from 1"),
-    (own(CountedRows(2**31, 31, 1), total=0), "CountedRows.slots must be from 1 to 2147483647"),
-    (own(CountedRows(2**30, 31, 300), total=0), "CountedRows must have"),
+    (own(CountedRows(2, 0, 0, 0), total=5), "CountedRows must have slots = 1, high_count = n_post = 0"),
+    (own(CountedRows(2, 4, 19, 300), total=5), "CountedRows must have n_post = 300, low_bits and"),
+    (own(CountedRows(0, 4, 16, 300), total=0), "CountedRows.slots must be from 1"),
+    (own(CountedRows(2**31, 16, 2**15, 1), total=0), "CountedRows.slots must be from 1 to 2147483647"),
+    (own(CountedRows(2**30, 16, 2**15, 300), total=0), "CountedRows must have"),
     (own(GeometricGaps(12, 8, 0)), r"table must be a numpy array uint32\[256\], got uint32\[0\]"),
     (own(GeometricGaps(12, 8, 0), np.zeros(256)), r"table must .*, got float64\[256\]"),
     (own(GeometricGaps(12, 8, 10), np.zeros(256, np.uint32)), r"uint32\[1280\], got uint32\[256\]"),
@@ -108,11 +108,11 @@ BAD = [
     (own(GeometricGaps(12, 8, 0), [0] * 256), "table must be a numpy array"),
     (own(HALF, np.zeros(3, np.uint32)), r"table must be a numpy array uint32\[0\]"),
     (own(HALF, total=5), "total must be None for DenseBlocks, got 5"),
-    (own(CountedRows(1, 0, 0)), "total must return an int for CountedRows, got None"),
-    (own(CountedRows(1, 0, 0), total=5.0), "total must return an int for CountedRows, got 5.0"),
-    (own(CountedRows(1, 0, 0), total=-1), "total must be from 0 to 2147483647, got -1"),
-    (own(CountedRows(1, 0, 0), total=2**31), "total must be from 0 to 2147483647"),
-    (own(CountedRows(2, 10, 300), total=601), "total must be from 0 to 600, got 601"),
+    (own(CountedRows(1, 0, 0, 0)), "total must return an int for CountedRows, got None"),
+    (own(CountedRows(1, 0, 0, 0), total=5.0), "total must return an int for CountedRows, got 5.0"),
+    (own(CountedRows(1, 0, 0, 0), total=-1), "total must be from 0 to 2147483647, got -1"),
+    (own(CountedRows(1, 0, 0, 0), total=2**31), "total must be from 0 to 2147483647"),
+    (own(CountedRows(2, 5, 19, 300), total=601), "total must be from 0 to 600, got 601"),
     (own(HALF, expected=None), "expected_synapses must return a number, got None"),
     (own(HALF, expected="7"), "expected_synapses must return a number"),
     (own(HALF, expected=True), "expected_synapses must return a number"),
@@ -147,7 +147,7 @@ def test_own_rules_must_be_hashable():
 def test_areas_name_a_wrong_rule():
     class Own(evops.FixedProbability):
         def scheme(self, shape):
-            return EqualRows(1, 8, shape[1])
+            return EqualRows(1, 4, 16, shape[1])
 
     with pytest.raises(TypeError, match=r"rule Own cannot .*\(GeometricGaps, .*, got EqualRows"):
         evops.MultiAreaProjection(Own(0.5), jnp.ones((2, 2)), 1, pre=5, post=4, seed=1)

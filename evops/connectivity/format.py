@@ -19,8 +19,9 @@ MAX_WORD = 2**32 - 1
 MAX_SYNAPSES = 2**31 - 1
 # Synapses of a row that a task of a reader draws, where the row has its synapses by number.
 SYNAPSES_PER_BLOCK = 1024
-# A domain that targets are permuted in: on fewer bits six rounds are uneven.
-MIN_DOMAIN_BITS, MAX_DOMAIN_BITS = 8, 31
+# Numbers that are permuted: the least domain (on a smaller one the rounds are uneven), and bits that
+# a high and a low half have at most: a lane of 32 bits holds two halves.
+MIN_DOMAIN, MAX_HIGH_BITS, MAX_LOW_BITS = 256, 15, 16
 # Blocks of 2**bits targets; the least is also that of dense blocks that have synapses.
 MIN_BLOCK_BITS, MAX_BLOCK_BITS = 12, 22
 # Alias tables of gaps: of the high digit, and of the low one where there is one.
@@ -161,23 +162,26 @@ class EqualRows(Scheme):
 
     reader = Reader.EQUAL_ROWS
     k: int = _word(0, MAX_SYNAPSES, "synapses of a row")
-    domain_bits: int = _word(
-        0, MAX_DOMAIN_BITS, "log2 of the domain that targets are permuted in; 0: with replacement"
+    low_bits: int = _word(
+        0, MAX_LOW_BITS, "bits of the low half of targets that are permuted; 0: with replacement"
     )
+    high_count: int = _word(0, 1 << MAX_HIGH_BITS, "values of the high half")
     n_post: int = _word(0, MAX_SYNAPSES, "post neurons")
 
     @property
     def by_rank(self):
-        return self.domain_bits == 0
+        return self.low_bits == 0
 
     def degrees(self, shape, total):
         return self.k, None
 
     def relation(self, n_post):
-        bits = domain_bits(n_post)
-        permuted = self.domain_bits == bits and self.k <= n_post
-        fits = self.n_post == n_post and (self.domain_bits == 0 or permuted)
-        return fits, f"n_post = {n_post}, domain_bits = 0, or {bits} for k up to n_post"
+        low_bits, high_count = halves(n_post)
+        cut = (self.low_bits, self.high_count)
+        permuted = cut == (low_bits, high_count) and self.k <= n_post
+        replaced = cut == (0, 0)
+        wanted = f"low_bits = high_count = 0, or {low_bits} and {high_count} for k up to n_post"
+        return self.n_post == n_post and (replaced or permuted), f"n_post = {n_post}, {wanted}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,9 +203,10 @@ class CountedRows(Scheme):
 
     reader = Reader.COUNTED_ROWS
     slots: int = _word(1, MAX_SYNAPSES, "synapses of a post neuron; 1 where targets are uniform")
-    domain_bits: int = _word(
-        0, MAX_DOMAIN_BITS, "log2 of the domain that slots are permuted in; 0: targets are uniform"
+    low_bits: int = _word(
+        0, MAX_LOW_BITS, "bits of the low half of slots that are permuted; 0: targets are uniform"
     )
+    high_count: int = _word(0, 1 << MAX_HIGH_BITS, "values of the high half")
     n_post: int = _word(0, MAX_SYNAPSES, "post neurons; 0 where targets are uniform")
 
     @property
@@ -209,15 +214,16 @@ class CountedRows(Scheme):
         return True
 
     def degrees(self, shape, total):
-        full = self.domain_bits > 0 and total == self.slots * self.n_post
+        full = self.low_bits > 0 and total == self.slots * self.n_post
         return None, self.slots if full and total else None
 
     def relation(self, n_post):
-        if self.domain_bits == 0:
-            return (self.slots, self.n_post) == (1, 0), "slots = 1, n_post = 0 with domain_bits = 0"
+        if self.low_bits == 0:
+            uniform = (self.slots, self.high_count, self.n_post) == (1, 0, 0)
+            return uniform, "slots = 1, high_count = n_post = 0 with low_bits = 0"
         total = self.slots * n_post
-        fits = total <= MAX_SYNAPSES and self.domain_bits == domain_bits(total)
-        wanted = f"n_post = {n_post}, domain_bits = those of slots * n_post"
+        fits = total <= MAX_SYNAPSES and (self.low_bits, self.high_count) == halves(total)
+        wanted = f"n_post = {n_post}, low_bits and high_count those of slots * n_post"
         return fits and self.n_post == n_post, wanted
 
 
@@ -244,9 +250,11 @@ class GridOffsets(Scheme):
         return fits, f"extents that divide {n_post}, at most {MAX_EXTENT} times"
 
 
-def domain_bits(size: int) -> int:
-    """Bits of the domain that 0 … size - 1 are permuted in."""
-    return max(MIN_DOMAIN_BITS, (size - 1).bit_length())
+def halves(size: int) -> tuple[int, int]:
+    """Bits of the low half and values of the high half of 0 … size - 1, to be permuted."""
+    last = max(size, MIN_DOMAIN) - 1
+    low_bits = max(last.bit_length() // 2, last.bit_length() - MAX_HIGH_BITS)
+    return low_bits, (last >> low_bits) + 1
 
 
 def fields(record: type) -> list[dataclasses.Field]:

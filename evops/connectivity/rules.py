@@ -192,8 +192,8 @@ class FixedOutDegree(Rule):
             check_integer("k", self.k, 0, max(INT32_MAX, n_post << 30) // n_pre)
         else:
             check_integer("k", self.k, 0, n_post)
-        bits = 0 if self.multapses else format.domain_bits(n_post)
-        return format.EqualRows(self.k, bits, n_post)
+        low_bits, high_count = (0, 0) if self.multapses else format.halves(n_post)
+        return format.EqualRows(self.k, low_bits, high_count, n_post)
 
     def expected_synapses(self, shape: tuple[int, int]) -> float:
         return float(self.k * shape[0])
@@ -228,7 +228,7 @@ class FixedTotalNumber(Rule):
 
     def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         del shape
-        return format.CountedRows(slots=1, domain_bits=0, n_post=0)
+        return format.CountedRows(slots=1, low_bits=0, high_count=0, n_post=0)
 
     def expected_synapses(self, shape: tuple[int, int]) -> float:
         del shape
@@ -265,7 +265,7 @@ class FixedInDegree(Rule):
         """Counted rows: targets from one permutation of a list with every post neuron k times."""
         self.total(shape)
         k = max(self.k, 1)  # a domain has a slot at least for every post neuron
-        return format.CountedRows(k, format.domain_bits(k * shape[1]), shape[1])
+        return format.CountedRows(k, *format.halves(k * shape[1]), shape[1])
 
     def expected_synapses(self, shape: tuple[int, int]) -> float:
         return float(self.k * shape[1])

@@ -59,16 +59,18 @@ neighbouring lines must be independent::
 # that is not one of its own types. All are words (uint32): of NumPy, of jax or of Taichi.
 
 # Another version means other synapses for the same seed.
-SAMPLER_VERSION = 2
+SAMPLER_VERSION = 3
 
 # Digits of pi in words of 32 bits (the second without its top bit): constants that nobody could
-# choose for their effect. They, and two more, tell the rounds of a permutation apart. All are below
-# 2**31, as jnp without x64 and Taichi take larger literals for other types.
+# choose for their effect. All are below 2**31, as jnp without x64 and Taichi take larger literals for
+# other types.
 PI_0, PI_1, PI_2, PI_3 = 0x243F6A88, 0x05A308D3, 0x13198A2E, 0x03707344
-ROUND_4, ROUND_5 = 0x24A0F3D1, 0x29B7C5E3
 # Odd multipliers of `mix` and `word`, which lose no bits. The counter's step is 2**32 by the golden
 # ratio, negated to be below 2**31: consecutive counts lie far apart.
 MULTIPLY_1, MULTIPLY_2, MULTIPLY_3, WEYL = 0x21F0AAAD, 0x735A2D97, 0x31848BAB, 0x61C88647
+# The same of 16 bits, for halves of permuted numbers: 2**16 by the golden ratio, and the low half of
+# MULTIPLY_3.
+HALVES_1, HALVES_2 = 0x9E37, 0x8BAB
 
 # Roles: a second use of a key adds one to its first word.
 TIE = PI_0
@@ -191,21 +193,38 @@ def below(w, n):
     return (w >> 16) * (n >> 16) + (mid >> 16) + (mid2 >> 16)
 
 
-def permuted(k0, k1, x, left, right):
-    """A keyed permutation of ``left + right`` bits: six Feistel rounds, halves of those widths.
+def half_word(key, half):
+    """16 random bits for one half of a number that is permuted; the high ones are best."""
+    x = (half * HALVES_1 + key) & 0xFFFF
+    return ((x ^ (x >> 7)) * HALVES_2) & 0xFFFF
 
-    Domains have at least 8 bits (`format.MIN_DOMAIN_BITS`): on fewer, six rounds are uneven.
+
+def turned(high, w, high_count):
+    """A high half, moved on by as many of its `high_count` values as the 16 bits of w say."""
+    # What reaches `high_count` starts again: the difference is negative for all other sums.
+    at = high + ((w * high_count) >> 16) - high_count
+    return at + (high_count & (0 - (at >> 31)))
+
+
+def permuted(k0, k1, x, high_count, low_bits):
+    """A keyed permutation of the numbers below ``high_count << low_bits``: seven Feistel rounds.
+
+    `format.halves` says where a number is cut. On fewer than 2**8 seven rounds are uneven.
     """
-    # Each round needs its own words, so each adds another constant to the key.
-    a = x >> right
-    b = x & ((1 << right) - 1)
-    a = a ^ (word(k0, k1, b) >> (32 - left))
-    b = b ^ (word(k0, k1 + PI_1, a) >> (32 - right))
-    a = a ^ (word(k0, k1 + PI_2, b) >> (32 - left))
-    b = b ^ (word(k0, k1 + PI_3, a) >> (32 - right))
-    a = a ^ (word(k0, k1 + ROUND_4, b) >> (32 - left))
-    b = b ^ (word(k0, k1 + ROUND_5, a) >> (32 - right))
-    return (a << right) | b
+    # A high half of any number of values, not of some bits, leaves few numbers outside of what is
+    # wanted. Halves and their words have 16 bits, so a lane of 32 holds two. Each round has a key of
+    # its own: first the four parts of the key, then mixtures of them.
+    high = x >> low_bits
+    low = x & ((1 << low_bits) - 1)
+    unused = 16 - low_bits
+    high = turned(high, half_word(k0, low), high_count)
+    low = low ^ (half_word(k1, high) >> unused)
+    high = turned(high, half_word(k0 >> 16, low), high_count)
+    low = low ^ (half_word(k1 >> 16, high) >> unused)
+    high = turned(high, half_word((k0 >> 8) + PI_1, low), high_count)
+    low = low ^ (half_word((k1 >> 8) + PI_2, high) >> unused)
+    high = turned(high, half_word(((k0 + k1) >> 16) + PI_3, low), high_count)
+    return (high << low_bits) | low
 
 
 def moved(at, by, extent):

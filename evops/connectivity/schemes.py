@@ -86,7 +86,7 @@ def _check_total(rule: Rule, total: Any, scheme: Scheme) -> None:
         return
     if not _is_integer(total):
         _refuse(rule, TypeError, f"total must return an int for CountedRows, got {total!r}")
-    most = scheme.slots * scheme.n_post if scheme.domain_bits else MAX_SYNAPSES
+    most = scheme.slots * scheme.n_post if scheme.low_bits else MAX_SYNAPSES
     if not 0 <= total <= most:
         _refuse(rule, ValueError, f"total must be from 0 to {most}, got {total}")
 

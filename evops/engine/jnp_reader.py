@@ -231,18 +231,21 @@ def _permuted(
     k0: UInt32[Array, "*rows"],
     k1: UInt32[Array, "*rows"],
     x: UInt32[Array, "*rows"],
-    bits: int,
+    scheme: EqualRows | CountedRows,
     size: Any,
 ) -> UInt32[Array, "*rows"]:
     """`sampler.permuted` of x, again until it is below `size`."""
-    right = bits >> 1
+
+    def permuted(at):
+        high_count, low_bits = jnp.uint32(scheme.high_count), jnp.uint32(scheme.low_bits)
+        return sampler.permuted(k0, k1, at, high_count, low_bits)
 
     def again(at):
-        return jnp.where(at < size, at, sampler.permuted(k0, k1, at, bits - right, right))
+        return jnp.where(at < size, at, permuted(at))
 
-    # The domain is a power of two. What falls outside is permuted again, which stays one to one:
-    # the cycle through x comes back to x, so it meets a number below `size`.
-    first = sampler.permuted(k0, k1, x, bits - right, right)
+    # The domain may be larger. What falls outside is permuted again, which stays one to one: the
+    # cycle through x comes back to x, so it meets a number below `size`.
+    first = permuted(x)
     return lax.while_loop(lambda at: jnp.any(at >= size), again, first)
 
 
@@ -252,14 +255,14 @@ def _equal_rows(
     del table
     scheme = spec.scheme
     assert isinstance(scheme, EqualRows)
-    bits, n = scheme.domain_bits, scheme.n_post
+    n = scheme.n_post
     k0, k1 = sampler.feistel(rows.pre, jnp.uint32(0), rows.t0, rows.t1)
 
     def body(i, carry):
-        if bits == 0:
+        if scheme.low_bits == 0:
             post = sampler.below(sampler.word(k0, k1, i), jnp.uint32(n))
         else:
-            post = _permuted(k0, k1, jnp.broadcast_to(i, k0.shape), bits, n)
+            post = _permuted(k0, k1, jnp.broadcast_to(i, k0.shape), scheme, n)
         return found(carry, post[..., None], jnp.ones((), bool), rank=i)
 
     return lax.fori_loop(jnp.uint32(0), jnp.uint32(scheme.k), body, carry)
@@ -270,7 +273,7 @@ def _counted_rows(
 ) -> Any:
     scheme = spec.scheme
     assert isinstance(scheme, CountedRows)
-    k, bits, n = scheme.slots, scheme.domain_bits, scheme.n_post
+    k, uniform, n = scheme.slots, scheme.low_bits == 0, scheme.n_post
     at = jnp.asarray(rows.indptr_offset, jnp.uint32) + rows.pre
     start, end = (table[at + jnp.uint32(j)] for j in (0, 1))
     # The table is an operand and may hold anything: counts that fall are no rows.
@@ -278,18 +281,18 @@ def _counted_rows(
     zero = jnp.zeros((), jnp.uint32)
     # Uniform targets have a key for each row. Slots are permuted for the whole matrix, so that
     # every post neuron gets its number of synapses, whichever rows they belong to.
-    if bits == 0:
+    if uniform:
         k0, k1 = sampler.feistel(rows.pre, zero, rows.t0, rows.t1)
     else:
         k0, k1 = sampler.feistel(zero, zero + sampler.SLOTS, rows.t0, rows.t1)
 
     def body(i, carry):
-        if bits == 0:
+        if uniform:
             post = sampler.below(sampler.word(k0, k1, i), rows.n_post)
         else:
             # Rows that have ended read past their slots, outside what is permuted.
             place = jnp.minimum(start + i, jnp.uint32(k * n - 1))
-            post = _permuted(k0, k1, place, bits, jnp.uint32(k * n)) % n
+            post = _permuted(k0, k1, place, scheme, jnp.uint32(k * n)) % n
         return found(carry, post[..., None], (i < count)[..., None], rank=i)
 
     return lax.fori_loop(jnp.uint32(0), jnp.max(count, initial=zero), body, carry)

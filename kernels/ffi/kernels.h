@@ -19,6 +19,16 @@ using Kernel = void (*)(RuntimeContext*);
 // Blocks in one list: enough to fill the lanes of any level several times, few enough for an owner to be a byte.
 constexpr int64_t kMaxTasks = 64;
 
+namespace {  // a copy for every file: nothing compiled for one level may be picked by the linker elsewhere
+// Readers of rows that have their synapses by number.
+inline bool IsNumbered(const Scheme& s) { return s.reader == Reader::kEqualRows || s.reader == Reader::kCountedRows; }
+inline bool IsCounted(const Scheme& s) { return s.reader == Reader::kCountedRows; }
+// Whether variates belong to the synapses of a row by number, not by post neuron.
+inline bool IsByRank(const Scheme& s) {
+  return IsCounted(s) || (s.reader == Reader::kEqualRows && s.equal_rows.low_bits == 0);
+}
+}  // namespace
+
 // Blocks to read, all under one scheme (synapse_reader.h). Arrays are padded to whole groups of lanes.
 struct Tasks {
   const uint32_t *t0, *t1, *pre, *block, *origin, *n;
@@ -49,8 +59,30 @@ struct Summation {
   Delays delays;
 };
 
-// One kernel of each name, all of one instruction-set level. Sums draw and add up in one pass, with no list
-// between (geometric gaps, dense blocks, counted rows); they are null at the base level, which goes through lists.
+// Partial sums of a row that has its synapses by number: synapse i adds to strand i % kStrands. Every way to add them
+// up does so, and to strands in this order, so that sums are equal to the bit at every instruction-set level.
+constexpr int64_t kStrands = 16;
+namespace {
+template <class T>
+T SumOfStrands(const T* strands) {
+  T sum(0);
+  for (int64_t s = 0; s < kStrands / 2; ++s) sum += static_cast<T>(strands[s] + strands[s + kStrands / 2]);
+  return sum;
+}
+}  // namespace
+
+// sums[task] += x[target], times a + b z, at every synapse of the tasks; `sums` has room for whole groups of lanes.
+template <class T>
+struct DotProduct {
+  const T* x;
+  T* sums;
+  T a, b;
+  const int32_t* quantiles;
+  Addend addend;
+};
+
+// One kernel of each name, all of one instruction-set level. Sums and dot products draw and add up in one pass, with no
+// list between (readers that have one: schemes.h); they are null at the base level, which goes through lists.
 struct Kernels {
 #define EVOPS_FIELD(name) Kernel name;
   EVOPS_KERNELS(EVOPS_FIELD)
@@ -58,6 +90,9 @@ struct Kernels {
   void (*sum_i32)(const Tasks&, const Summation<uint32_t>&) = nullptr;
   void (*sum_f32)(const Tasks&, const Summation<float>&) = nullptr;
   void (*sum_f64)(const Tasks&, const Summation<double>&) = nullptr;
+  void (*dot_i32)(const Tasks&, const DotProduct<uint32_t>&) = nullptr;
+  void (*dot_f32)(const Tasks&, const DotProduct<float>&) = nullptr;
+  void (*dot_f64)(const Tasks&, const DotProduct<double>&) = nullptr;  // none
 };
 
 // The level chosen by cpuid, or by evops_select.
@@ -88,6 +123,7 @@ struct Element;
     static Kernel Scatter() { return ActiveKernels().scatter_##suffix; } \
     static Kernel Gather() { return ActiveKernels().gather_##suffix; }   \
     static auto Sum() { return ActiveKernels().sum_##suffix; }           \
+    static auto Dot() { return ActiveKernels().dot_##suffix; }           \
   }
 EVOPS_ELEMENT(uint32_t, i32);  // integers wrap around
 EVOPS_ELEMENT(float, f32);

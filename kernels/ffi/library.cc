@@ -9,10 +9,14 @@
 
 namespace evops {
 // The kernels of a level, and what the SIMD kernels have beside them. Which levels there are, CMake says.
-#define EVOPS_DECLARE_SUMS(level)                                   \
-  void evops_sum_##level(const Tasks&, const Summation<uint32_t>&); \
-  void evops_sum_##level(const Tasks&, const Summation<float>&);    \
-  void evops_sum_##level(const Tasks&, const Summation<double>&);
+#define EVOPS_DECLARE_SUMS(level)                                    \
+  void evops_sum_##level(const Tasks&, const Summation<uint32_t>&);  \
+  void evops_sum_##level(const Tasks&, const Summation<float>&);     \
+  void evops_sum_##level(const Tasks&, const Summation<double>&);    \
+  void evops_dot_##level(const Tasks&, const DotProduct<uint32_t>&); \
+  void evops_dot_##level(const Tasks&, const DotProduct<float>&);
+#define EVOPS_SUMS(level) \
+  evops_sum_##level, evops_sum_##level, evops_sum_##level, evops_dot_##level, evops_dot_##level, nullptr
 #define EVOPS_NAME_BASE(name) evops_##name##_x86_64
 #define EVOPS_NAME_V3(name) evops_##name##_x86_64_v3
 #define EVOPS_NAME_V4(name) evops_##name##_x86_64_v4
@@ -30,7 +34,7 @@ EVOPS_KERNELS(EVOPS_DECLARE)
 #undef EVOPS_DECLARE
 EVOPS_DECLARE_SUMS(x86_64_v3)
 #define EVOPS_ENTRY(name) EVOPS_NAME_V3(name),
-constexpr Kernels kV3{EVOPS_KERNELS(EVOPS_ENTRY) evops_sum_x86_64_v3, evops_sum_x86_64_v3, evops_sum_x86_64_v3};
+constexpr Kernels kV3{EVOPS_KERNELS(EVOPS_ENTRY) EVOPS_SUMS(x86_64_v3)};
 #undef EVOPS_ENTRY
 #endif
 
@@ -40,7 +44,7 @@ EVOPS_KERNELS(EVOPS_DECLARE)
 #undef EVOPS_DECLARE
 EVOPS_DECLARE_SUMS(x86_64_v4)
 #define EVOPS_ENTRY(name) EVOPS_NAME_V4(name),
-constexpr Kernels kV4{EVOPS_KERNELS(EVOPS_ENTRY) evops_sum_x86_64_v4, evops_sum_x86_64_v4, evops_sum_x86_64_v4};
+constexpr Kernels kV4{EVOPS_KERNELS(EVOPS_ENTRY) EVOPS_SUMS(x86_64_v4)};
 #undef EVOPS_ENTRY
 #endif
 

@@ -89,8 +89,8 @@ class Matrices {
   T A(int64_t k) const { return weight_[k * shape.parameters]; }
   T B(int64_t k) const { return kOne ? T(0) : weight_[k * shape.parameters + 1]; }
   bool Silent(int64_t k) const { return A(k) == T(0) && B(k) == T(0); }
-  // Whether each input is weighted by itself.
-  bool Each(int64_t k) const { return !kOne || (!kSpikes && !Finite(A(k))); }
+  // Whether each input is weighted by itself, as the published operators do.
+  bool Each(int64_t k) const { return !kOne || (!kSpikes && (IsPublished(spec_.scheme) || !Finite(A(k)))); }
 
   Row RowOf(int64_t k, int64_t pre, int64_t n_post) const {
     return {seed_[2 * k], seed_[2 * k + 1], static_cast<uint32_t>(pre), 0, n_post, 0, nullptr};
@@ -158,48 +158,46 @@ void ScatterMatrices(const Operands& o, const Plan& p, ffi::ThreadPool& pool) {
   }
 }
 
-// Sums up the inputs of rows begin … end - 1, kRows at a time.
+// Sums up the inputs `x` of rows begin … end - 1, kRows at a time.
 template <class X, class T, bool kOne>
-void GatherRows(const Matrices<X, T, kOne>& m, int64_t k, int64_t begin, int64_t end) {
+void GatherRows(const Matrices<X, T, kOne>& m, int64_t k, const typename Matrices<X, T, kOne>::Sum* x, int64_t begin,
+                int64_t end) {
   using Sum = typename Matrices<X, T, kOne>::Sum;
   constexpr int64_t kRows = 512;
-  const X* x = m.Input(k);
-  const bool each = m.Each(k);
+  const Sum a = static_cast<Sum>(m.A(k)), b = static_cast<Sum>(m.B(k));
   SynapseReader reader = m.ReaderOf(k);
   Row rows[kRows];
-  Synapses list;
   for (int64_t first = begin; first < end; first += kRows) {
     const int64_t count = std::min(kRows, end - first);
     Sum* sums = m.Output(k) + first;  // zero so far
     for (int64_t i = 0; i < count; ++i) rows[i] = m.RowOf(k, first + i, m.shape.n_x);
-    reader.Begin(rows, count);
-    while (reader.Next(&list)) {
-      Sum of_task[kMaxTasks] = {};
-      for (int64_t j = 0; j < list.count; ++j) {
-        const X value = x[list.target[j]];
-        Sum& sum = of_task[list.owner[j]];
-        if (kOne && !each) {
-          sum += static_cast<Sum>(value);
-        } else if constexpr (kOne) {
-          if (value != X(0)) sum += static_cast<Sum>(m.A(k) * static_cast<T>(value));
-        } else if (value != X(0)) {
-          sum += static_cast<T>((m.A(k) + m.B(k) * Cast<T>(list.z[j])) * static_cast<T>(value));
-        }
-      }
-      for (int64_t t = 0; t < list.tasks; ++t) sums[list.row[t]] += of_task[t];
-    }
-    if (!each) m.TakeWeighted(m.A(k), sums, count);
+    if (!m.Each(k))
+      reader.template Collect<Addend::kOne>(rows, count, x, a, b, sums);
+    else
+      reader.template Collect<kOne ? Addend::kValue : Addend::kVariate>(rows, count, x, a, b, sums);
+    if (!m.Each(k)) m.TakeWeighted(m.A(k), sums, count);
   }
 }
 
 template <class X, class T, bool kOne>
 void GatherMatrices(const Operands& o, const Plan& p, ffi::ThreadPool& pool) {
   const Matrices<X, T, kOne> m(o, p);
+  using Sum = typename Matrices<X, T, kOne>::Sum;
   const int64_t n_out = m.shape.n_out;
+  std::vector<Sum> converted;  // spikes of one input as numbers
+  const X* of_input = nullptr;
   for (int64_t k = 0; k < m.shape.matrices; ++k) {
     if (m.Silent(k) || m.shape.n_x == 0) continue;
+    const Sum* x;
+    if constexpr (std::is_same_v<X, Sum>) {
+      x = m.Input(k);
+    } else {
+      if (of_input != m.Input(k)) converted.assign(m.Input(k), m.Input(k) + m.shape.n_x);
+      of_input = m.Input(k);
+      x = converted.data();
+    }
     const int64_t parts = Parts(pool, n_out * m.shape.synapses_per_row);
-    Parallel(pool, parts, [&](int64_t part) { GatherRows(m, k, n_out * part / parts, n_out * (part + 1) / parts); });
+    Parallel(pool, parts, [&](int64_t part) { GatherRows(m, k, x, n_out * part / parts, n_out * (part + 1) / parts); });
   }
 }
 
@@ -212,7 +210,7 @@ Product Choose(const Plan& p) {
   if (p.law() != Law::kConstant) return kGather ? GatherMatrices<X, T, false> : ScatterMatrices<X, T, false>;
   if (!IsPublished(p.spec.scheme)) return kGather ? GatherMatrices<X, T, true> : ScatterMatrices<X, T, true>;
   if constexpr (!kGather) return ScatterChains<X, T>;
-  if constexpr (std::is_same_v<X, T>) return GatherChains<X, T>;
+  if constexpr (std::is_same_v<X, T>) return Element<T>::Dot() ? GatherMatrices<X, T, true> : GatherChains<X, T>;
   return nullptr;  // Plan::Read has refused it
 }
 template <bool kGather, class T>

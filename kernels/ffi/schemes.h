@@ -11,16 +11,10 @@ namespace evops {
 inline Law LawOf(const MatrixSpec& spec) { return static_cast<Law>(spec.law); }
 inline bool IsPublished(const Scheme& s) { return s.reader == Reader::kUniformGaps; }
 inline bool IsGrid(const Scheme& s) { return s.reader == Reader::kGridOffsets; }
-inline bool IsCounted(const Scheme& s) { return s.reader == Reader::kCountedRows; }
 // Whether a block has a few synapses only.
 inline bool IsSparse(const Scheme& s) {
   return s.reader == Reader::kGeometricGaps || s.reader == Reader::kDiagonal || IsGrid(s);
 }
-// Whether variates belong to the synapses of a row by number, not by post neuron.
-inline bool IsByRank(const Scheme& s) {
-  return IsCounted(s) || (s.reader == Reader::kEqualRows && s.equal_rows.domain_bits == 0);
-}
-
 // Synapses of every row, where all rows have equally many; else nothing that matters.
 inline int64_t SynapsesOfRow(const Scheme& s) { return s.reader == Reader::kEqualRows ? s.equal_rows.k : 0; }
 
@@ -42,7 +36,8 @@ inline Kernel KernelOf(const Scheme& scheme, Law law) {
 
 // Whether the SIMD kernels draw and add up in one pass.
 inline bool HasSum(Reader reader) {
-  return reader == Reader::kGeometricGaps || reader == Reader::kDenseBlocks || reader == Reader::kCountedRows;
+  return reader == Reader::kGeometricGaps || reader == Reader::kDenseBlocks || reader == Reader::kEqualRows ||
+         reader == Reader::kCountedRows || reader == Reader::kUniformGaps;
 }
 
 inline int64_t BlocksOfNumbers(int64_t count) { return (count + kSynapsesPerBlock - 1) / kSynapsesPerBlock; }
@@ -64,11 +59,11 @@ inline int64_t BlocksOf(const Scheme& scheme, int64_t n_post, int64_t synapses) 
   }
 }
 
-// Whether `bits` are those of the domain that 0 … size - 1 are permuted in (evops.connectivity.format): in a larger
-// one, more targets would lie outside and be drawn again.
-inline bool IsDomain(int64_t bits, int64_t size) {
-  return bits >= kMinDomainBits && bits <= kMaxDomainBits && size <= int64_t{1} << bits &&
-         (bits == kMinDomainBits || size > int64_t{1} << (bits - 1));
+// Whether 0 … size - 1 are cut so to be permuted (evops.connectivity.format): with less room a number would have no
+// place, and with more, many would lie outside and be drawn again.
+inline bool AreHalves(int64_t low_bits, int64_t high_count, int64_t size) {
+  const int64_t last = std::max<int64_t>(size, kMinDomain) - 1, bits = 64 - __builtin_clzll(last);
+  return low_bits == std::max<int64_t>(bits / 2, bits - kMaxHighBits) && high_count == (last >> low_bits) + 1;
 }
 
 // Whether the fields of a scheme, each in its range, fit each other and rows of `shortest` to `longest` post neurons.
@@ -89,15 +84,16 @@ inline bool Fits(const Scheme& scheme, int64_t shortest, int64_t longest) {
     }
     case Reader::kEqualRows: {
       const EqualRows& rows = scheme.equal_rows;
-      return is_n_post(rows.n_post) &&
-             (rows.domain_bits == 0 || (IsDomain(rows.domain_bits, rows.n_post) && rows.k <= rows.n_post));
+      if (!is_n_post(rows.n_post)) return false;
+      if (rows.low_bits == 0) return rows.high_count == 0;
+      return AreHalves(rows.low_bits, rows.high_count, rows.n_post) && rows.k <= rows.n_post;
     }
     case Reader::kDiagonal: return true;
     case Reader::kCountedRows: {
       const CountedRows& rows = scheme.counted_rows;
-      if (rows.domain_bits == 0) return rows.slots == 1 && rows.n_post == 0;
+      if (rows.low_bits == 0) return rows.slots == 1 && rows.high_count == 0 && rows.n_post == 0;
       const int64_t total = int64_t{rows.slots} * rows.n_post;  // below 2^62
-      return is_n_post(rows.n_post) && total <= kMaxSynapses && IsDomain(rows.domain_bits, total);
+      return is_n_post(rows.n_post) && total <= kMaxSynapses && AreHalves(rows.low_bits, rows.high_count, total);
     }
     case Reader::kGridOffsets: {
       const GridOffsets& grid = scheme.grid_offsets;

@@ -113,12 +113,48 @@ class SynapseReader {
         delays_(delays),
         draw_(KernelOf(scheme, law)) {}
 
+  // Adds to sums[i] what `x` has at every synapse of row i, of `count` rows, times a + b z if `addend` says so; where x
+  // is 0 nothing is added, whatever the weight.
+  template <Addend addend, class T>
+  void Collect(const Row* rows, int64_t count, const T* x, T a, T b, T* sums) {
+    constexpr int64_t kSums = (kMaxTasks + kGroup - 1) / kGroup * kGroup;
+    const auto dot = Element<T>::Dot();
+    const bool in_one_pass = dot && IsSummable<T>();
+    Begin(rows, count);
+    Synapses list;
+    while (in_one_pass ? NextTasks(kMaxTasks) : Next(&list)) {
+      T of_task[kSums] = {};
+      if (in_one_pass) {
+        dot(TasksNow(), {x, of_task, a, b, static_cast<const int32_t*>(quantiles_.data), addend});
+      } else {
+        const auto term = [&](int64_t j) -> T {
+          const T value = x[list.target[j]];
+          if constexpr (addend == Addend::kOne) return value;
+          if (value == T(0)) return T(0);
+          if constexpr (addend == Addend::kValue) return a * value;
+          return (a + b * Cast<T>(list.z[j])) * value;
+        };
+        if (IsNumbered(scheme_)) {
+          for (int64_t j = 0; j < list.count;) {
+            const uint8_t task = list.owner[j];
+            T strands[kStrands] = {};
+            for (int64_t i = 0; j < list.count && list.owner[j] == task; ++i, ++j) strands[i % kStrands] += term(j);
+            of_task[task] += SumOfStrands(strands);
+          }
+        } else {
+          for (int64_t j = 0; j < list.count; ++j) of_task[list.owner[j]] += term(j);
+        }
+      }
+      for (int64_t t = 0; t < tasks_; ++t) sums[row_[t]] += of_task[t];
+    }
+  }
+
   // Adds to `out` at every synapse of `count` rows: 1, or what values[i] says of row i. With delays (not for ones),
   // `out` is their ring.
   template <Addend addend, class T>
   void Accumulate(const Row* rows, const Value<T>* values, int64_t count, T* out) {
     const auto sum = Element<T>::Sum();
-    const bool in_one_pass = sum && (law_ == Law::kConstant || std::is_floating_point_v<T>) && HasSum(scheme_.reader);
+    const bool in_one_pass = sum && IsSummable<T>();
     delays_.base_slot = base_slot_;
     Begin(rows, count);
     Addends<T> addends;
@@ -130,10 +166,9 @@ class SynapseReader {
       }
       return;
     }
-    while (NextTasks(kMaxTasks)) {
+    while (NextTasks(IsPublished(scheme_) ? kGroup : kMaxTasks)) {
       if (LookUp<addend>(values, &addends)) {
-        sum({t0_, t1_, pre_, block_, origin_, n_, tasks_, scheme_, static_cast<const uint32_t*>(TableOfTasks().data)},
-            {out, addends.a, addends.b, static_cast<const int32_t*>(quantiles_.data), addend, delays_});
+        sum(TasksNow(), {out, addends.a, addends.b, static_cast<const int32_t*>(quantiles_.data), addend, delays_});
       } else {  // a term would overflow on the way: drawn into a list, it is not taken apart
         list = Draw(Capacity(n_[0], tasks_));
         Add<addend>(list, addends, false, out);
@@ -169,6 +204,16 @@ class SynapseReader {
     T a[kMaxTasks], b[kMaxTasks];
     Value<T> apart[kMaxTasks];
   };
+
+  // Whether SIMD kernels add up in one pass: they have no integer weights that are drawn, nor any from a line's stream.
+  template <class T>
+  bool IsSummable() const {
+    return (law_ == Law::kConstant || (law_ == Law::kQuantiles && std::is_floating_point_v<T>)) &&
+           HasSum(scheme_.reader);
+  }
+  Tasks TasksNow() const {
+    return {t0_, t1_, pre_, block_, origin_, n_, tasks_, scheme_, static_cast<const uint32_t*>(TableOfTasks().data)};
+  }
 
   // Looks up what the tasks add; whether it splits into x a + x b z.
   template <Addend addend, class T>
@@ -207,7 +252,7 @@ class SynapseReader {
   // Lists of the braintaichi scheme are as long as a row, others as their blocks and what a kernel may write past the
   // end of a list before it looks.
   size_t Capacity(int64_t n_post, int64_t tasks) const {
-    return (IsPublished(scheme_) ? n_post : tasks * kBlockSynapses) + kSlack;
+    return tasks * (IsPublished(scheme_) ? n_post : kBlockSynapses) + kSlack;
   }
 
   // Where a row and the next one start among the synapses of a counted matrix.

@@ -1,4 +1,4 @@
-// Lists of synapses by hand, for three readers: bit-identical to kernels/draw.py.
+// Lists of synapses by hand, for four readers: bit-identical to kernels/draw.py.
 #include "readers.h"
 
 namespace evops {
@@ -34,6 +34,7 @@ class List {
   void Unfocus() { focus_ = Add(Count(), Set(first_)); }
   void Focus(int64_t lane) { focus_ = Set(first_ + static_cast<uint32_t>(lane)); }
   bool Full(int64_t count) const { return at_ + count > capacity_; }
+  EVOPS_INLINE void EmitNumbered(Lanes target, Lanes counter, uint32_t hit, int) { Emit(target, counter, hit); }
   EVOPS_INLINE void Emit(Lanes target, Lanes, uint32_t hit) {
     // Store unconditionally and advance by the hits: a branch on random data mispredicts every other time.
     Store(target_ + at_, Squeeze(target, hit));
@@ -61,6 +62,7 @@ void Draw(RuntimeContext* context) {
 extern "C" {
 void EVOPS_SYMBOL(draw_geometric_gaps)(RuntimeContext* context) { Draw(context); }
 void EVOPS_SYMBOL(draw_dense_blocks)(RuntimeContext* context) { Draw(context); }
+void EVOPS_SYMBOL(draw_equal_rows)(RuntimeContext* context) { Draw(context); }
 void EVOPS_SYMBOL(draw_counted_rows)(RuntimeContext* context) { Draw(context); }
 }
 

@@ -11,6 +11,7 @@
 #include "format.h"
 
 #define EVOPS_INLINE __attribute__((always_inline)) inline  // in the loops, wherever they are called from
+#define EVOPS_INLINED __attribute__((always_inline))        // the same of lambdas
 #define EVOPS_OUTLINE __attribute__((noinline))             // loops that want all registers for themselves
 
 namespace evops {
@@ -41,7 +42,21 @@ inline Lanes High(Lanes x, Lanes y) {  // of the products
   const Lanes even = _mm512_srli_epi64(_mm512_mul_epu32(x, y), 32);
   return _mm512_mask_blend_epi32(0xAAAA, even, _mm512_mul_epu32(_mm512_srli_epi64(x, 32), y));
 }
+// Halves of 16 bits, each for itself.
+inline Lanes AddHalves(Lanes x, Lanes y) { return _mm512_add_epi16(x, y); }
+inline Lanes SubtractHalves(Lanes x, Lanes y) { return _mm512_sub_epi16(x, y); }
+inline Lanes MultiplyHalves(Lanes x, Lanes y) { return _mm512_mullo_epi16(x, y); }
+inline Lanes HighHalves(Lanes x, Lanes y) { return _mm512_mulhi_epu16(x, y); }  // of the products
+inline Lanes LesserHalves(Lanes x, Lanes y) { return _mm512_min_epu16(x, y); }
+template <int k>
+Lanes RightHalves(Lanes x) {
+  return _mm512_srli_epi16(x, k);
+}
+inline Lanes RightHalves(Lanes x, __m128i by) { return _mm512_srl_epi16(x, by); }
+// The low halves of x and the high ones of y.
+inline Lanes JoinHalves(Lanes x, Lanes y) { return _mm512_mask_blend_epi16(0xAAAAAAAA, x, y); }
 inline Lanes Lesser(Lanes x, Lanes y) { return _mm512_min_epu32(x, y); }
+inline Lanes Greater(Lanes x, Lanes y) { return _mm512_max_epu32(x, y); }
 template <int k>
 Lanes Left(Lanes x) {
   return _mm512_slli_epi32(x, k);
@@ -53,6 +68,10 @@ Lanes Right(Lanes x) {
 inline Lanes Left(Lanes x, __m128i by) { return _mm512_sll_epi32(x, by); }
 inline Lanes Right(Lanes x, __m128i by) { return _mm512_srl_epi32(x, by); }
 inline Lanes Gather(const uint32_t* table, Lanes at) { return _mm512_i32gather_epi32(at, table, 4); }
+// The same in the lanes of `which`, else 0; nothing else is read.
+inline Lanes GatherWhere(uint32_t which, const uint32_t* table, Lanes at) {
+  return _mm512_mask_i32gather_epi32(Zero(), static_cast<Mask>(which), at, table, 4);
+}
 
 // x[at] in every lane.
 inline Lanes Pick(Lanes x, Lanes at) { return _mm512_permutexvar_epi32(at, x); }
@@ -77,7 +96,10 @@ inline uint64_t BytesEqual(Lanes x, Lanes y) { return _mm512_cmpeq_epi8_mask(x, 
 inline uint64_t BytesBelow(Lanes x, Lanes y) { return _mm512_cmplt_epu8_mask(x, y); }
 
 // The lanes of x in `mask`, moved to the front.
-inline Lanes Squeeze(Lanes x, uint32_t mask) { return _mm512_maskz_compress_epi32(mask, x); }
+EVOPS_INLINE Lanes Squeeze(Lanes x, uint32_t mask) {
+  if (__builtin_constant_p(mask) && mask == 0xFFFF) return x;
+  return _mm512_maskz_compress_epi32(mask, x);
+}
 // The low byte of every lane.
 inline void StoreBytes(uint8_t* to, Lanes x) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(x));
@@ -90,6 +112,10 @@ inline Lanes AddFloats(Lanes x, Lanes y) {
 }
 inline Lanes MultiplyFloats(Lanes x, Lanes y) {
   return _mm512_castps_si512(_mm512_mul_ps(_mm512_castsi512_ps(x), _mm512_castsi512_ps(y)));
+}
+
+inline Mask EqualFloats(Lanes x, Lanes y) {
+  return _mm512_cmp_ps_mask(_mm512_castsi512_ps(x), _mm512_castsi512_ps(y), _CMP_EQ_OQ);
 }
 
 struct Pairs {  // two words each, looked up together
@@ -144,7 +170,19 @@ inline Lanes High(Lanes x, Lanes y) {  // of the products
   const Lanes even = _mm256_srli_epi64(_mm256_mul_epu32(x, y), 32);
   return _mm256_blend_epi32(even, _mm256_mul_epu32(_mm256_srli_epi64(x, 32), y), 0xAA);
 }
+inline Lanes AddHalves(Lanes x, Lanes y) { return _mm256_add_epi16(x, y); }
+inline Lanes SubtractHalves(Lanes x, Lanes y) { return _mm256_sub_epi16(x, y); }
+inline Lanes MultiplyHalves(Lanes x, Lanes y) { return _mm256_mullo_epi16(x, y); }
+inline Lanes HighHalves(Lanes x, Lanes y) { return _mm256_mulhi_epu16(x, y); }
+inline Lanes LesserHalves(Lanes x, Lanes y) { return _mm256_min_epu16(x, y); }
+template <int k>
+Lanes RightHalves(Lanes x) {
+  return _mm256_srli_epi16(x, k);
+}
+inline Lanes RightHalves(Lanes x, __m128i by) { return _mm256_srl_epi16(x, by); }
+inline Lanes JoinHalves(Lanes x, Lanes y) { return _mm256_blend_epi16(x, y, 0xAA); }
 inline Lanes Lesser(Lanes x, Lanes y) { return _mm256_min_epu32(x, y); }
+inline Lanes Greater(Lanes x, Lanes y) { return _mm256_max_epu32(x, y); }
 template <int k>
 Lanes Left(Lanes x) {
   return _mm256_slli_epi32(x, k);
@@ -157,6 +195,12 @@ inline Lanes Left(Lanes x, __m128i by) { return _mm256_sll_epi32(x, by); }
 inline Lanes Right(Lanes x, __m128i by) { return _mm256_srl_epi32(x, by); }
 inline Lanes Gather(const uint32_t* table, Lanes at) {
   return _mm256_i32gather_epi32(reinterpret_cast<const int*>(table), at, 4);
+}
+// The same in the lanes of `which`, else 0; nothing else is read.
+inline Lanes GatherWhere(uint32_t which, const uint32_t* table, Lanes at) {
+  const Lanes bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const Lanes mask = _mm256_cmpeq_epi32(And(Set(which), bits), bits);
+  return _mm256_mask_i32gather_epi32(Zero(), reinterpret_cast<const int*>(table), at, mask, 4);
 }
 
 // x[at] in every lane.
@@ -194,7 +238,10 @@ struct KeepTable {
 constexpr KeepTable kKeep;
 
 // The lanes of x in `mask`, moved to the front.
-inline Lanes Squeeze(Lanes x, uint32_t mask) { return _mm256_permutevar8x32_epi32(x, Load(kKeep.lanes[mask])); }
+EVOPS_INLINE Lanes Squeeze(Lanes x, uint32_t mask) {
+  if (__builtin_constant_p(mask) && mask == 0xFF) return x;
+  return _mm256_permutevar8x32_epi32(x, Load(kKeep.lanes[mask]));
+}
 // The low byte of every lane.
 inline void StoreBytes(uint8_t* to, Lanes x) {
   const __m256i low = _mm256_shuffle_epi8(x, _mm256_set1_epi64x(0x0C080400));
@@ -209,6 +256,10 @@ inline Lanes AddFloats(Lanes x, Lanes y) {
 }
 inline Lanes MultiplyFloats(Lanes x, Lanes y) {
   return _mm256_castps_si256(_mm256_mul_ps(_mm256_castsi256_ps(x), _mm256_castsi256_ps(y)));
+}
+
+inline Mask EqualFloats(Lanes x, Lanes y) {
+  return _mm256_castps_si256(_mm256_cmp_ps(_mm256_castsi256_ps(x), _mm256_castsi256_ps(y), _CMP_EQ_OQ));
 }
 
 struct Pairs {  // two words each, looked up together

@@ -5,15 +5,17 @@
 // Dense: every lane compares a byte at once. Branches depend on a draw only at the ends of blocks and for the bytes
 // that need a second word.
 //
-// Counted: the synapses of one block side by side.
+// By number: synapses of one block side by side. Uniform gaps: a row in each lane.
 //
 // A sink has Begin(group, first) for each group of tasks, Focus(lane) where one of them fills all lanes and
-// Unfocus() where each has its own again, Full(count), and Emit(targets, counters of the variates, hit).
+// Unfocus() where each has its own again, Full(count), and Emit(targets, counters of the variates, hit). EmitNumbered
+// is the same for vectors 0, 1, … of a row that has its synapses by number.
 #pragma once
 #include <algorithm>
 
-#include "../kernels.h"
-#include "lanes.h"
+#include "groups.h"
+#include "permutation.h"
+#include "walk.h"
 
 namespace evops {
 namespace {
@@ -47,32 +49,6 @@ class AliasTable {
   Entries<held> entries_;
   __m128i shift_;
   Lanes low_;
-};
-
-inline uint32_t BlockBits(const Scheme& scheme) {
-  return scheme.reader == Reader::kDenseBlocks ? scheme.dense_blocks.block_bits : scheme.geometric_gaps.block_bits;
-}
-
-// kLanes tasks; lists are padded to whole groups with rows of no targets (synapse_reader.h).
-struct Group {
-  Group() = default;
-  Group(const Tasks& tasks, int64_t first) {
-    const bool counted = tasks.scheme.reader == Reader::kCountedRows;
-    const __m128i bits = _mm_cvtsi32_si128(counted ? 0 : static_cast<int>(BlockBits(tasks.scheme)));
-    t0 = Load(tasks.t0 + first);
-    t1 = Load(tasks.t1 + first);
-    pre = Load(tasks.pre + first);
-    origin = Load(tasks.origin + first);
-    const Lanes block = Load(tasks.block + first), begin = Left(block, bits);
-    key = Feistel(pre, counted ? Zero() : block, t0, t1);
-    base = Add(origin, begin);
-    shift = counted ? Zero() : origin;
-    size = Lesser(Left(Set(1), bits), Subtract(Load(tasks.n + first), begin));
-    leave_out = tasks.scheme.exclude_autapses ? Subtract(pre, begin) : Set(~uint32_t{0});
-  }
-  Key key;
-  Lanes t0, t1, pre, origin, base, size, leave_out;  // leave_out: the autapse, counted from the block's begin
-  Lanes shift;                                       // between what variates count and the counters given to the sink
 };
 
 // The tables of gaps: how many targets are skipped, and whether that is all.
@@ -221,84 +197,82 @@ void ReadDenseGroup(const Tasks& tasks, const Group& g, int64_t lanes, Sink& sin
   }
 }
 
-// sampler.permuted
-inline Lanes Permuted(Lanes k0, Lanes k1, Lanes x, uint32_t bits) {
-  constexpr uint32_t kRounds[] = {0, kPi1, kPi2, kPi3, kRound4, kRound5};
-  const uint32_t right = bits >> 1, left = bits - right;
-  const __m128i by_right = _mm_cvtsi32_si128(static_cast<int>(right));
-  const __m128i keep[2] = {_mm_cvtsi32_si128(static_cast<int>(32 - left)),
-                           _mm_cvtsi32_si128(static_cast<int>(32 - right))};
-  Lanes half[2] = {Right(x, by_right), And(x, Set((uint32_t{1} << right) - 1))};
-  for (int r = 0; r < 6; ++r) {
-    const Lanes word = Word(Add(k0, Multiply(half[1 - r % 2], Set(kWeyl))), Add(k1, Set(kRounds[r])));
-    half[r % 2] = Xor(half[r % 2], Right(word, keep[r % 2]));
+// Vectors of synapses by number that are drawn side by side.
+constexpr int kSideBySide = 64 / kLanes;
+
+// The synapses begin … stop - 1 of a row, by number; post(x) turns numbers into where those synapses go.
+template <bool kByRank, class Post, class Sink>
+EVOPS_INLINE void ReadNumbers(uint32_t begin, uint32_t stop, Lanes origin, Sink& sink, Post post) {
+  constexpr uint32_t kStep = kSideBySide * kLanes;
+  for (uint32_t i = begin; i < stop && !sink.Full(kStep); i += kStep) {
+    Lanes index[kSideBySide], target[kSideBySide];
+#pragma GCC unroll 8
+    for (int j = 0; j < kSideBySide; ++j) target[j] = index[j] = Add(Set(i + j * kLanes), Count());
+    post(target);
+#pragma GCC unroll 8
+    for (int j = 0; j < kSideBySide; ++j) {
+      target[j] = Add(origin, target[j]);
+      if (!kByRank) index[j] = target[j];
+    }
+    uint32_t left = stop - i;
+    if (left >= kStep) {
+#pragma GCC unroll 8
+      for (int j = 0; j < kSideBySide; ++j) sink.EmitNumbered(target[j], index[j], kAllLanes, j);
+    } else {
+      for (int j = 0; left > 0; ++j) {
+        sink.EmitNumbered(target[j], index[j], left < kLanes ? (uint32_t{1} << left) - 1 : kAllLanes, j);
+        left -= left < kLanes ? left : kLanes;
+      }
+    }
   }
-  return Add(Left(half[0], by_right), half[1]);
 }
 
-// The synapses of counted rows. Targets are numbers below n, or slots of a permutation modulo n.
+// The synapses that a row has by number. Targets are numbers below n, permuted ones, or permuted slots modulo n.
 template <class Sink>
-void ReadCountedGroup(const Tasks& tasks, const Group& g, int64_t first, int64_t lanes, Sink& sink) {
-  const uint32_t k = tasks.scheme.counted_rows.slots, bits = tasks.scheme.counted_rows.domain_bits;
-  alignas(64) uint32_t k0[kLanes], k1[kLanes], posts[kLanes];
-  Key key = g.key;
-  if (bits) key = Feistel(Zero(), Set(kSlots), g.t0, g.t1);
+void ReadNumberedGroup(const Tasks& tasks, const Group& g, int64_t first, int64_t lanes, Sink& sink) {
+  const bool counted = tasks.scheme.reader == Reader::kCountedRows;
+  const EqualRows& equal = tasks.scheme.equal_rows;
+  const CountedRows& rows = tasks.scheme.counted_rows;
+  const uint32_t low_bits = counted ? rows.low_bits : equal.low_bits;
+  const uint32_t high_count = counted ? rows.high_count : equal.high_count;
+  alignas(64) uint32_t k0[kLanes], k1[kLanes];
+  const Key key = counted && low_bits ? Feistel(Zero(), Set(kSlots), g.t0, g.t1) : g.key;
   Store(k0, key.k0);
   Store(k1, key.k1);
   for (int64_t l = 0; l < lanes; ++l) {
     const uint32_t n = tasks.n[first + l];
     if (n == 0) continue;
     sink.Focus(l);
-    const uint32_t start = tasks.table[2 * (first + l)], count = tasks.table[2 * (first + l) + 1];
+    const uint32_t start = counted ? tasks.table[2 * (first + l)] : 0;
+    const uint32_t count = counted ? tasks.table[2 * (first + l) + 1] : equal.k;
     const uint32_t begin = tasks.block[first + l] * uint32_t{kSynapsesPerBlock};
     const uint32_t stop = begin + std::min<uint32_t>(kSynapsesPerBlock, count - begin);
-    const Lanes key0 = Set(k0[l]), key1 = Set(k1[l]), origin = Set(tasks.origin[first + l]);
-    for (uint32_t i = begin; i < stop && !sink.Full(kLanes); i += kLanes) {
-      const Lanes index = Add(Set(i), Count());
-      Lanes post;
-      if (bits == 0) {
-        post = High(Word(Add(key0, Multiply(index, Set(kWeyl))), key1), Set(n));
-      } else {
-        const Lanes size = Set(k * n);  // below 2**31: signed comparisons do
-        Lanes slot = Permuted(key0, key1, Lesser(Add(Set(start), index), Subtract(size, Set(1))), bits);
-        for (uint32_t out; (out = kAllLanes & ~Bits(Less(slot, size))) != 0;)
-          slot = Select(Less(slot, size), slot, Permuted(key0, key1, slot, bits));
-        Store(posts, slot);
-        for (uint32_t& p : posts) p %= n;
-        post = Load(posts);
-      }
-      const uint32_t left = stop - i;
-      sink.Emit(Add(origin, post), index, left < kLanes ? (uint32_t{1} << left) - 1 : kAllLanes);
+    const Lanes origin = Set(tasks.origin[first + l]);
+    if (low_bits == 0) {
+      const Lanes key0 = Set(k0[l]), key1 = Set(k1[l]), all = Set(n);
+      ReadNumbers<true>(begin, stop, origin, sink, [&](auto& x) EVOPS_INLINED {
+        for (Lanes& i : x) i = High(Word(Add(key0, Multiply(i, Set(kWeyl))), key1), all);
+      });
+    } else if (!counted) {
+      const Permutation permutation(k0[l], k1[l], high_count, low_bits, n);
+      const Lanes last = Set(n - 1);  // of the domain: lanes past the end of a row stay inside
+      ReadNumbers<false>(begin, stop, origin, sink, [&](auto& x) EVOPS_INLINED {
+        for (Lanes& i : x) i = Lesser(i, last);
+        permutation.Of(x);
+      });
+    } else {
+      const uint32_t slots = rows.slots * n;
+      const Permutation permutation(k0[l], k1[l], high_count, low_bits, slots);
+      const Remainder remainder(n);
+      const Lanes from = Set(start), last = Set(slots - 1);
+      ReadNumbers<true>(begin, stop, origin, sink, [&](auto& x) EVOPS_INLINED {
+        for (Lanes& i : x) i = Lesser(Add(from, i), last);
+        permutation.Of(x);
+        for (Lanes& i : x) i = remainder.Of(i);
+      });
     }
   }
 }
-
-// Groups of kLanes tasks, one after another. Keys of several groups are hashed together: unlike the synapses of a
-// block, they do not wait for each other.
-class Groups {
- public:
-  explicit Groups(const Tasks& tasks) : tasks_(tasks) {}
-
-  // Goes to the next group; false after the last one.
-  bool Next() {
-    first_ += kLanes;
-    if (first_ >= tasks_.count) return false;
-    if (first_ == hashed_) {
-      const int64_t end = std::min(tasks_.count, first_ + kGroups * kLanes);
-      for (; hashed_ < end; hashed_ += kLanes) groups_[hashed_ / kLanes % kGroups] = Group(tasks_, hashed_);
-    }
-    return true;
-  }
-  const Group& group() const { return groups_[first_ / kLanes % kGroups]; }
-  int64_t first() const { return first_; }
-  int64_t lanes() const { return std::min(kLanes, tasks_.count - first_); }
-
- private:
-  static constexpr int64_t kGroups = kMaxTasks / kLanes;
-  const Tasks& tasks_;
-  int64_t first_ = -kLanes, hashed_ = 0;
-  Group groups_[kGroups];
-};
 
 template <class Gaps, bool kAutapses, class Sink>
 EVOPS_OUTLINE void ReadGapBlocks(const Tasks& tasks, Sink& sink) {
@@ -317,10 +291,26 @@ EVOPS_OUTLINE void ReadDenseBlocks(const Tasks& tasks, Sink& sink) {
 }
 
 template <class Sink>
-EVOPS_OUTLINE void ReadCountedRows(const Tasks& tasks, Sink& sink) {
+EVOPS_OUTLINE void ReadNumberedRows(const Tasks& tasks, Sink& sink) {
   for (Groups groups(tasks); groups.Next();) {
     sink.Begin(groups.group(), groups.first());
-    ReadCountedGroup(tasks, groups.group(), groups.first(), groups.lanes(), sink);
+    ReadNumberedGroup(tasks, groups.group(), groups.first(), groups.lanes(), sink);
+  }
+}
+
+// Rows of uniform gaps, one in every lane.
+template <class Sink>
+EVOPS_OUTLINE void ReadUniformGaps(const Tasks& tasks, Sink& sink) {
+  for (Groups groups(tasks); groups.Next();) {
+    const Group& g = groups.group();
+    sink.Begin(g, groups.first());
+    Walk walk(tasks.scheme.uniform_gaps, Add(g.t0, g.pre), g.origin, Add(g.origin, Load(tasks.n + groups.first())));
+    for (uint32_t alive = walk.Alive(); alive && !sink.Full(kLanes); alive = walk.Alive()) {
+      const Lanes target = walk.at();
+      walk.Hold();
+      walk.Advance();
+      sink.Emit(target, target, alive);
+    }
   }
 }
 
@@ -331,7 +321,9 @@ void ReadTasks(const Tasks& tasks, Sink& sink) {
   const GeometricGaps& gaps = tasks.scheme.geometric_gaps;
   switch (tasks.scheme.reader) {
     case Reader::kDenseBlocks: return ReadDenseBlocks(tasks, sink);
-    case Reader::kCountedRows: return ReadCountedRows(tasks, sink);
+    case Reader::kEqualRows:
+    case Reader::kCountedRows: return ReadNumberedRows(tasks, sink);
+    case Reader::kUniformGaps: return ReadUniformGaps(tasks, sink);
     case Reader::kGeometricGaps: break;
     default: return;  // others have no reader by hand
   }

@@ -49,6 +49,7 @@ class Sums {
   }
   static constexpr bool Full(int64_t) { return false; }
 
+  EVOPS_INLINE void EmitNumbered(Lanes target, Lanes counter, uint32_t hit, int) { Emit(target, counter, hit); }
   EVOPS_INLINE void Emit(Lanes target, Lanes counter, uint32_t hit) {
     if constexpr (kDelayed) {
       const Lanes slots = Set(s_.delays.slots), last = Subtract(slots, Set(1));
