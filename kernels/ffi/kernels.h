@@ -1,6 +1,7 @@
 // The compiled Taichi kernels and how they are called.
 #pragma once
 #include <cstdint>
+#include <type_traits>
 
 #include "format.h"        // made by kernels/build.py
 #include "kernel_table.h"  // the same: EVOPS_KERNELS
@@ -37,6 +38,18 @@ struct Tasks {
   const uint32_t* table;
 };
 
+// A list of synapses: target, owner (index of the task), and variate and delay where they are drawn. `row` says for
+// each task which row it is of.
+struct Synapses {
+  const uint32_t* target;
+  const uint8_t* owner;
+  const float* z;
+  const uint32_t* delay;
+  int64_t count;
+  const int64_t* row;
+  int64_t tasks;
+};
+
 // Delays of synapses, and the ring of slots of `width` sums that they choose from: a synapse goes to slot
 // (base_slot + delay) mod slots, `base_slot` < slots being that of its task and the delay drawn from an alias table of
 // 2**bits outcomes.
@@ -63,10 +76,20 @@ struct Summation {
 // up does so, and to strands in this order, so that sums are equal to the bit at every instruction-set level.
 constexpr int64_t kStrands = 16;
 namespace {
+// A variate, which may be negative.
+template <class T>
+T Cast(float z) {
+  using Signed = std::conditional_t<std::is_integral_v<T>, int32_t, T>;
+  return static_cast<T>(static_cast<Signed>(z));
+}
+
+inline float Sum(float x, float y) { return x + y; }
+inline double Sum(double x, double y) { return x + y; }
+inline uint32_t Sum(uint32_t x, uint32_t y) { return x + y; }
 template <class T>
 T SumOfStrands(const T* strands) {
-  T sum(0);
-  for (int64_t s = 0; s < kStrands / 2; ++s) sum += static_cast<T>(strands[s] + strands[s + kStrands / 2]);
+  T sum{};
+  for (int64_t s = 0; s < kStrands / 2; ++s) sum = Sum(sum, Sum(strands[s], strands[s + kStrands / 2]));
   return sum;
 }
 }  // namespace
@@ -81,12 +104,26 @@ struct DotProduct {
   Addend addend;
 };
 
+// Sums and dot products of batches (tiles.h), of each element type.
+template <class T>
+struct TileSum;
+template <class T>
+struct TileDot;
+#define EVOPS_TILES(X) \
+  X(TileSum, uint32_t) X(TileSum, float) X(TileSum, double) X(TileDot, uint32_t) X(TileDot, float) X(TileDot, double)
+
 // One kernel of each name, all of one instruction-set level. Sums and dot products draw and add up in one pass, with no
 // list between (readers that have one: schemes.h); they are null at the base level, which goes through lists.
 struct Kernels {
 #define EVOPS_FIELD(name) Kernel name;
   EVOPS_KERNELS(EVOPS_FIELD)
 #undef EVOPS_FIELD
+  void (*add_tile_i32)(const TileSum<uint32_t>&);
+  void (*add_tile_f32)(const TileSum<float>&);
+  void (*add_tile_f64)(const TileSum<double>&);
+  void (*dot_tile_i32)(const TileDot<uint32_t>&);
+  void (*dot_tile_f32)(const TileDot<float>&);
+  void (*dot_tile_f64)(const TileDot<double>&);
   void (*sum_i32)(const Tasks&, const Summation<uint32_t>&) = nullptr;
   void (*sum_f32)(const Tasks&, const Summation<float>&) = nullptr;
   void (*sum_f64)(const Tasks&, const Summation<double>&) = nullptr;
@@ -123,6 +160,8 @@ struct Element;
     static Kernel Scatter() { return ActiveKernels().scatter_##suffix; } \
     static Kernel Gather() { return ActiveKernels().gather_##suffix; }   \
     static auto Sum() { return ActiveKernels().sum_##suffix; }           \
+    static auto AddTile() { return ActiveKernels().add_tile_##suffix; }  \
+    static auto DotTile() { return ActiveKernels().dot_tile_##suffix; }  \
     static auto Dot() { return ActiveKernels().dot_##suffix; }           \
   }
 EVOPS_ELEMENT(uint32_t, i32);  // integers wrap around

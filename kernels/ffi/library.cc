@@ -15,8 +15,15 @@ namespace evops {
   void evops_sum_##level(const Tasks&, const Summation<double>&);    \
   void evops_dot_##level(const Tasks&, const DotProduct<uint32_t>&); \
   void evops_dot_##level(const Tasks&, const DotProduct<float>&);
+#define EVOPS_TILES_OF(level) \
+  evops_tile_##level, evops_tile_##level, evops_tile_##level, evops_tile_##level, evops_tile_##level, evops_tile_##level
 #define EVOPS_SUMS(level) \
   evops_sum_##level, evops_sum_##level, evops_sum_##level, evops_dot_##level, evops_dot_##level, nullptr
+#define EVOPS_DECLARE_TILE(kind, type)          \
+  void evops_tile_x86_64(const kind<type>&);    \
+  void evops_tile_x86_64_v3(const kind<type>&); \
+  void evops_tile_x86_64_v4(const kind<type>&);
+EVOPS_TILES(EVOPS_DECLARE_TILE)
 #define EVOPS_NAME_BASE(name) evops_##name##_x86_64
 #define EVOPS_NAME_V3(name) evops_##name##_x86_64_v3
 #define EVOPS_NAME_V4(name) evops_##name##_x86_64_v4
@@ -25,7 +32,7 @@ namespace evops {
 EVOPS_KERNELS(EVOPS_DECLARE)
 #undef EVOPS_DECLARE
 #define EVOPS_ENTRY(name) EVOPS_NAME_BASE(name),
-constexpr Kernels kBase{EVOPS_KERNELS(EVOPS_ENTRY)};
+constexpr Kernels kBase{EVOPS_KERNELS(EVOPS_ENTRY) EVOPS_TILES_OF(x86_64)};
 #undef EVOPS_ENTRY
 
 #ifdef EVOPS_HAS_x86_64_v3
@@ -34,7 +41,7 @@ EVOPS_KERNELS(EVOPS_DECLARE)
 #undef EVOPS_DECLARE
 EVOPS_DECLARE_SUMS(x86_64_v3)
 #define EVOPS_ENTRY(name) EVOPS_NAME_V3(name),
-constexpr Kernels kV3{EVOPS_KERNELS(EVOPS_ENTRY) EVOPS_SUMS(x86_64_v3)};
+constexpr Kernels kV3{EVOPS_KERNELS(EVOPS_ENTRY) EVOPS_TILES_OF(x86_64_v3), EVOPS_SUMS(x86_64_v3)};
 #undef EVOPS_ENTRY
 #endif
 
@@ -44,7 +51,7 @@ EVOPS_KERNELS(EVOPS_DECLARE)
 #undef EVOPS_DECLARE
 EVOPS_DECLARE_SUMS(x86_64_v4)
 #define EVOPS_ENTRY(name) EVOPS_NAME_V4(name),
-constexpr Kernels kV4{EVOPS_KERNELS(EVOPS_ENTRY) EVOPS_SUMS(x86_64_v4)};
+constexpr Kernels kV4{EVOPS_KERNELS(EVOPS_ENTRY) EVOPS_TILES_OF(x86_64_v4), EVOPS_SUMS(x86_64_v4)};
 #undef EVOPS_ENTRY
 #endif
 

@@ -2,7 +2,9 @@
 // neurons). Matrix k uses row (k / per_input) mod X of x, weight[k] and seed[k].
 //
 // Weights are (K, 1), one for all synapses, or (K, 2), a synapse's being weight[0] + weight[1] z.
+#include "batch.h"
 #include "handler.h"
+#include "matrices.h"
 #include "parallel.h"
 #include "product.h"
 #include "row_buffers.h"
@@ -49,77 +51,12 @@ void GatherChains(const Operands& o, const Plan& p, ffi::ThreadPool&) {
 
 // ---- all others ----
 
-#ifdef __SANITIZE_THREAD__  // whose functions cannot be called yet where a clone is chosen
-#define EVOPS_EVERY_LEVEL
-#else
-#define EVOPS_EVERY_LEVEL __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-#endif
-
-// Turns counts, below 2^31, into floats, in place, each times the weight.
-EVOPS_EVERY_LEVEL void Weigh(float weight, uint32_t* counts, int64_t n) {
-  for (int64_t j = 0; j < n; ++j) {
-    const float weighted = weight * static_cast<float>(static_cast<int32_t>(counts[j]));
-    std::memcpy(counts + j, &weighted, sizeof weighted);
-  }
+// Rows that are gathered at once. Parts of a call consist of whole ones, so that the rows that share lanes, and with
+// them the order of additions, do not depend on the number of threads.
+constexpr int64_t kMaxRowsAtOnce = 128;
+inline int64_t RowsAtOnce(const Shape& shape) {
+  return std::clamp<int64_t>(shape.n_out / 64 / 16 * 16, 16, kMaxRowsAtOnce);
 }
-
-// The operands by name. With one weight for all (kOne) inputs are summed and weighted at the end; times an infinite
-// weight, or one that is not a number, they would not cancel, so each is weighted by itself. Spikes are counted (where
-// the weight has 32 bits in integers, in the result's own memory), so that the result is the same for any number of
-// threads.
-template <class X, class T, bool kOne>
-class Matrices {
- public:
-  static constexpr bool kSpikes = std::is_same_v<X, uint8_t>;
-  using Sum = std::conditional_t<kOne && kSpikes && sizeof(T) == 4, uint32_t, T>;
-  static constexpr Addend kAddend = !kOne ? Addend::kVariate : kSpikes ? Addend::kOne : Addend::kValue;
-
-  Matrices(const Operands& o, const Plan& p)
-      : shape(p.shape),
-        x_(static_cast<const X*>(o.x.untyped_data())),
-        weight_(static_cast<const T*>(o.weight.untyped_data())),
-        seed_(static_cast<const uint32_t*>(o.seed.untyped_data())),
-        y_(static_cast<T*>(o.y.untyped_data())),
-        spec_(p.spec),
-        table_(o.table),
-        quantiles_(TableOf(o.quantiles)) {}
-
-  const X* Input(int64_t k) const { return x_ + (k / shape.per_input) % shape.rows * shape.n_x; }
-  Sum* Output(int64_t k) const { return reinterpret_cast<Sum*>(y_ + k * shape.n_out); }
-  T A(int64_t k) const { return weight_[k * shape.parameters]; }
-  T B(int64_t k) const { return kOne ? T(0) : weight_[k * shape.parameters + 1]; }
-  bool Silent(int64_t k) const { return A(k) == T(0) && B(k) == T(0); }
-  // Whether each input is weighted by itself, as the published operators do.
-  bool Each(int64_t k) const { return !kOne || (!kSpikes && (IsPublished(spec_.scheme) || !Finite(A(k)))); }
-
-  Row RowOf(int64_t k, int64_t pre, int64_t n_post) const {
-    return {seed_[2 * k], seed_[2 * k + 1], static_cast<uint32_t>(pre), 0, n_post, 0, nullptr};
-  }
-  SynapseReader ReaderOf(int64_t k) const { return {spec_.scheme, LawOf(spec_), evops::RowOf(table_, k), quantiles_}; }
-
-  // Turns sums into weighted sums, in place.
-  static void TakeWeighted(T weight, Sum* sums, int64_t n) {
-    const bool finite = Finite(weight);
-    if constexpr (std::is_same_v<T, float> && std::is_same_v<Sum, uint32_t>)
-      if (finite) return Weigh(weight, sums, n);
-    for (int64_t j = 0; j < n; ++j) {
-      if (!finite && sums[j] == Sum(0)) continue;  // no synapses
-      const T weighted = static_cast<T>(weight * static_cast<T>(sums[j]));
-      std::memcpy(sums + j, &weighted, sizeof weighted);
-    }
-  }
-
-  const Shape& shape;
-
- private:
-  const X* x_;
-  const T* weight_;
-  const uint32_t* seed_;
-  T* y_;
-  MatrixSpec spec_;
-  ffi::AnyBuffer table_;
-  SynapseReader::Table quantiles_;
-};
 
 // Adds the rows of some neurons that fire to `sums`.
 template <class X, class T, bool kOne>
@@ -135,17 +72,33 @@ void ScatterRows(const Matrices<X, T, kOne>& m, int64_t k, const int64_t* active
   buffer.Flush();
 }
 
+// Calls together(first, members) for matrices that have the same synapses; alone(k) for others, and for each of them
+// where that was refused.
+template <class X, class T, bool kOne, class Together, class Alone>
+void ForEachBatch(const Matrices<X, T, kOne>& m, const Together& together, const Alone& alone) {
+  for (int64_t first = 0; first < m.shape.matrices;) {
+    const int64_t members = m.Alike(first, kMaxMembers), end = first + members;
+    if (members > 1 && together(first, members)) {
+      first = end;
+      continue;
+    }
+    for (; first < end; ++first) alone(first);
+  }
+}
+
 template <class X, class T, bool kOne>
 void ScatterMatrices(const Operands& o, const Plan& p, ffi::ThreadPool& pool) {
   const Matrices<X, T, kOne> m(o, p);
-  std::vector<int64_t> active;
+  std::vector<int64_t> active;  // of one input
   active.reserve(std::min<int64_t>(m.shape.n_x, 256));
-  for (int64_t k = 0; k < m.shape.matrices; ++k) {
-    if (k % m.shape.per_input == 0) {
+  const X* of_input = nullptr;
+  const auto one = [&](int64_t k) {
+    if (of_input != m.Input(k)) {
+      of_input = m.Input(k);
       active.clear();
-      ForEachNonzero(m.Input(k), m.shape.n_x, [&](int64_t i) { active.push_back(i); });
+      ForEachNonzero(of_input, m.shape.n_x, [&](int64_t i) { active.push_back(i); });
     }
-    if (m.Silent(k) || active.empty()) continue;
+    if (m.Silent(k) || active.empty()) return;
     const int64_t count = active.size(), parts = Parts(pool, count * m.shape.synapses_per_row);
     SumsOfParts sums(parts, m.Output(k), m.shape.n_out);
     Parallel(pool, parts, [&](int64_t part) {
@@ -155,20 +108,20 @@ void ScatterMatrices(const Operands& o, const Plan& p, ffi::ThreadPool& pool) {
     sums.AddUp(pool, [&](auto* piece, int64_t n) {
       if (kOne && !m.Each(k)) m.TakeWeighted(m.A(k), piece, n);
     });
-  }
+  };
+  ForEachBatch(m, [&](int64_t first, int64_t members) { return ScatterBatch(m, first, members, pool); }, one);
 }
 
-// Sums up the inputs `x` of rows begin … end - 1, kRows at a time.
+// Sums up the inputs `x` of rows begin … end - 1.
 template <class X, class T, bool kOne>
 void GatherRows(const Matrices<X, T, kOne>& m, int64_t k, const typename Matrices<X, T, kOne>::Sum* x, int64_t begin,
                 int64_t end) {
   using Sum = typename Matrices<X, T, kOne>::Sum;
-  constexpr int64_t kRows = 512;
   const Sum a = static_cast<Sum>(m.A(k)), b = static_cast<Sum>(m.B(k));
   SynapseReader reader = m.ReaderOf(k);
-  Row rows[kRows];
-  for (int64_t first = begin; first < end; first += kRows) {
-    const int64_t count = std::min(kRows, end - first);
+  Row rows[kMaxRowsAtOnce];
+  for (int64_t first = begin; first < end; first += RowsAtOnce(m.shape)) {
+    const int64_t count = std::min(RowsAtOnce(m.shape), end - first);
     Sum* sums = m.Output(k) + first;  // zero so far
     for (int64_t i = 0; i < count; ++i) rows[i] = m.RowOf(k, first + i, m.shape.n_x);
     if (!m.Each(k))
@@ -183,11 +136,12 @@ template <class X, class T, bool kOne>
 void GatherMatrices(const Operands& o, const Plan& p, ffi::ThreadPool& pool) {
   const Matrices<X, T, kOne> m(o, p);
   using Sum = typename Matrices<X, T, kOne>::Sum;
-  const int64_t n_out = m.shape.n_out;
+  if (m.shape.n_x == 0 || m.shape.n_out == 0) return;
+  const int64_t n_out = m.shape.n_out, at_once = RowsAtOnce(m.shape), chunks = (n_out + at_once - 1) / at_once;
   std::vector<Sum> converted;  // spikes of one input as numbers
   const X* of_input = nullptr;
-  for (int64_t k = 0; k < m.shape.matrices; ++k) {
-    if (m.Silent(k) || m.shape.n_x == 0) continue;
+  const auto one = [&](int64_t k) {
+    if (m.Silent(k)) return;
     const Sum* x;
     if constexpr (std::is_same_v<X, Sum>) {
       x = m.Input(k);
@@ -196,9 +150,13 @@ void GatherMatrices(const Operands& o, const Plan& p, ffi::ThreadPool& pool) {
       of_input = m.Input(k);
       x = converted.data();
     }
-    const int64_t parts = Parts(pool, n_out * m.shape.synapses_per_row);
-    Parallel(pool, parts, [&](int64_t part) { GatherRows(m, k, x, n_out * part / parts, n_out * (part + 1) / parts); });
-  }
+    const int64_t parts = std::min(chunks, Parts(pool, n_out * m.shape.synapses_per_row));
+    Parallel(pool, parts, [&](int64_t part) {
+      const int64_t begin = chunks * part / parts * at_once, end = chunks * (part + 1) / parts * at_once;
+      GatherRows(m, k, x, begin, std::min(n_out, end));
+    });
+  };
+  ForEachBatch(m, [&](int64_t first, int64_t members) { return GatherBatch(m, first, members, at_once, pool); }, one);
 }
 
 // ---- the handlers ----

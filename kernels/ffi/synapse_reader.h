@@ -42,18 +42,6 @@ struct Row {
   const uint32_t* indptr;  // running counts of the synapses of the rows of its matrix; null: the reader's table
 };
 
-// A list of synapses: target, owner (index of the task), and variate and delay where they are drawn. `row` says for
-// each task which row it is of.
-struct Synapses {
-  const uint32_t* target;
-  const uint8_t* owner;
-  const float* z;
-  const uint32_t* delay;
-  int64_t count;
-  const int64_t* row;
-  int64_t tasks;
-};
-
 // Room for a list.
 struct Lists {
   Lists() = default;
@@ -73,13 +61,6 @@ template <class T>
 bool Finite(T x) {
   if constexpr (std::is_floating_point_v<T>) return std::isfinite(x);
   return true;
-}
-
-// A variate, which may be negative.
-template <class T>
-T Cast(float z) {
-  using Signed = std::conditional_t<std::is_integral_v<T>, int32_t, T>;
-  return static_cast<T>(static_cast<Signed>(z));
 }
 
 // What synapses of a row add: x (a + b z) with their variates z; without such a law b is 0.

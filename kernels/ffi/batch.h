@@ -1,0 +1,236 @@
+// Products of a batch: matrices that have the same synapses draw them once, for all members (tiles.h).
+#pragma once
+#include <cmath>
+#include <vector>
+
+#include "matrices.h"
+#include "parallel.h"
+#include "spikes.h"
+#include "tiles.h"
+
+namespace evops {
+namespace {
+
+// Members that are drawn for at once: more would not save much, but take memory.
+constexpr int64_t kMaxMembers = 128;
+
+// Costs of a synapse, in units that matter to each other alone: to draw it, to add it to one sum, and to a tile of
+// them.
+constexpr double kDrawing = 1.3, kAdding = 0.3, kAddingTile = 1;
+
+// Whether to draw `together` rows for all members is cheaper than `apart` rows, each for one of them.
+inline bool Pays(double together, double apart, int64_t tiles) {
+  return together * (kDrawing + kAddingTile * static_cast<double>(tiles)) < apart * (kDrawing + kAdding);
+}
+
+// Work of a call in synapses of a single product, which is what `Parts` takes.
+inline double Work(double synapses, int64_t tiles) {
+  return synapses * (kDrawing + kAddingTile * static_cast<double>(tiles)) / (kDrawing + kAdding);
+}
+
+// The first line of the cache in room for one more tile: vectors that lie across two lines cost twice.
+template <class T>
+T* FirstLine(T* room) {
+  return reinterpret_cast<T*>((reinterpret_cast<uintptr_t>(room) + 63) / 64 * 64);
+}
+
+// Calls f(begin, end, member) for pieces of n entries of each member, pieces so small that their tiles stay in the
+// cache.
+template <class F>
+void ForEachPiece(int64_t n, int64_t members, const F& f) {
+  constexpr int64_t kPiece = 16;
+  for (int64_t begin = 0; begin < n; begin += kPiece)
+    for (int64_t member = 0; member < members; ++member) f(begin, std::min(n, begin + kPiece), member);
+}
+
+// Marks the entries of x that are not 0, and counts them.
+template <class X>
+int64_t MarkNonzero(const X* __restrict__ x, int64_t n, uint8_t* __restrict__ marks) {
+  int64_t count = 0;
+  for (int64_t begin = 0; begin < n; begin += 128) {  // so few that a byte counts them
+    uint8_t here = 0;
+    for (int64_t i = begin; i < std::min(n, begin + 128); ++i) {
+      const uint8_t nonzero = x[i] != X(0);
+      marks[i] |= nonzero;
+      here += nonzero;
+    }
+    count += here;
+  }
+  return count;
+}
+
+// Which rows have an x that is not 0 in any member; nothing where it does not pay to draw them for all at once.
+template <class X, class T, bool kOne>
+std::vector<int64_t> RowsOfAny(const Matrices<X, T, kOne>& m, int64_t first, int64_t members, int64_t tiles) {
+  const int64_t n_x = m.shape.n_x;
+  std::vector<uint8_t> any(n_x);
+  std::vector<int64_t> rows;
+  double events = 0;
+  for (int64_t k = first; k < first + members; ++k) {
+    if (m.Silent(k)) continue;
+    events += static_cast<double>(MarkNonzero(m.Input(k), n_x, any.data()));
+    if (k > first) continue;
+    // as if all had as many events: few of them are not worth the look at the others
+    const double silent = 1 - events / static_cast<double>(std::max<int64_t>(n_x, 1));
+    const double expected = static_cast<double>(n_x) * (1 - std::pow(silent, static_cast<double>(members)));
+    if (!Pays(expected, events * static_cast<double>(members), tiles)) return rows;
+  }
+  rows.reserve(n_x);
+  ForEachNonzero(any.data(), n_x, [&](int64_t i) { rows.push_back(i); });
+  if (!Pays(static_cast<double>(rows.size()), events, tiles)) rows.clear();
+  return rows;
+}
+
+// Whether x a + x b z overflows for no x of the member (Value).
+template <class X, class T, bool kOne>
+bool Splits(const Matrices<X, T, kOne>& m, int64_t k) {
+  if constexpr (!kOne && std::is_floating_point_v<T>) {
+    T most = 1;
+    if constexpr (std::is_same_v<X, T>) {
+      // as whole numbers, magnitudes have the same order, and what is not a number comes last
+      using Bits = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+      const T* __restrict__ x = m.Input(k);
+      Bits bits = 0;
+      for (int64_t i = 0; i < m.shape.n_x; ++i) {
+        Bits magnitude;
+        std::memcpy(&magnitude, x + i, sizeof magnitude);
+        magnitude &= std::numeric_limits<Bits>::max();
+        bits = magnitude > bits ? magnitude : bits;
+      }
+      std::memcpy(&most, &bits, sizeof most);
+    }
+    return Value<T>{most, m.A(k), m.B(k)}.Splits();
+  }
+  return true;
+}
+
+// Pointers of each member.
+template <class P, class F>
+std::vector<P> OfMembers(int64_t first, int64_t members, const F& f) {
+  std::vector<P> pointers(members);
+  for (int64_t member = 0; member < members; ++member) pointers[member] = f(first + member);
+  return pointers;
+}
+
+// y = x @ W of the members from `first` on, unless they are better off one by one.
+template <class X, class T, bool kOne>
+bool ScatterBatch(const Matrices<X, T, kOne>& m, int64_t first, int64_t members, ffi::ThreadPool& pool) {
+  using Sum = typename Matrices<X, T, kOne>::Sum;
+  constexpr int64_t kMembers = kTile<Sum>, kRows = 512, kSize = kRows * kMembers;
+  const int64_t tiles = (members + kMembers - 1) / kMembers, n_out = m.shape.n_out;
+  for (int64_t k = first; k < first + members; ++k)
+    if ((kOne && m.Each(k)) || !Splits(m, k)) return false;
+  const std::vector<int64_t> active = RowsOfAny(m, first, members, tiles);
+  if (active.empty()) return false;
+
+  const int64_t size = n_out * kMembers, count = active.size();
+  const auto inputs = OfMembers<const X*>(first, members, [&](int64_t k) { return m.Input(k); });
+  const auto outputs = OfMembers<Sum*>(first, members, [&](int64_t k) { return m.Output(k); });
+  const int64_t parts = Parts(pool, Work(static_cast<double>(count) * m.shape.synapses_per_row, tiles));
+  ZeroSums<Sum> room(tiles * size + kMembers);
+  Sum* const sums = FirstLine(room.get());
+  SumsOfParts of_parts(parts, sums, tiles * size);
+  Parallel(pool, parts, [&](int64_t part) {
+    const int64_t end = count * (part + 1) / parts;
+    SynapseReader reader = m.ReaderOf(first);
+    Room<Sum> rooms(2 * tiles * kSize + kMembers);
+    Sum *const a = FirstLine(rooms.get()), *const b = a + tiles * kSize;
+    std::fill_n(a, 2 * tiles * kSize, Sum(0));
+    Row rows[kRows];
+    for (int64_t begin = count * part / parts; begin < end; begin += kRows) {
+      const int64_t here = std::min(kRows, end - begin), *const which = active.data() + begin;
+      for (int64_t i = 0; i < here; ++i) rows[i] = m.RowOf(first, which[i], n_out);
+      ForEachPiece(here, members, [&](int64_t i, int64_t stop, int64_t member) {
+        const int64_t k = first + member, at = member / kMembers * kSize + member % kMembers;
+        const X* x = inputs[member];
+        const Sum one = kOne ? Sum(1) : static_cast<Sum>(m.A(k)), each = static_cast<Sum>(m.B(k));
+        for (; i < stop; ++i) {
+          const Sum value = static_cast<Sum>(x[which[i]]);
+          a[at + i * kMembers] = value * one;
+          if (!kOne) b[at + i * kMembers] = value * each;
+        }
+      });
+      reader.Begin(rows, here);
+      Synapses list;
+      while (reader.Next(&list))
+        for (int64_t t = 0; t < tiles; ++t)
+          Element<Sum>::AddTile()({list, a + t * kSize, b + t * kSize, of_parts.Of(part) + t * size,
+                                   kOne ? Addend::kValue : Addend::kVariate});
+    }
+  });
+  of_parts.AddUp(pool, [](Sum*, int64_t) {});
+
+  ForEachPiece(n_out, members, [&](int64_t i, int64_t stop, int64_t member) {
+    Sum* out = outputs[member];
+    const Sum* tile = sums + member / kMembers * size + member % kMembers;
+    for (; i < stop; ++i) out[i] = tile[i * kMembers];
+  });
+  std::memset(sums, 0, tiles * size * sizeof(Sum));
+  room.Keep();
+  if (kOne)
+    for (int64_t k = first; k < first + members; ++k) m.TakeWeighted(m.A(k), m.Output(k), n_out);
+  return true;
+}
+
+// y = W @ x of the members from `first` on.
+template <class X, class T, bool kOne>
+bool GatherBatch(const Matrices<X, T, kOne>& m, int64_t first, int64_t members, int64_t rows_at_once,
+                 ffi::ThreadPool& pool) {
+  using Sum = typename Matrices<X, T, kOne>::Sum;
+  constexpr int64_t kMembers = kTile<Sum>;
+  const int64_t tiles = (members + kMembers - 1) / kMembers, n_x = m.shape.n_x, n_out = m.shape.n_out;
+  const bool each = m.Each(first);
+  for (int64_t k = first; k < first + members; ++k)
+    if (m.Each(k) != each) return false;
+  if (!Pays(1, static_cast<double>(members), tiles)) return false;
+
+  const int64_t size = n_x * kMembers;
+  Room<Sum> room(tiles * (size + 2 * kMembers) + kMembers);
+  Sum *const a = FirstLine(room.get()), *const b = a + tiles * kMembers, *const x = b + tiles * kMembers;
+  std::fill_n(a, 2 * tiles * kMembers, Sum(0));
+  std::fill_n(x + (tiles - 1) * size, size, Sum(0));  // members that are missing in the last tile
+  for (int64_t member = 0; member < members; ++member) {
+    a[member] = static_cast<Sum>(m.A(first + member));
+    b[member] = static_cast<Sum>(m.B(first + member));
+  }
+  const auto inputs = OfMembers<const X*>(first, members, [&](int64_t k) { return m.Input(k); });
+  ForEachPiece(n_x, members, [&](int64_t i, int64_t stop, int64_t member) {
+    const X* input = inputs[member];
+    Sum* tile = x + member / kMembers * size + member % kMembers;
+    for (; i < stop; ++i) tile[i * kMembers] = static_cast<Sum>(input[i]);
+  });
+  const Addend addend = !each ? Addend::kOne : kOne ? Addend::kValue : Addend::kVariate;
+  const int64_t chunks = (n_out + rows_at_once - 1) / rows_at_once;
+  const int64_t parts =
+      std::min(chunks, Parts(pool, Work(static_cast<double>(n_out) * m.shape.synapses_per_row, tiles)));
+  Parallel(pool, parts, [&](int64_t part) {
+    SynapseReader reader = m.ReaderOf(first);
+    std::vector<Row> rows(rows_at_once);
+    const int64_t sums_size = rows_at_once * kMembers;
+    Room<Sum> sums_room(tiles * sums_size + kMembers);
+    Sum* const sums = FirstLine(sums_room.get());
+    for (int64_t chunk = chunks * part / parts; chunk < chunks * (part + 1) / parts; ++chunk) {
+      const int64_t begin = chunk * rows_at_once, count = std::min(rows_at_once, n_out - begin);
+      for (int64_t i = 0; i < count; ++i) rows[i] = m.RowOf(first, begin + i, n_x);
+      std::fill_n(sums, tiles * sums_size, Sum(0));
+      reader.Begin(rows.data(), count);
+      Synapses list;
+      while (reader.Next(&list))
+        for (int64_t t = 0; t < tiles; ++t)
+          Element<Sum>::DotTile()(
+              {list, x + t * size, a + t * kMembers, b + t * kMembers, sums + t * sums_size, addend, m.numbered()});
+      for (int64_t member = 0; member < members; ++member) {
+        const int64_t k = first + member;
+        if (m.Silent(k)) continue;
+        Sum* out = m.Output(k) + begin;
+        const Sum* tile = sums + member / kMembers * sums_size + member % kMembers;
+        for (int64_t i = 0; i < count; ++i) out[i] = tile[i * kMembers];
+        if (!each) m.TakeWeighted(m.A(k), out, count);
+      }
+    }
+  });
+  return true;
+}
+
+}  // namespace
+}  // namespace evops
