@@ -1,6 +1,7 @@
 // Products of a batch: matrices that have the same synapses draw them once, for all members (tiles.h).
 #pragma once
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "matrices.h"
@@ -59,106 +60,98 @@ int64_t MarkNonzero(const X* __restrict__ x, int64_t n, uint8_t* __restrict__ ma
   return count;
 }
 
-// Which rows have an x that is not 0 in any member; nothing where it does not pay to draw them for all at once.
+// Members of a batch, and the rows that are drawn for them.
+struct Batch {
+  std::vector<int64_t> members, rows;
+};
+
+// Those of the matrices first … end - 1 for which it is cheaper to draw rows together. Sums that depend on their order
+// must be those of a member alone, so all its members take all rows.
 template <class X, class T, bool kOne>
-std::vector<int64_t> RowsOfAny(const Matrices<X, T, kOne>& m, int64_t first, int64_t members, int64_t tiles) {
+Batch BatchOf(const Matrices<X, T, kOne>& m, int64_t first, int64_t end, int64_t tile) {
+  using M = Matrices<X, T, kOne>;
   const int64_t n_x = m.shape.n_x;
+  const auto tiles_of = [tile](int64_t members) { return (members + tile - 1) / tile; };
+  Batch batch;
+  if (M::kOrdered) {
+    for (int64_t k = first; k < end; ++k)
+      if (!m.Silent(k) && m.TakesAllRows(k)) batch.members.push_back(k);
+    const int64_t members = batch.members.size();
+    if (!Pays(1, static_cast<double>(members), tiles_of(members))) return {};
+    batch.rows.resize(n_x);
+    std::iota(batch.rows.begin(), batch.rows.end(), int64_t{0});
+    return batch;
+  }
   std::vector<uint8_t> any(n_x);
-  std::vector<int64_t> rows;
   double events = 0;
-  for (int64_t k = first; k < first + members; ++k) {
+  const int64_t tiles = tiles_of(end - first);
+  for (int64_t k = first; k < end; ++k) {
     if (m.Silent(k)) continue;
+    batch.members.push_back(k);
     events += static_cast<double>(MarkNonzero(m.Input(k), n_x, any.data()));
-    if (k > first) continue;
+    if (batch.members.size() > 1) continue;
     // as if all had as many events: few of them are not worth the look at the others
     const double silent = 1 - events / static_cast<double>(std::max<int64_t>(n_x, 1));
-    const double expected = static_cast<double>(n_x) * (1 - std::pow(silent, static_cast<double>(members)));
-    if (!Pays(expected, events * static_cast<double>(members), tiles)) return rows;
+    const double expected = static_cast<double>(n_x) * (1 - std::pow(silent, static_cast<double>(end - first)));
+    if (!Pays(expected, events * static_cast<double>(end - first), tiles)) return {};
   }
-  rows.reserve(n_x);
-  ForEachNonzero(any.data(), n_x, [&](int64_t i) { rows.push_back(i); });
-  if (!Pays(static_cast<double>(rows.size()), events, tiles)) rows.clear();
-  return rows;
+  batch.rows.reserve(n_x);
+  ForEachNonzero(any.data(), n_x, [&](int64_t i) { batch.rows.push_back(i); });
+  if (!Pays(static_cast<double>(batch.rows.size()), events, tiles)) return {};
+  return batch;
 }
 
-// Whether x a + x b z overflows for no x of the member (Value).
-template <class X, class T, bool kOne>
-bool Splits(const Matrices<X, T, kOne>& m, int64_t k) {
-  if constexpr (!kOne && std::is_floating_point_v<T>) {
-    T most = 1;
-    if constexpr (std::is_same_v<X, T>) {
-      // as whole numbers, magnitudes have the same order, and what is not a number comes last
-      using Bits = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
-      const T* __restrict__ x = m.Input(k);
-      Bits bits = 0;
-      for (int64_t i = 0; i < m.shape.n_x; ++i) {
-        Bits magnitude;
-        std::memcpy(&magnitude, x + i, sizeof magnitude);
-        magnitude &= std::numeric_limits<Bits>::max();
-        bits = magnitude > bits ? magnitude : bits;
-      }
-      std::memcpy(&most, &bits, sizeof most);
-    }
-    return Value<T>{most, m.A(k), m.B(k)}.Splits();
-  }
-  return true;
-}
-
-// Pointers of each member.
+// Something of each member.
 template <class P, class F>
-std::vector<P> OfMembers(int64_t first, int64_t members, const F& f) {
-  std::vector<P> pointers(members);
-  for (int64_t member = 0; member < members; ++member) pointers[member] = f(first + member);
-  return pointers;
+std::vector<P> OfMembers(const std::vector<int64_t>& members, const F& f) {
+  std::vector<P> all;
+  for (int64_t k : members) all.push_back(f(k));
+  return all;
 }
 
-// y = x @ W of the members from `first` on, unless they are better off one by one.
+// y = x @ W of a batch.
 template <class X, class T, bool kOne>
-bool ScatterBatch(const Matrices<X, T, kOne>& m, int64_t first, int64_t members, ffi::ThreadPool& pool) {
+void ScatterBatch(const Matrices<X, T, kOne>& m, const Batch& batch, ffi::ThreadPool& pool) {
   using Sum = typename Matrices<X, T, kOne>::Sum;
   constexpr int64_t kMembers = kTile<Sum>, kRows = 512, kSize = kRows * kMembers;
-  const int64_t tiles = (members + kMembers - 1) / kMembers, n_out = m.shape.n_out;
-  for (int64_t k = first; k < first + members; ++k)
-    if ((kOne && m.Each(k)) || !Splits(m, k)) return false;
-  const std::vector<int64_t> active = RowsOfAny(m, first, members, tiles);
-  if (active.empty()) return false;
-
-  const int64_t size = n_out * kMembers, count = active.size();
-  const auto inputs = OfMembers<const X*>(first, members, [&](int64_t k) { return m.Input(k); });
-  const auto outputs = OfMembers<Sum*>(first, members, [&](int64_t k) { return m.Output(k); });
-  const int64_t parts = Parts(pool, Work(static_cast<double>(count) * m.shape.synapses_per_row, tiles));
+  const int64_t members = batch.members.size(), tiles = (members + kMembers - 1) / kMembers, n_out = m.shape.n_out;
+  const int64_t size = n_out * kMembers, count = batch.rows.size(), any = batch.members[0];
+  const auto inputs = OfMembers<const X*>(batch.members, [&](int64_t k) { return m.Input(k); });
+  const auto outputs = OfMembers<Sum*>(batch.members, [&](int64_t k) { return m.Output(k); });
+  const auto a_of = OfMembers<Sum>(batch.members, [&](int64_t k) { return kOne ? Sum(1) : static_cast<Sum>(m.A(k)); });
+  const auto b_of = OfMembers<Sum>(batch.members, [&](int64_t k) { return static_cast<Sum>(m.B(k)); });
+  const double work = Work(static_cast<double>(count) * m.shape.synapses_per_row, tiles);
+  const int64_t parts = Parts(pool, work, tiles * size);
   ZeroSums<Sum> room(tiles * size + kMembers);
   Sum* const sums = FirstLine(room.get());
-  SumsOfParts of_parts(parts, sums, tiles * size);
-  Parallel(pool, parts, [&](int64_t part) {
+  const auto add = [&](int64_t part, Sum* of_part) {
     const int64_t end = count * (part + 1) / parts;
-    SynapseReader reader = m.ReaderOf(first);
+    SynapseReader reader = m.ReaderOf(any);
     Room<Sum> rooms(2 * tiles * kSize + kMembers);
     Sum *const a = FirstLine(rooms.get()), *const b = a + tiles * kSize;
     std::fill_n(a, 2 * tiles * kSize, Sum(0));
     Row rows[kRows];
     for (int64_t begin = count * part / parts; begin < end; begin += kRows) {
-      const int64_t here = std::min(kRows, end - begin), *const which = active.data() + begin;
-      for (int64_t i = 0; i < here; ++i) rows[i] = m.RowOf(first, which[i], n_out);
+      const int64_t here = std::min(kRows, end - begin), *const which = batch.rows.data() + begin;
+      for (int64_t i = 0; i < here; ++i) rows[i] = m.RowOf(any, which[i], n_out);
       ForEachPiece(here, members, [&](int64_t i, int64_t stop, int64_t member) {
-        const int64_t k = first + member, at = member / kMembers * kSize + member % kMembers;
+        const int64_t at = member / kMembers * kSize + member % kMembers;
         const X* x = inputs[member];
-        const Sum one = kOne ? Sum(1) : static_cast<Sum>(m.A(k)), each = static_cast<Sum>(m.B(k));
         for (; i < stop; ++i) {
           const Sum value = static_cast<Sum>(x[which[i]]);
-          a[at + i * kMembers] = value * one;
-          if (!kOne) b[at + i * kMembers] = value * each;
+          a[at + i * kMembers] = value * a_of[member];
+          if (!kOne) b[at + i * kMembers] = value * b_of[member];
         }
       });
       reader.Begin(rows, here);
       Synapses list;
       while (reader.Next(&list))
         for (int64_t t = 0; t < tiles; ++t)
-          Element<Sum>::AddTile()({list, a + t * kSize, b + t * kSize, of_parts.Of(part) + t * size,
-                                   kOne ? Addend::kValue : Addend::kVariate});
+          Element<Sum>::AddTile()(
+              {list, a + t * kSize, b + t * kSize, of_part + t * size, kOne ? Addend::kValue : Addend::kVariate});
     }
-  });
-  of_parts.AddUp(pool, [](Sum*, int64_t) {});
+  };
+  SumsOfParts(parts, sums, tiles * size).Run(pool, add, [](Sum*, int64_t) {});
 
   ForEachPiece(n_out, members, [&](int64_t i, int64_t stop, int64_t member) {
     Sum* out = outputs[member];
@@ -168,8 +161,7 @@ bool ScatterBatch(const Matrices<X, T, kOne>& m, int64_t first, int64_t members,
   std::memset(sums, 0, tiles * size * sizeof(Sum));
   room.Keep();
   if (kOne)
-    for (int64_t k = first; k < first + members; ++k) m.TakeWeighted(m.A(k), m.Output(k), n_out);
-  return true;
+    for (int64_t k : batch.members) m.TakeWeighted(m.A(k), m.Output(k), n_out);
 }
 
 // y = W @ x of the members from `first` on.
@@ -193,7 +185,8 @@ bool GatherBatch(const Matrices<X, T, kOne>& m, int64_t first, int64_t members, 
     a[member] = static_cast<Sum>(m.A(first + member));
     b[member] = static_cast<Sum>(m.B(first + member));
   }
-  const auto inputs = OfMembers<const X*>(first, members, [&](int64_t k) { return m.Input(k); });
+  std::vector<const X*> inputs;
+  for (int64_t k = first; k < first + members; ++k) inputs.push_back(m.Input(k));
   ForEachPiece(n_x, members, [&](int64_t i, int64_t stop, int64_t member) {
     const X* input = inputs[member];
     Sum* tile = x + member / kMembers * size + member % kMembers;

@@ -51,11 +51,51 @@ class Matrices {
   T B(int64_t k) const { return kOne ? T(0) : weight_[k * shape.parameters + 1]; }
   bool Silent(int64_t k) const { return A(k) == T(0) && B(k) == T(0); }
   // Whether each input is weighted by itself, as the published operators do.
-  bool Each(int64_t k) const { return !kOne || (!kSpikes && (IsPublished(spec_.scheme) || !Finite(A(k)))); }
+  bool Each(int64_t k) const {
+    if constexpr (!kOne) return true;
+    if constexpr (kSpikes || !std::is_floating_point_v<T>) return false;
+    return published() || !Finite(A(k));
+  }
 
   Row RowOf(int64_t k, int64_t pre, int64_t n_post) const {
     return {seed_[2 * k], seed_[2 * k + 1], static_cast<uint32_t>(pre), 0, n_post, 0, nullptr};
   }
+  // Whether sums depend on the order of their additions: counts and integers do not.
+  static constexpr bool kOrdered = std::is_floating_point_v<T> && !(kOne && kSpikes);
+  // Whether all rows are read, as for a member of a batch: then the sums of a member are those that it has alone. Times
+  // an infinite weight silent rows would not add 0.
+  bool TakesAllRows(int64_t k) const {
+    if constexpr (kOrdered && !kSpikes) {
+      if (published() || (kOne ? Each(k) : !Splits(k))) return false;
+      int64_t nonzero = 0;
+      const X* x = Input(k);
+      for (int64_t i = 0; i < shape.n_x; ++i) nonzero += x[i] != X(0);
+      return 8 * nonzero >= 3 * shape.n_x;
+    }
+    return false;
+  }
+  // Whether x a + x b z overflows for no x (Value).
+  bool Splits(int64_t k) const {
+    if constexpr (!kOne && std::is_floating_point_v<T>) {
+      T most = 1;
+      if constexpr (!kSpikes) {
+        // as whole numbers, magnitudes have the same order, and what is not a number comes last
+        using Bits = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+        const T* x = Input(k);
+        Bits bits = 0;
+        for (int64_t i = 0; i < shape.n_x; ++i) {
+          Bits magnitude;
+          std::memcpy(&magnitude, x + i, sizeof magnitude);
+          magnitude &= std::numeric_limits<Bits>::max();
+          bits = magnitude > bits ? magnitude : bits;
+        }
+        std::memcpy(&most, &bits, sizeof most);
+      }
+      return Value<T>{most, A(k), B(k)}.Splits();
+    }
+    return true;
+  }
+  bool published() const { return IsPublished(spec_.scheme); }
   bool numbered() const { return IsNumbered(spec_.scheme); }
   // How many matrices from k on have the same synapses, at most so many.
   int64_t Alike(int64_t k, int64_t most) const {

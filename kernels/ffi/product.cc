@@ -2,6 +2,8 @@
 // neurons). Matrix k uses row (k / per_input) mod X of x, weight[k] and seed[k].
 //
 // Weights are (K, 1), one for all synapses, or (K, 2), a synapse's being weight[0] + weight[1] z.
+#include <numeric>
+
 #include "batch.h"
 #include "handler.h"
 #include "matrices.h"
@@ -72,17 +74,12 @@ void ScatterRows(const Matrices<X, T, kOne>& m, int64_t k, const int64_t* active
   buffer.Flush();
 }
 
-// Calls together(first, members) for matrices that have the same synapses; alone(k) for others, and for each of them
-// where that was refused.
-template <class X, class T, bool kOne, class Together, class Alone>
-void ForEachBatch(const Matrices<X, T, kOne>& m, const Together& together, const Alone& alone) {
-  for (int64_t first = 0; first < m.shape.matrices;) {
-    const int64_t members = m.Alike(first, kMaxMembers), end = first + members;
-    if (members > 1 && together(first, members)) {
-      first = end;
-      continue;
-    }
-    for (; first < end; ++first) alone(first);
+// Calls f(first, end) for every run of matrices that have the same synapses, up to some length.
+template <class X, class T, bool kOne, class F>
+void ForEachRun(const Matrices<X, T, kOne>& m, const F& f) {
+  for (int64_t first = 0, end; first < m.shape.matrices; first = end) {
+    end = first + m.Alike(first, kMaxMembers);
+    f(first, end);
   }
 }
 
@@ -92,24 +89,42 @@ void ScatterMatrices(const Operands& o, const Plan& p, ffi::ThreadPool& pool) {
   std::vector<int64_t> active;  // of one input
   active.reserve(std::min<int64_t>(m.shape.n_x, 256));
   const X* of_input = nullptr;
+  bool of_all = false;
   const auto one = [&](int64_t k) {
-    if (of_input != m.Input(k)) {
+    const bool all = m.TakesAllRows(k);
+    if (of_input != m.Input(k) || of_all != all) {
       of_input = m.Input(k);
+      of_all = all;
       active.clear();
-      ForEachNonzero(of_input, m.shape.n_x, [&](int64_t i) { active.push_back(i); });
+      if (all) {
+        active.resize(m.shape.n_x);
+        std::iota(active.begin(), active.end(), int64_t{0});
+      } else {
+        ForEachNonzero(of_input, m.shape.n_x, [&](int64_t i) { active.push_back(i); });
+      }
     }
     if (m.Silent(k) || active.empty()) return;
-    const int64_t count = active.size(), parts = Parts(pool, count * m.shape.synapses_per_row);
-    SumsOfParts sums(parts, m.Output(k), m.shape.n_out);
-    Parallel(pool, parts, [&](int64_t part) {
+    const int64_t count = active.size();
+    const int64_t parts = Parts(pool, static_cast<double>(count) * m.shape.synapses_per_row, m.shape.n_out);
+    const auto add = [&](int64_t part, auto* sums) {
       const int64_t begin = count * part / parts;
-      ScatterRows(m, k, active.data() + begin, count * (part + 1) / parts - begin, sums.Of(part));
-    });
-    sums.AddUp(pool, [&](auto* piece, int64_t n) {
+      ScatterRows(m, k, active.data() + begin, count * (part + 1) / parts - begin, sums);
+    };
+    SumsOfParts(parts, m.Output(k), m.shape.n_out).Run(pool, add, [&](auto* piece, int64_t n) {
       if (kOne && !m.Each(k)) m.TakeWeighted(m.A(k), piece, n);
     });
   };
-  ForEachBatch(m, [&](int64_t first, int64_t members) { return ScatterBatch(m, first, members, pool); }, one);
+  ForEachRun(m, [&](int64_t first, int64_t end) {
+    const Batch batch = end - first > 1 ? BatchOf(m, first, end, kTile<typename Matrices<X, T, kOne>::Sum>) : Batch();
+    if (!batch.members.empty()) ScatterBatch(m, batch, pool);
+    auto done = batch.members.begin();
+    for (int64_t k = first; k < end; ++k) {
+      if (done != batch.members.end() && *done == k)
+        ++done;
+      else
+        one(k);
+    }
+  });
 }
 
 // Sums up the inputs `x` of rows begin … end - 1.
@@ -156,7 +171,10 @@ void GatherMatrices(const Operands& o, const Plan& p, ffi::ThreadPool& pool) {
       GatherRows(m, k, x, begin, std::min(n_out, end));
     });
   };
-  ForEachBatch(m, [&](int64_t first, int64_t members) { return GatherBatch(m, first, members, at_once, pool); }, one);
+  ForEachRun(m, [&](int64_t first, int64_t end) {
+    if (end - first > 1 && GatherBatch(m, first, end - first, at_once, pool)) return;
+    for (int64_t k = first; k < end; ++k) one(k);
+  });
 }
 
 // ---- the handlers ----

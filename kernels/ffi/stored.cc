@@ -137,14 +137,13 @@ void Scatter(const X* x, Weights<T> w, T* y, int64_t n_y, Pattern& m, ffi::Threa
   ForEachNonzero(x, m.rows, [&](int64_t i) { active.push_back(i); });
   if (active.empty()) return;
   const int64_t count = active.size(), *rows = active.data();
-  const int64_t parts = Parts(pool, static_cast<double>(count) * m.EntriesPerRow());
+  const int64_t parts = Parts(pool, static_cast<double>(count) * m.EntriesPerRow(), n_y);
   std::vector<Pattern> own(parts, m);
-  SumsOfParts sums(parts, y, n_y);
-  Parallel(pool, parts, [&](int64_t part) {
+  const auto add = [&](int64_t part, T* sums) {
     const int64_t begin = count * part / parts;
-    ScatterRows(x, rows + begin, count * (part + 1) / parts - begin, w, sums.Of(part), own[part]);
-  });
-  sums.AddUp(pool, [](T*, int64_t) {});
+    ScatterRows(x, rows + begin, count * (part + 1) / parts - begin, w, sums, own[part]);
+  };
+  SumsOfParts(parts, y, n_y).Run(pool, add, [](T*, int64_t) {});
   for (const Pattern& part : own) m.Blame(part);
 }
 
