@@ -29,19 +29,21 @@ def _weight_of(
 
 
 def _scatter(
-    out: Num[Array, " n"],
+    out: Num[Array, "*b n"],
     spec: MatrixSpec,
     tables: Sequence[Array | None],
     rows: Rows,
     base: Callable[[Array], Array],
     value: Callable[[Array], Array],
-) -> Num[Array, " n"]:
-    """``out[base(delay) + post] += value(z)`` for every synapse; `out` is flat."""
+    entry: Int32[Array, ""] | None = None,
+) -> Num[Array, "*b n"]:
+    """``out[base(delay) + post] += value(z)`` for every synapse; of a batch of `out` in `entry`."""
 
     def emit(out, post, exists, z, delay):
         # Candidates that are no synapses point past the end, where the addition drops them.
-        target = jnp.where(exists, base(delay) + post, out.shape[0])
-        return out.at[target].add(jnp.broadcast_to(value(z), target.shape), mode="drop")
+        target = jnp.where(exists, base(delay) + post, out.shape[-1])
+        place = target if entry is None else (entry, target)
+        return out.at[place].add(jnp.broadcast_to(value(z), target.shape), mode="drop")
 
     return for_each_synapse(spec, tables, rows, emit, out)
 
@@ -241,7 +243,7 @@ def _parts(
 
 
 def push(
-    ring: Num[Array, "slots n_post"],
+    ring: Num[Array, "*b slots n_post"],
     x: Shaped[Array, " n_pre"],
     weight: Num[Array, "s t parameters"],
     seed: UInt32[Array, "s t 2"],
@@ -253,11 +255,11 @@ def push(
     *,
     grid: PopulationGrid,
     specs: tuple[MatrixSpec, ...],
-) -> Num[Array, "slots n_post"]:
-    """The push primitive's value (see `evops.engine.ring`)."""
-    out = ring.reshape(-1)
+    entry: Int32[Array, ""] | None = None,
+) -> Num[Array, "*b slots n_post"]:
+    """The push primitive's value (see `evops.engine.ring`); of a batch of rings one, `entry`."""
     for part in _parts(grid, specs, weight, seed, delay, (table, quantiles, delays)):
-        reads = part.reads(ring.shape, step)
+        reads = part.reads(ring.shape[-2:], step)
 
         # Defaults hold the variables of this round; a closure would see those of the last.
         def body(out, index, valid, part=part, reads=reads):
@@ -270,10 +272,13 @@ def push(
             def value(z):
                 return factor * _weight_of(each, z, part.spec)
 
-            return _scatter(out, part.spec, part.tables, rows, base, value)
+            # Flat in here alone: XLA copies what it clears in place in another shape than it got.
+            flat = out.reshape(*out.shape[:-2], -1)
+            added = _scatter(flat, part.spec, part.tables, rows, base, value, entry)
+            return added.reshape(out.shape)
 
-        out = over_nonzero(x, chunk_size(part.weight.shape[1], part.spec), body, out)
-    return out.reshape(ring.shape)
+        ring = over_nonzero(x, chunk_size(part.weight.shape[1], part.spec), body, ring)
+    return ring
 
 
 def pop(
@@ -281,10 +286,19 @@ def pop(
 ) -> tuple[Num[Array, "slots n"], Num[Array, " n"]]:
     """The pop primitive's values (see `evops.engine.ring`)."""
     # dynamic_index clamps a step outside the ring, so another slot would come out without a word.
-    now = lax.dynamic_index_in_dim(ring, step, keepdims=False)
     wrong = (step < 0) | (step >= ring.shape[0])
-    now = jnp.where(wrong, jnp.nan if jnp.issubdtype(now.dtype, jnp.floating) else 0, now)
-    return lax.dynamic_update_index_in_dim(ring, jnp.zeros_like(now), step, 0), now
+    once = jnp.where(wrong, jnp.int32(0), jnp.int32(1))
+    nothing = jnp.nan if jnp.issubdtype(ring.dtype, jnp.floating) else 0
+
+    def read(carry):
+        return carry[0] + 1, lax.dynamic_index_in_dim(ring, step, keepdims=False)
+
+    # A loop of one step. What clears the slot waits for its count: XLA, which may read where `now`
+    # is used, would else clear a copy of the ring.
+    start = jnp.int32(0), jnp.full(ring.shape[1:], nothing, ring.dtype)
+    count, now = lax.while_loop(lambda carry: carry[0] < once, read, start)
+    slot = jnp.where(count == once, step, 0)
+    return lax.dynamic_update_index_in_dim(ring, jnp.zeros_like(now), slot, 0), now
 
 
 def push_back(
