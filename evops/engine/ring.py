@@ -9,9 +9,13 @@ The inner product of a cotangent of the ring with the input that push adds is on
 
 so a derivative of T in one of the three is a product of the other two. ``push_back`` computes those
 in x and in w. Its own derivatives are ``push`` and itself.
+
+A batch of rings is one call of ``push`` or ``pop``, in place. Operands then have its axes in front:
+the ring, x and weight always, the others if they are not the same for all rings.
 """
 
 import functools
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,7 +35,6 @@ from evops.engine.compat import (
     ShapedArray,
     Tangent,
     ad,
-    batching,
     is_zero,
     zero_tangent,
 )
@@ -71,28 +74,34 @@ def push(
     return push_p.bind(*operands, grid=grid, specs=specs, backend=backend)
 
 
+# Axes of the operands of one ring, and how many of them a batch always has.
+_PUSH_RANKS, _PUSH_BATCHED = (2, 1, 3, 3, 2, 0, 1, 1, 1), 3
+_POP_RANKS, _POP_BATCHED = (2, 0), 1
+
+
 def _push_shape(
-    ring: Num[ShapedArray, "slots n_post"],
-    x: Shaped[ShapedArray, " n_pre"],
-    weight: Num[ShapedArray, "s t parameters"],
-    seed: UInt32[ShapedArray, "s t 2"],
-    delay: Int32[ShapedArray, "_ _"],
-    step: Int32[ShapedArray, ""],
-    table: UInt32[ShapedArray, " m"],
-    quantiles: Int32[ShapedArray, " q"],
-    delays: UInt32[ShapedArray, " d"],
-    *,
+    *operands: Shaped[ShapedArray, "..."],
     grid: PopulationGrid,
     specs: tuple[MatrixSpec, ...],
     **_: Any,
 ) -> ShapedArray:
-    pair = grid.shape
+    ring, x, weight = operands[:_PUSH_BATCHED]
+    seed, delay = _shapes_of_one(operands, _PUSH_RANKS)[3:5]
+    pair, batch = grid.shape, ring.shape[:-2]
     parameters = max(spec.parameters for spec in specs)
-    assert ring.ndim == 2 and x.shape == (grid.n_pre,) and step.shape == ()
-    assert weight.shape == (*pair, parameters) and weight.dtype == ring.dtype
-    assert seed.shape == (*pair, 2) and table.ndim == quantiles.ndim == delays.ndim == 1
-    assert delay.ndim == 2 and delay.shape[0] == (x.shape[0] if grid.delay_column else pair[0])
+    assert x.shape == (*batch, grid.n_pre) and weight.shape == (*batch, *pair, parameters)
+    assert weight.dtype == ring.dtype and seed == (*pair, 2)
+    assert delay[0] == (grid.n_pre if grid.delay_column else pair[0])
     return ShapedArray(ring.shape, ring.dtype)
+
+
+def _shapes_of_one(operands: Sequence[Any], ranks: Sequence[int]) -> list[tuple[int, ...]]:
+    """Shapes of operands without the axes of a batch, which the first has wherever others do."""
+    batch = operands[0].shape[: -ranks[0]]
+    shapes = [o.shape[o.ndim - rank :] for o, rank in zip(operands, ranks, strict=True)]
+    for operand, own in zip(operands, shapes, strict=True):
+        assert operand.shape in (own, (*batch, *own))
+    return shapes
 
 
 def _push_native(
@@ -133,47 +142,86 @@ def _push_transpose(
     # `elif`: beside the ring one call is linear in x or in weight, never in both.
     dx = dw = None
     if ad.is_undefined_primal(x):
-        dx = push_back_p.bind(ct, weight, *rest, of="x", **statics)
+        dx = _push_back(ct, weight, rest, of="x", **statics)
     elif ad.is_undefined_primal(weight):
-        dw = push_back_p.bind(ct, x, *rest, of="weight", **statics)
+        dw = _push_back(ct, x, rest, of="weight", **statics)
     return back, dx, dw, *(None,) * 6
 
 
-def _batch_by(bind: Callable[..., Array]) -> Callable[..., tuple[Array, int]]:
-    """A rule for batches that runs one entry after another: the handlers take one ring."""
+def _in_front(
+    operands: Sequence[Operand], dims: Dims, ranks: Sequence[int], always: int
+) -> list[Operand]:
+    """Operands with one more axis of their batch, the first.
 
-    def batch(operands: Sequence[Operand], dims: Dims, **statics: Any) -> tuple[Array, int]:
-        size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
-        fixed = {i: o for i, (o, d) in enumerate(zip(operands, dims, strict=True)) if d is None}
-        moved = {
-            i: jnp.moveaxis(o, d, 0)
-            for i, (o, d) in enumerate(zip(operands, dims, strict=True))
-            if d is not None
-        }
-
-        def one(batch: dict[int, Array]) -> Array:
-            every = {**fixed, **batch}
-            return bind(*(every[i] for i in range(len(operands))), **statics)
-
-        # A loop of one step would only be longer to compile.
-        if size == 1:
-            return one({i: o[0] for i, o in moved.items()})[None], 0
-        return jax.lax.map(one, moved), 0
-
-    return batch
+    The first `always` get it, and the others where they differ from entry to entry.
+    """
+    size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
+    inner = list(operands[0].shape)
+    if dims[0] is not None:
+        del inner[dims[0]]
+    batch = size, *inner[: -ranks[0]]
+    out = []
+    for k, (o, d, rank) in enumerate(zip(operands, dims, ranks, strict=True)):
+        had = o.ndim > rank + (d is not None)  # axes of the batch that there is already
+        if d is not None or had or k < always:
+            o = jnp.expand_dims(o, 0) if d is None else jnp.moveaxis(o, d, 0)
+            if not had:
+                o = jnp.expand_dims(o, tuple(range(1, len(batch))))
+            o = jnp.broadcast_to(o, (*batch, *o.shape[o.ndim - rank :]))
+        out.append(o)
+    return out
 
 
-# A lambda: the name that is bound here exists only after the call. Operand 0, the ring, gives its
-# memory to the result: else XLA would copy the whole ring in every step of a scan.
+def _push_batch(operands: Sequence[Operand], dims: Dims, **statics: Any) -> tuple[Array, int]:
+    return push_p.bind(*_in_front(operands, dims, _PUSH_RANKS, _PUSH_BATCHED), **statics), 0
+
+
+def _one_batch(operands: Sequence[Array], ranks: Sequence[int]) -> list[Array]:
+    """Operands with one axis for those of their batch."""
+    size = math.prod(operands[0].shape[: -ranks[0]])
+    return [
+        o.reshape(size, *o.shape[o.ndim - rank :]) if o.ndim > rank else o
+        for o, rank in zip(operands, ranks, strict=True)
+    ]
+
+
+def _each(push: Callable[..., Array]) -> Callable[..., Array]:
+    """`push` of one ring, or of `entry` in a batch, for all entries: in place in a loop's carry."""
+
+    def value(*operands: Array, **statics: Any) -> Array:
+        if operands[0].ndim == 2:
+            return push(*operands, **statics)
+        ring, *rest = _one_batch(operands, _PUSH_RANKS)
+
+        def one(k: Any, rings: Array) -> Array:
+            own = (o[k] if o.ndim > r else o for o, r in zip(rest, _PUSH_RANKS[1:], strict=True))
+            return push(rings, *own, entry=k, **statics)
+
+        size = jnp.int32(ring.shape[0])
+        return jax.lax.fori_loop(jnp.int32(0), size, one, ring).reshape(operands[0].shape)
+
+    return value
+
+
+def _push_gpu(ring: Array, *rest: Array, entry: Any = None, **statics: Any) -> Array:
+    if entry is None:
+        return gpu.push(ring, *rest, **statics)
+    # The handlers of GPUs take one ring.
+    pushed = gpu.push(ring[entry], *rest, **statics)
+    return jax.lax.dynamic_update_index_in_dim(ring, pushed, entry, 0)
+
+
+# Operand 0, the ring, gives its memory to the result: else XLA would copy the whole ring in every
+# step of a scan.
 push_p = register(
     "evops_push",
     shape=_push_shape,
-    value=jnp_impl.push,
+    value=_each(jnp_impl.push),
     jvp=_push_jvp,
     transpose=_push_transpose,
-    batch=_batch_by(lambda *operands, **statics: push_p.bind(*operands, **statics)),
+    batch=_push_batch,
     native=_push_native,
-    gpu=gpu.push,
+    gpu=_each(_push_gpu),
     aliases={0: 0},
 )
 
@@ -219,6 +267,28 @@ def _push_back_transpose(
     return None, push_back_p.bind(ct, back, *rest, of=other, **statics), *(None,) * 6
 
 
+def _push_back_batch(operands: Sequence[Operand], dims: Dims, **statics: Any) -> tuple[Array, int]:
+    varied = [
+        None if d is None else jnp.moveaxis(o, d, 0) for o, d in zip(operands, dims, strict=True)
+    ]
+
+    # One entry after another: `jnp_impl` reads one ring.
+    def one(own: list[Array | None]) -> Array:
+        each = (o if mine is None else mine for o, mine in zip(operands, own, strict=True))
+        return push_back_p.bind(*each, **statics)
+
+    return jax.lax.map(one, varied), 0
+
+
+def _push_back(ct: Array, known: Operand, rest: Sequence[Operand], **statics: Any) -> Array:
+    """Bind `push_back` for one ring, or for a batch of them as `push` has it."""
+    bind = functools.partial(push_back_p.bind, **statics)
+    axes = [0 if o.ndim > rank else None for o, rank in zip(rest, _PUSH_RANKS[3:], strict=True)]
+    for _ in ct.shape[2:]:
+        bind = jax.vmap(bind, (0, 0, *axes))
+    return bind(ct, known, *rest)
+
+
 # Plain jnp on every backend: it gathers from a ring, and no kernel does.
 push_back_p = register(
     "evops_push_back",
@@ -226,7 +296,7 @@ push_back_p = register(
     value=jnp_impl.push_back,
     jvp=_push_back_jvp,
     transpose=_push_back_transpose,
-    batch=_batch_by(lambda *operands, **statics: push_back_p.bind(*operands, **statics)),
+    batch=_push_back_batch,
 )
 
 
@@ -238,14 +308,11 @@ def pop(
     return popped, now
 
 
-def _pop_shape(
-    ring: Num[ShapedArray, "slots n"], step: Int32[ShapedArray, ""], **_: Any
-) -> list[ShapedArray]:
-    assert ring.ndim == 2 and step.shape == ()
-    return [
-        ShapedArray(ring.shape, ring.dtype),
-        ShapedArray(ring.shape[1:], ring.dtype),
-    ]
+def _pop_shape(*operands: Shaped[ShapedArray, "..."], **_: Any) -> list[ShapedArray]:
+    ring, _step = operands
+    _shapes_of_one(operands, _POP_RANKS)
+    now = (*ring.shape[:-2], ring.shape[-1])
+    return [ShapedArray(shape, ring.dtype) for shape in (ring.shape, now)]
 
 
 def _pop_jvp(
@@ -263,36 +330,42 @@ def _pop_transpose(
     ct_ring, ct_now = map(ad.instantiate_zeros, cts)
     # All that the slot held went to `now` and none stayed in the ring, so the cotangent of `now`
     # takes the place of the slot's.
-    return jax.lax.dynamic_update_index_in_dim(ct_ring, ct_now, step, 0), None
+    put = functools.partial(jax.lax.dynamic_update_index_in_dim, axis=0)
+    for _axis in ct_ring.shape[2:]:
+        put = jax.vmap(put, (0, 0, 0 if step.ndim else None))
+    return put(ct_ring, ct_now, step), None
 
 
 def _pop_batch(
-    operands: Sequence[Operand], dims: Dims, *, backend: str
+    operands: Sequence[Operand], dims: Dims, **statics: Any
 ) -> tuple[list[Array], list[int]]:
-    ring, step = operands
-    size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
-    # Every ring at the same slot: one ring of more neurons, whose slot is one piece of memory. The
-    # batch goes between slots and neurons, so that no ring is interleaved with another.
-    if dims[1] is None:
-        joined = jnp.moveaxis(ring, dims[0], 1)
-        slots, _, n = joined.shape
-        ring, now = pop_p.bind(joined.reshape(slots, size * n), step, backend=backend)
-        return [ring.reshape(slots, size, n), now.reshape(size, n)], [1, 0]
-    ring = batching.bdim_at_front(ring, dims[0], size)
-    step = jnp.moveaxis(step, dims[1], 0)
-    return jax.lax.map(lambda o: pop_p.bind(*o, backend=backend), (ring, step)), [0, 0]
+    return pop_p.bind(*_in_front(operands, dims, _POP_RANKS, _POP_BATCHED), **statics), [0, 0]
+
+
+def _pop_each(pop: Callable[..., Any]) -> Callable[..., Any]:
+    """`pop` of one ring; those of a batch are popped in jnp, all at once and in place."""
+
+    def value(*operands: Array, **statics: Any) -> Any:
+        if operands[0].ndim == 2:
+            return pop(*operands, **statics)
+        ring, step = _one_batch(operands, _POP_RANKS)
+        out = jax.vmap(jnp_impl.pop, (0, 0 if step.ndim else None))(ring, step)
+        batch = operands[0].shape[:-2]
+        return [o.reshape(*batch, *o.shape[1:]) for o in out]
+
+    return value
 
 
 # A primitive, not a slice and an update in jnp: so the ring is never copied.
 pop_p = register(
     "evops_pop",
     shape=_pop_shape,
-    value=jnp_impl.pop,
+    value=_pop_each(jnp_impl.pop),
     jvp=_pop_jvp,
     transpose=_pop_transpose,
     batch=_pop_batch,
     native=lambda: ("evops_pop", {}),
-    gpu=gpu.pop,
+    gpu=_pop_each(gpu.pop),
     aliases={0: 0},
     multiple_results=True,
 )

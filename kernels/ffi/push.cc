@@ -6,6 +6,13 @@
 // its own weight and random stream, and pairs of zero weight are skipped. Delays are one per pair
 // [S, T], or one per pre neuron and delay column [n_pre, C], where post population t reads column delay_column[t];
 // every synapse may add what it draws from a table. Rules, laws and delays of pairs may differ.
+//
+// A batch of rings is one call too, in place. The ring and x then have the axes of the batch in front, and so has every
+// other operand that is not the same for all rings.
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
 #include "handler.h"
 #include "parallel.h"
 #include "push.h"
@@ -198,44 +205,96 @@ class PushOp {
   std::vector<int64_t> pairs_, first_;   // pairs by their spec, and where those of each begin
 };
 
+// Entry `k` of the `size` of a batch: the part of an operand that has the axes of the batch before its own, else all.
+XLA_FFI_Buffer EntryOf(const ffi::AnyBuffer& b, size_t own, int64_t k, int64_t size) {
+  const auto dims = b.dimensions();
+  const size_t axes = dims.size() > own ? dims.size() - own : 0;
+  XLA_FFI_Buffer entry{};
+  entry.struct_size = XLA_FFI_Buffer_STRUCT_SIZE;
+  entry.dtype = static_cast<XLA_FFI_DataType>(b.element_type());
+  entry.data = static_cast<char*>(b.untyped_data()) + (axes ? b.size_bytes() / size * k : 0);
+  entry.rank = static_cast<int64_t>(dims.size() - axes);
+  entry.dims = const_cast<int64_t*>(dims.begin()) + axes;
+  return entry;
+}
+
+// Calls one(entries) for every ring of a batch until there is an error; `own` are the axes of operands for one ring.
+template <size_t kCount, class One>
+ffi::Error ForEachEntry(const char* op, const ffi::AnyBuffer (&operands)[kCount], const size_t (&own)[kCount],
+                        One one) {
+  const auto ring = operands[0].dimensions();
+  const size_t axes = ring.size() - own[0];
+  const int64_t size = std::accumulate(ring.begin(), ring.begin() + axes, int64_t{1}, std::multiplies<>());
+  for (size_t i = 0; i < kCount; ++i) {
+    const auto dims = operands[i].dimensions();
+    if (dims.size() > own[i] &&
+        (dims.size() != own[i] + axes || !std::equal(dims.begin(), dims.begin() + axes, ring.begin())))
+      return Invalid(op, Describe(operands[i]) + " is of another batch than the ring, " + Describe(operands[0]));
+  }
+  for (int64_t k = 0; k < size; ++k) {
+    XLA_FFI_Buffer entries[kCount];
+    for (size_t i = 0; i < kCount; ++i) entries[i] = EntryOf(operands[i], own[i], k, size);
+    if (ffi::Error error = one(entries); error.failure()) return error;
+  }
+  return ffi::Error::Success();
+}
+
+ffi::Error PushOne(ffi::ThreadPool& pool, const PushOperands& o, PushPlan p) {
+  constexpr const char* kOp = "evops_push";
+  const std::string bad = p.Read(o);
+  if (!bad.empty()) return Invalid(kOp, bad);
+  return ForElement(kOp, o.ring.element_type(), [&](auto zero) {
+    using T = decltype(zero);
+    if (o.ring.untyped_data() != o.out.untyped_data())
+      std::memcpy(o.out.untyped_data(), o.ring.untyped_data(), o.ring.size_bytes());
+    if (o.x.element_type() == ffi::DataType::PRED) return PushOp<uint8_t, T>(o, p).Run(kOp, pool);
+    return PushOp<T, T>(o, p).Run(kOp, pool);
+  });
+}
+
 ffi::Error Push(ffi::ThreadPool pool, ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
                 ffi::AnyBuffer delay, ffi::AnyBuffer step, ffi::AnyBuffer table, ffi::AnyBuffer quantiles,
                 ffi::AnyBuffer delays, ffi::Result<ffi::AnyBuffer> out, Integers pre_offset, Integers pre_size,
                 Integers post_offset, Integers post_size, Integers delay_column, Integers spec_of_pair,
                 Integers indptr_offset, Integers specs) {
-  constexpr const char* kOp = "evops_push";
-  PushPlan p({pre_offset, pre_size}, {post_offset, post_size}, delay_column, spec_of_pair, indptr_offset, specs);
-  const PushOperands o{ring, x, weight, seed, delay, step, table, quantiles, delays, *out};
-  const std::string bad = p.Read(o);
-  if (!bad.empty()) return Invalid(kOp, bad);
-  return ForElement(kOp, ring.element_type(), [&](auto zero) {
-    using T = decltype(zero);
-    if (ring.untyped_data() != out->untyped_data())
-      std::memcpy(out->untyped_data(), ring.untyped_data(), ring.size_bytes());
-    if (x.element_type() == ffi::DataType::PRED) return PushOp<uint8_t, T>(o, p).Run(kOp, pool);
-    return PushOp<T, T>(o, p).Run(kOp, pool);
-  });
+  const PushPlan p({pre_offset, pre_size}, {post_offset, post_size}, delay_column, spec_of_pair, indptr_offset, specs);
+  if (ring.dimensions().size() < 3 || x.dimensions().size() < 2)
+    return PushOne(pool, {ring, x, weight, seed, delay, step, table, quantiles, delays, *out}, p);
+  return ForEachEntry("evops_push", {ring, x, weight, seed, delay, step, table, quantiles, delays, *out},
+                      {2, 1, 3, 3, 2, 0, 1, 1, 1, 2}, [&](const XLA_FFI_Buffer* e) {
+                        const auto of = [e](size_t i) { return ffi::AnyBuffer(&e[i]); };
+                        const PushOperands o{of(0), of(1), of(2), of(3), of(4), of(5), of(6), of(7), of(8), of(9)};
+                        return PushOne(pool, o, p);
+                      });
 }
 
-ffi::Error Pop(ffi::AnyBuffer ring, ffi::AnyBuffer step, ffi::Result<ffi::AnyBuffer> out,
-               ffi::Result<ffi::AnyBuffer> now) {
+ffi::Error PopOne(const ffi::AnyBuffer& ring, const ffi::AnyBuffer& step, const ffi::AnyBuffer& out,
+                  const ffi::AnyBuffer& now) {
   constexpr const char* kOp = "evops_pop";
   if (ring.dimensions().size() != 2) return Invalid(kOp, "ring is " + Describe(ring) + ", expected rank 2");
   const int64_t slots = ring.dimensions()[0], n = ring.dimensions()[1];
   for (const std::string& bad :
-       {Mismatch("result", *out, ring.element_type(), {slots, n}), Mismatch("now", *now, ring.element_type(), {n}),
+       {Mismatch("result", out, ring.element_type(), {slots, n}), Mismatch("now", now, ring.element_type(), {n}),
         Mismatch("step", step, ffi::DataType::S32, {})})
     if (!bad.empty()) return Invalid(kOp, bad);
   const int64_t slot = *static_cast<const int32_t*>(step.untyped_data());
   if (slot < 0 || slot >= slots)
     return Invalid(kOp, "step is " + std::to_string(slot) + ", expected 0 to " + std::to_string(slots - 1));
-  if (ring.untyped_data() != out->untyped_data())
-    std::memcpy(out->untyped_data(), ring.untyped_data(), ring.size_bytes());
-  const size_t bytes = now->size_bytes();
-  char* at = static_cast<char*>(out->untyped_data()) + slot * bytes;
-  std::memcpy(now->untyped_data(), at, bytes);
+  if (ring.untyped_data() != out.untyped_data())
+    std::memcpy(out.untyped_data(), ring.untyped_data(), ring.size_bytes());
+  const size_t bytes = now.size_bytes();
+  char* at = static_cast<char*>(out.untyped_data()) + slot * bytes;
+  std::memcpy(now.untyped_data(), at, bytes);
   std::memset(at, 0, bytes);
   return ffi::Error::Success();
+}
+
+ffi::Error Pop(ffi::AnyBuffer ring, ffi::AnyBuffer step, ffi::Result<ffi::AnyBuffer> out,
+               ffi::Result<ffi::AnyBuffer> now) {
+  if (ring.dimensions().size() < 3 || now->dimensions().size() < 2) return PopOne(ring, step, *out, *now);
+  return ForEachEntry("evops_pop", {ring, step, *out, *now}, {2, 0, 2, 1}, [](const XLA_FFI_Buffer* e) {
+    return PopOne(ffi::AnyBuffer(&e[0]), ffi::AnyBuffer(&e[1]), ffi::AnyBuffer(&e[2]), ffi::AnyBuffer(&e[3]));
+  });
 }
 
 }  // namespace
