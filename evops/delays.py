@@ -27,6 +27,9 @@ class DelayBuffer(Node):
     `Projection`, `Circuit` or `MultiAreaProjection` adds the input of spikes, and `pop` returns the
     input of this step. Updates are in place inside ``jax.jit`` and ``lax.scan``.
 
+    Donate the buffer to a jitted step in a Python loop, ``jax.jit(step, donate_argnums=…)``:
+    else every call copies the ring. Without jit every push and every pop does (docs/jax.md).
+
     A buffer that you make yourself holds the sums you pass. ``jax.jit(…, donate_argnums=…)``
     consumes one buffer and no other.
 
