@@ -187,9 +187,10 @@ class CSR(Matrix):
     def _product(self, x: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
         return stored.stored(
             x,
-            self.data.astype(dtype),
+            self.data,
             self.indices,
             self.indptr,
+            dtype=dtype,
             n_out=self.shape[0 if transposed else 1],
             gather=transposed,
             backend=library.choose(self._backend),

@@ -169,7 +169,10 @@ HANDLER = [
     ({"x": ((1, 3), bool)}, r"y is float32\[2,5\], expected float32\[1,5\]"),
     ({"x": ((2, 3), I32)}, r"x is int32\[2,3\], expected bool or float32"),
     ({"data": ((8,), F32)}, r"data is float32\[8\], expected float32\[9\]"),
-    ({"data": ((9,), I32)}, r"data is int32\[9\], expected float32\[9\]"),
+    ({"data": ((9,), np.float64)}, r"data is float64\[9\], expected float32\[9\]"),
+    ({"data": ((8,), I32)}, r"data is int32\[8\], expected int32\[9\]"),
+    ({"data": ((9,), F32), "y": ((2, 5), I32)}, r"data is float32\[9\], expected int32\[9\]"),
+    ({"data": ((9,), bool)}, r"data is bool\[9\], expected float32\[9\]"),
     ({"data": ((), F32)}, r"data is float32\[\], expected float32\[1\]"),
     ({"y": ((2, 5), np.float16), "data": ((9,), np.float16)}, "expected int32, float32 or float64"),
     ({"y": ((2, 4), F32)}, r"indices\[8\] is 4, expected 0 to 3"),
@@ -192,6 +195,11 @@ HANDLER = [
 
 @pytest.mark.parametrize(("change", "message"), HANDLER)
 def test_handlers_refuse_what_is_out_of_range(change, message):
+    with jax.enable_x64(True):
+        refuse(change, message)
+
+
+def refuse(change, message):
     np.testing.assert_array_equal(handler()[0], [0, 8, 0, 0, 1])
     np.testing.assert_array_equal(handler(**GATHER)[0], [2, 2, 5])
     with pytest.raises(Exception, match=message):
@@ -200,9 +208,46 @@ def test_handlers_refuse_what_is_out_of_range(change, message):
 
 @pytest.mark.parametrize("change", [{}, GATHER], ids=["scatter", "gather"])
 @pytest.mark.parametrize("at", range(9))
-def test_every_entry_is_checked(change, at):
+@pytest.mark.parametrize("batch", [2, 20])
+@pytest.mark.parametrize("data", [F32, np.float16])
+def test_every_entry_is_checked(change, at, batch, data):
+    change = {"x": ((2, 3), bool), "y": ((2, 5), F32), **change, "data": ((9,), data)}
+    for name in ("x", "y"):
+        (_, n), dtype = change[name]
+        change[name] = (batch, n), dtype
     with pytest.raises(Exception, match=rf"indices\[{at}\] is 5, expected 0 to 4"):
         jax.block_until_ready(handler(**change, entry=5, at=at))
+
+
+def outer(r=((2, 3), F32), c=((2, 5), F32), y=((9,), F32), places=(0, 2, 4, 9), at=8, entry=4):
+    assert library.choose("native")
+    fn = jax.ffi.ffi_call("evops_stored_outer", jax.ShapeDtypeStruct(*y))
+    targets = np.ones(9, I32)
+    targets[at] = entry
+    return fn(jnp.ones(*r), jnp.ones(*c), targets, np.array(places, I32))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 20])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y": ((8,), F32)}, r"result is float32\[8\], expected float32\[9\]"),
+        ({"r": ((3, 3), F32)}, r"y is float32\[3,3\], expected float32\[\d+,3\]"),
+        ({"places": (0, 2, 1, 9)}, "evops_stored_outer: indptr of row 1 is 2 to 1"),
+        ({"places": (-1, 2, 4, 9)}, "indptr of row 0 is -1 to 2"),
+        ({"places": (0, 2, 4, 10)}, "indptr of row 2 is 4 to 10, expected 0 to 9"),
+        *[({"entry": 5, "at": k}, rf"indices\[{k}\] is 5, expected 0 to 4") for k in range(9)],
+        ({"entry": -1}, r"indices\[8\] is -1"),
+    ],
+)
+def test_the_outer_product_refuses_what_is_out_of_range(batch, change, message):
+    arrays = {"r": ((batch, 3), F32), "c": ((batch, 5), F32)}
+    np.testing.assert_array_equal(outer(**arrays), np.full(9, batch))
+    # entries of no row
+    few = outer(**arrays, places=(2, 3, 3, 7))
+    np.testing.assert_array_equal(few, [0, 0, *[batch] * 5, 0, 0])
+    with pytest.raises(Exception, match=message):
+        jax.block_until_ready(outer(**{**arrays, **change}))
 
 
 def test_rows_that_are_silent_are_not_read():

@@ -116,12 +116,13 @@ def stored(
     native: _Native,
     **statics: Any,
 ) -> Num[Array, "x n_out"]:
-    """`stored.stored`; only the scattering kernel lists spikes."""
+    """`stored.stored`; only the scattering kernel lists spikes, and none converts weights."""
     target, attributes = _target(native, statics)
-    out = [jax.ShapeDtypeStruct((x.shape[0], statics["n_out"]), data.dtype)]
+    dtype = statics["dtype"]
+    out = [jax.ShapeDtypeStruct((x.shape[0], statics["n_out"]), dtype)]
     if not statics["gather"]:
-        out += _lists(x.shape, data.dtype)
-    return _call(target, out, x, data, *rest, **attributes)[0]
+        out += _lists(x.shape, dtype)
+    return _call(target, out, x, data.astype(dtype), *rest, **attributes)[0]
 
 
 def custom(

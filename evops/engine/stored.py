@@ -10,6 +10,12 @@
 It is bilinear in x and data, so jvp binds it with one tangent at a time. The transpose in x is the
 product in the other direction, and a batch of x is more rows. Rows of M whose x is 0 contribute
 nothing, whatever their weights, and cost nothing in the native scatter.
+
+The transpose in data is the primitive ``outer``, for rows of r and c:
+
+    outer:    d[k] = sum over b of r[b, row of k] * c[b, indices[k]]
+
+It is bilinear too, and its transposes are the products above with the cotangent as data.
 """
 
 import functools
@@ -18,6 +24,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Int32, Num, Shaped
 
@@ -27,6 +34,7 @@ from evops.engine.compat import (
     Dims,
     Linear,
     Operand,
+    Primitive,
     ShapedArray,
     Tangent,
     ad,
@@ -43,25 +51,29 @@ def stored(
     indices: Int32[Operand, " nnz"],
     indptr: Int32[Operand, " n_rows_1"],
     *,
+    dtype: np.dtype,
     n_out: int,
     gather: bool,
     backend: str,
 ) -> Num[Array, "x n_out"]:
-    """Bind `stored`; the result is (X, n_out) of data's dtype.
+    """Bind `stored`; the result is (X, n_out) of `dtype`.
 
     Args:
-        x: (X, n_in), bool or of data's dtype.
-        data: (nnz,), or (1,) for one weight.
+        x: (X, n_in), bool or of `dtype`.
+        data: (nnz,), or (1,) for one weight; of any type that `dtype` holds. It is converted as it
+            is read, as a copy would cost more than the product.
         indices: (nnz,) int32, the columns.
         indptr: (n_rows + 1,) int32.
+        dtype: int32, float32 or float64.
         n_out: entries of a result.
         gather: False to scatter, True to gather.
         backend: "native" or "jnp".
     """
     # The gathering handler multiplies each entry of x, so it takes numbers only.
     if gather and x.dtype == bool:
-        x = x.astype(data.dtype)
-    return stored_p.bind(x, data, indices, indptr, n_out=n_out, gather=gather, backend=backend)
+        x = x.astype(dtype)
+    statics = {"dtype": np.dtype(dtype), "n_out": n_out, "gather": gather, "backend": backend}
+    return stored_p.bind(x, data, indices, indptr, **statics)
 
 
 def row_of(indptr: Int32[Operand, " n_rows_1"], nnz: int) -> Int32[Array, " nnz"]:
@@ -100,6 +112,7 @@ def _value(
     indices: Int32[Array, " nnz"],
     indptr: Int32[Array, " n_rows_1"],
     *,
+    dtype: np.dtype,
     n_out: int,
     gather: bool,
 ) -> Num[Array, "x n_out"]:
@@ -109,9 +122,9 @@ def _value(
     """
     # One pass over all entries: XLA has no loop over the rows that fired, whose number varies.
     row = row_of(indptr, indices.shape[0])
-    zeros = jnp.zeros(n_out, data.dtype)
+    zeros = jnp.zeros(n_out, dtype)
     valid, of_row, rows = _valid(indices, indptr, x.shape[1] if gather else n_out)
-    none = jnp.zeros((), data.dtype)
+    none = jnp.zeros((), dtype)
 
     # Terms that are not valid are 0, although the addition drops those past the end: jnp wraps
     # negative indices around.
@@ -119,14 +132,14 @@ def _value(
         fired = x if x.dtype == bool else x != 0
         hit = fired[row]
         # `where`, not a product with a mask: 0 times an infinite weight would be NaN.
-        term = jnp.where(hit & valid, x[row].astype(data.dtype) * data, none)
+        term = jnp.where(hit & valid, x[row].astype(dtype) * data.astype(dtype), none)
         y = zeros.at[indices].add(term, mode="drop")
         return _poisoned(y, (hit & of_row & ~valid).any() | (~rows & fired.any()))
 
     def gather_(x):
         at = x[indices]
         fired = at if at.dtype == bool else at != 0
-        term = jnp.where(fired & valid, at.astype(data.dtype) * data, none)
+        term = jnp.where(fired & valid, at.astype(dtype) * data.astype(dtype), none)
         y = zeros.at[row].add(term, mode="drop", indices_are_sorted=True)
         return _poisoned(y, (of_row & ~valid).any() | ~rows)
 
@@ -140,14 +153,15 @@ def _shape(
     indices: Int32[ShapedArray, " nnz"],
     indptr: Int32[ShapedArray, " n_rows_1"],
     *,
+    dtype: np.dtype,
     n_out: int,
     gather: bool,
     **_: Any,
 ) -> ShapedArray:
     assert x.ndim == 2 and indices.ndim == indptr.ndim == 1
-    assert data.shape in ((1,), indices.shape) and x.dtype in (bool, data.dtype)
+    assert data.shape in ((1,), indices.shape) and x.dtype in (bool, dtype)
     assert (n_out if gather else x.shape[1]) == indptr.shape[0] - 1
-    return ShapedArray((x.shape[0], n_out), data.dtype)
+    return ShapedArray((x.shape[0], n_out), dtype)
 
 
 def _jvp(
@@ -174,11 +188,11 @@ def _transpose(
     *,
     n_out: int,
     gather: bool,
-    backend: str,
+    **statics: Any,
 ) -> tuple[Array | None, ...]:
     if isinstance(ct, ad.Zero):
         return (None,) * 4
-    bind = functools.partial(stored_p.bind, backend=backend)
+    bind = functools.partial(stored_p.bind, **statics)
     if ad.is_undefined_primal(x):
         n_x = x.aval.shape[1]
         return bind(ct, data, indices, indptr, n_out=n_x, gather=not gather), None, None, None
@@ -187,21 +201,12 @@ def _transpose(
     if data.aval.shape == (1,):
         unit = jnp.ones(1, ct.dtype)
         hits = bind(x, unit, indices, indptr, n_out=n_out, gather=gather)
-        return None, (ct * hits).sum()[None], None, None
-    x = x.astype(ct.dtype)
-    along_rows, along_columns = (ct, x) if gather else (x, ct)
-    row = row_of(indptr, indices.shape[0])
-
-    # The derivative in the weight of an entry is x at its row times ct at its column (to gather:
-    # the other way round), added up over the rows of x. A scan: side by side these would take rows
-    # times entries of memory. Plain jnp on every backend, as no kernel does this.
-    def add(total, pair):
-        return total + pair[0][row] * pair[1][indices], None
-
-    zeros = typed_like(jnp.zeros(data.aval.shape, ct.dtype), ct)
-    total = lax.scan(add, zeros, (along_rows, along_columns))[0]
-    valid = _valid(indices, indptr, along_columns.shape[1])[0]
-    return None, _poisoned(total, ~valid), None, None
+        total = (ct * hits).sum()[None]
+    else:
+        x = x.astype(ct.dtype)
+        rows = (ct, x) if gather else (x, ct)
+        total = outer_p.bind(*rows, indices, indptr, backend=statics["backend"])
+    return None, total.astype(data.aval.dtype), None, None
 
 
 def _batch(
@@ -213,16 +218,23 @@ def _batch(
         size, rows, n_x = moved[0].shape
         out = stored_p.bind(moved[0].reshape(size * rows, n_x), *operands[1:], **statics)
         return out.reshape(size, rows, out.shape[-1]), 0
+    return _each(stored_p, operands, moved, **statics)
+
+
+def _each(
+    primitive: Primitive, operands: Sequence[Operand], moved: dict[int, Array], **statics: Any
+) -> tuple[Num[Array, "batch *n"], int]:
+    """The primitive for one member of a batch after another; those `moved` have an axis of it."""
 
     def one(batch: dict[int, Array]) -> Array:
         every = (batch.get(i, o) for i, o in enumerate(operands))
-        return stored_p.bind(*every, **statics)
+        return primitive.bind(*every, **statics)
 
     return lax.map(one, moved), 0
 
 
-def _native(*, n_out: int, gather: bool) -> tuple[str, dict[str, Any]]:
-    del n_out  # the handler sees it in the shape of the result
+def _native(*, dtype: np.dtype, n_out: int, gather: bool) -> tuple[str, dict[str, Any]]:
+    del dtype, n_out  # the handler sees them in the result
     return ("evops_stored_gather" if gather else "evops_stored_scatter"), {}
 
 
@@ -235,4 +247,79 @@ stored_p = register(
     batch=_batch,
     native=_native,
     gpu=gpu.stored,
+)
+
+
+def _outer_value(
+    r: Num[Array, "b n_rows"],
+    c: Num[Array, "b n_columns"],
+    indices: Int32[Array, " nnz"],
+    indptr: Int32[Array, " n_rows_1"],
+) -> Num[Array, " nnz"]:
+    """The jnp path; no kernel does this on a GPU. Entries out of range are NaN."""
+    row = row_of(indptr, indices.shape[0])
+
+    # A scan over the batch: side by side its members would take rows times entries of memory.
+    def add(total, pair):
+        return total + pair[0][row] * pair[1][indices], None
+
+    zeros = typed_like(jnp.zeros(indices.shape, r.dtype), r)
+    total = lax.scan(add, zeros, (r, c))[0]
+    return _poisoned(total, ~_valid(indices, indptr, c.shape[1])[0])
+
+
+def _outer_shape(
+    r: Num[ShapedArray, "b n_rows"],
+    c: Num[ShapedArray, "b n_columns"],
+    indices: Int32[ShapedArray, " nnz"],
+    indptr: Int32[ShapedArray, " n_rows_1"],
+    **_: Any,
+) -> ShapedArray:
+    assert r.ndim == c.ndim == 2 and r.shape[0] == c.shape[0] and r.dtype == c.dtype
+    assert indices.ndim == indptr.ndim == 1 and r.shape[1] == indptr.shape[0] - 1
+    return ShapedArray(indices.shape, r.dtype)
+
+
+def _outer_jvp(
+    primals: Sequence[Operand], tangents: Sequence[Tangent], **statics: Any
+) -> tuple[Array, Tangent]:
+    r, c, *pattern = primals
+    dr, dc, *_ = tangents
+    bind = functools.partial(outer_p.bind, **statics)
+    terms = [
+        bind(*operands, *pattern)
+        for tangent, operands in ((dr, (dr, c)), (dc, (r, dc)))
+        if not is_zero(tangent)
+    ]
+    out = bind(*primals)
+    return out, functools.reduce(operator.add, terms) if terms else zero_tangent(out)
+
+
+def _outer_transpose(
+    ct: Cotangent, r: Linear, c: Linear, indices: Operand, indptr: Operand, *, backend: str
+) -> tuple[Array | None, ...]:
+    if isinstance(ct, ad.Zero):
+        return (None,) * 4
+    product = functools.partial(stored_p.bind, dtype=np.dtype(ct.dtype), backend=backend)
+    pattern = indices, indptr
+    if ad.is_undefined_primal(r):
+        return product(c, ct, *pattern, n_out=r.aval.shape[1], gather=True), None, None, None
+    return None, product(r, ct, *pattern, n_out=c.aval.shape[1], gather=False), None, None
+
+
+def _outer_batch(
+    operands: Sequence[Operand], dims: Dims, **statics: Any
+) -> tuple[Num[Array, "batch nnz"], int]:
+    moved = {i: jnp.moveaxis(operands[i], d, 0) for i, d in enumerate(dims) if d is not None}
+    return _each(outer_p, operands, moved, **statics)
+
+
+outer_p = register(
+    "evops_stored_outer",
+    shape=_outer_shape,
+    value=_outer_value,
+    jvp=_outer_jvp,
+    transpose=_outer_transpose,
+    batch=_outer_batch,
+    native=lambda: ("evops_stored_outer", {}),
 )

@@ -30,6 +30,7 @@ inline std::string Name(ffi::DataType type) {
     case ffi::DataType::U32: return "uint32";
     case ffi::DataType::U64: return "uint64";
     case ffi::DataType::F16: return "float16";
+    case ffi::DataType::BF16: return "bfloat16";
     case ffi::DataType::F32: return "float32";
     case ffi::DataType::F64: return "float64";
     default: return "XLA element type " + std::to_string(static_cast<int>(type));

@@ -112,6 +112,38 @@ struct TileDot;
 #define EVOPS_TILES(X) \
   X(TileSum, uint32_t) X(TileSum, float) X(TileSum, double) X(TileDot, uint32_t) X(TileDot, float) X(TileDot, double)
 
+// Rows of a stored matrix, and the first row and entry found out of range.
+struct StoredRows {
+  const uint32_t *indices, *indptr;
+  int64_t size;
+  uint32_t columns;
+  int64_t bad_row = -1, bad_entry = -1;
+};
+
+// Weights of stored entries. Those of another type than the sums are converted as they are read, a piece at a time.
+constexpr int64_t kStoredPiece = 256;  // entries, a multiple of four
+template <class T>
+struct StoredWeights {
+  const void* data;
+  int64_t bytes;  // of one of them
+  bool shared;    // one weight for all
+  T one{};
+  void (*convert)(const void* data, int64_t k, int64_t count, T* to);  // null: data is of type T
+};
+
+// Members of a batch whose values of a neuron lie side by side, `width` of them: those along the rows, from row `begin`
+// on, and along all columns.
+enum class StoredProduct { kScatter, kGather, kOuter };
+template <class T>
+struct StoredTile {
+  StoredProduct product;
+  int64_t width, begin, end;
+  T *along_rows, *along_columns;
+  StoredWeights<T> weights;
+  T* entries;  // results of kOuter, which are added to if there are some already
+  bool more;
+};
+
 // One kernel of each name, all of one instruction-set level. Sums and dot products draw and add up in one pass, with no
 // list between (readers that have one: schemes.h); they are null at the base level, which goes through lists.
 struct Kernels {
@@ -130,6 +162,9 @@ struct Kernels {
   void (*dot_i32)(const Tasks&, const DotProduct<uint32_t>&) = nullptr;
   void (*dot_f32)(const Tasks&, const DotProduct<float>&) = nullptr;
   void (*dot_f64)(const Tasks&, const DotProduct<double>&) = nullptr;  // none
+  void (*stored_i32)(const StoredTile<uint32_t>&, StoredRows&) = nullptr;
+  void (*stored_f32)(const StoredTile<float>&, StoredRows&) = nullptr;
+  void (*stored_f64)(const StoredTile<double>&, StoredRows&) = nullptr;
 };
 
 // The level chosen by cpuid, or by evops_select.
@@ -163,6 +198,7 @@ struct Element;
     static auto AddTile() { return ActiveKernels().add_tile_##suffix; }  \
     static auto DotTile() { return ActiveKernels().dot_tile_##suffix; }  \
     static auto Dot() { return ActiveKernels().dot_##suffix; }           \
+    static auto Stored() { return ActiveKernels().stored_##suffix; }     \
   }
 EVOPS_ELEMENT(uint32_t, i32);  // integers wrap around
 EVOPS_ELEMENT(float, f32);

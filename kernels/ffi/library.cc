@@ -9,16 +9,19 @@
 
 namespace evops {
 // The kernels of a level, and what the SIMD kernels have beside them. Which levels there are, CMake says.
-#define EVOPS_DECLARE_SUMS(level)                                    \
-  void evops_sum_##level(const Tasks&, const Summation<uint32_t>&);  \
-  void evops_sum_##level(const Tasks&, const Summation<float>&);     \
-  void evops_sum_##level(const Tasks&, const Summation<double>&);    \
-  void evops_dot_##level(const Tasks&, const DotProduct<uint32_t>&); \
-  void evops_dot_##level(const Tasks&, const DotProduct<float>&);
-#define EVOPS_TILES_OF(level) \
-  evops_tile_##level, evops_tile_##level, evops_tile_##level, evops_tile_##level, evops_tile_##level, evops_tile_##level
+#define EVOPS_DECLARE_SUMS(level)                                      \
+  void evops_sum_##level(const Tasks&, const Summation<uint32_t>&);    \
+  void evops_sum_##level(const Tasks&, const Summation<float>&);       \
+  void evops_sum_##level(const Tasks&, const Summation<double>&);      \
+  void evops_dot_##level(const Tasks&, const DotProduct<uint32_t>&);   \
+  void evops_dot_##level(const Tasks&, const DotProduct<float>&);      \
+  void evops_stored_##level(const StoredTile<uint32_t>&, StoredRows&); \
+  void evops_stored_##level(const StoredTile<float>&, StoredRows&);    \
+  void evops_stored_##level(const StoredTile<double>&, StoredRows&);
+#define EVOPS_BY_TYPE(function) function, function, function
+#define EVOPS_TILES_OF(level) EVOPS_BY_TYPE(evops_tile_##level), EVOPS_BY_TYPE(evops_tile_##level)
 #define EVOPS_SUMS(level) \
-  evops_sum_##level, evops_sum_##level, evops_sum_##level, evops_dot_##level, evops_dot_##level, nullptr
+  EVOPS_BY_TYPE(evops_sum_##level), evops_dot_##level, evops_dot_##level, nullptr, EVOPS_BY_TYPE(evops_stored_##level)
 #define EVOPS_DECLARE_TILE(kind, type)          \
   void evops_tile_x86_64(const kind<type>&);    \
   void evops_tile_x86_64_v3(const kind<type>&); \

@@ -1,140 +1,51 @@
 // Products with a stored matrix in compressed rows: evops_stored_scatter, y = x @ M, where rows whose x is
-// 0 cost nothing, and evops_stored_gather, y = x @ M.T, where x runs along the columns.
+// 0 cost nothing, evops_stored_gather, y = x @ M.T, where x runs along the columns, and evops_stored_outer, the
+// derivative of both in the entries of M.
 //
-// A row's columns need not be sorted and may repeat. Nothing in indptr and indices is taken on trust: every
-// entry that is read is compared with its range before it is used.
+// A row's columns need not be sorted and may repeat. Members of a batch that need the same rows share one walk over
+// them (stored_tiles.h), others walk alone: which way, changes no bit of a result.
 #include <type_traits>
 
 #include "handler.h"
-#include "parallel.h"
-#include "spikes.h"
-#include "stored.h"
-
-// What only prefetches has no effect in the eyes of GCC, which drops calls of it.
-#define EVOPS_INLINE __attribute__((always_inline)) inline
+#include "stored_batch.h"
 
 namespace evops {
 namespace {
 
-// Rows of column numbers, and the first entry that is out of range.
-class Pattern {
- public:
-  Pattern(const ffi::AnyBuffer& indices, const ffi::AnyBuffer& indptr, int64_t columns)
-      : rows(indptr.dimensions()[0] - 1),
-        columns_(static_cast<uint32_t>(columns)),
-        size_(indices.dimensions()[0]),
-        // as unsigned numbers, so that one comparison finds negative ones too
-        indices_(static_cast<const uint32_t*>(indices.untyped_data())),
-        indptr_(static_cast<const uint32_t*>(indptr.untyped_data())) {}
-
-  const int64_t rows;
-
-  // Calls f(k, column, lane) for the entries k of row i, which reads data[k] if `data` is given; lane is a
-  // constant, 0 to 3.
-  template <class T, class F>
-  void ForEachEntry(int64_t i, const T* data, F f) {
-    int64_t k = indptr_[i];
-    const int64_t end = indptr_[i + 1];
-    if (k > end || end > size_) {
-      bad_row_ = i;
-      return;
-    }
-    const uint32_t n = columns_;
-    for (; end - k >= 4; k += 4) {
-      const uint32_t a = indices_[k], b = indices_[k + 1], c = indices_[k + 2], d = indices_[k + 3];
-      if ((a >= n) | (b >= n) | (c >= n) | (d >= n)) break;  // the loop below finds which
-      // once per line of memory; the processor itself stops at the end of a page
-      if (k % kLine < 4 && end - k > kFar) Fetch(k + kFar, data);
-      f(k, a, 0);
-      f(k + 1, b, 1);
-      f(k + 2, c, 2);
-      f(k + 3, d, 3);
-    }
-    for (; k < end; ++k) {
-      const uint32_t a = indices_[k];
-      if (a >= n) {
-        bad_entry_ = k;
-        return;
-      }
-      f(k, a, 0);
-    }
-  }
-
-  // Ask for what will be read soon: a row's place in indptr, its first entries.
-  EVOPS_INLINE void PrefetchPlace(int64_t i) const { __builtin_prefetch(indptr_ + i); }
-  template <class T>
-  EVOPS_INLINE void PrefetchEntries(int64_t i, const T* data) const {
-    const int64_t end = std::min<int64_t>(indptr_[i + 1], size_);
-    int64_t k = indptr_[i];
-    for (int line = 0; k < end && line < 4; k += kLine, ++line) Fetch(k, data);
-  }
-
-  double EntriesPerRow() const { return static_cast<double>(size_) / std::max<int64_t>(rows, 1); }
-  // Takes over what a copy found wrong.
-  void Blame(const Pattern& copy) {
-    if (bad_row_ < 0) bad_row_ = copy.bad_row_;
-    if (bad_entry_ < 0) bad_entry_ = copy.bad_entry_;
-  }
-  ffi::Error Result(const char* op) const {
-    if (bad_row_ >= 0)
-      return Invalid(op, "indptr of row " + std::to_string(bad_row_) + " is " + Signed(indptr_[bad_row_]) + " to " +
-                             Signed(indptr_[bad_row_ + 1]) + ", expected 0 to " + std::to_string(size_) +
-                             ", not decreasing");
-    if (bad_entry_ >= 0)
-      return Invalid(op, "indices[" + std::to_string(bad_entry_) + "] is " + Signed(indices_[bad_entry_]) +
-                             ", expected 0 to " + std::to_string(static_cast<int64_t>(columns_) - 1));
-    return ffi::Error::Success();
-  }
-
- private:
-  static constexpr int64_t kLine = 16, kFar = 128;  // entries
-
-  template <class T>
-  EVOPS_INLINE void Fetch(int64_t k, const T* data) const {
-    __builtin_prefetch(indices_ + k);
-    if (data) __builtin_prefetch(data + k);
-  }
-
-  static std::string Signed(uint32_t x) { return std::to_string(static_cast<int32_t>(x)); }
-
-  const uint32_t columns_;
-  const int64_t size_;
-  const uint32_t *indices_, *indptr_;
-  int64_t bad_row_ = -1, bad_entry_ = -1;
-};
-
-// Weights of the entries, or one for all; which, says `one`: `each` may be null for an empty array too.
-template <class T>
-struct Weights {
-  const T *each, *one;
-};
+constexpr int64_t kManySums = 1 << 17;  // worth waking a thread to add them up
 
 // Adds up the rows `active`, whose x is not 0. A row is prefetched in two steps: its place in indptr, then
 // its first entries.
 template <class X, class T>
-void ScatterRows(const X* x, const int64_t* active, int64_t count, Weights<T> w, T* y, Pattern& m) {
+void ScatterRows(const X* x, const int64_t* active, int64_t count, const StoredWeights<T>& w, T* y, Pattern& m) {
   constexpr int64_t kAhead = 4;
   for (int64_t a = 0; a < count; ++a) {
     if (a + 2 * kAhead < count) m.PrefetchPlace(active[a + 2 * kAhead]);
-    if (a + kAhead < count) m.PrefetchEntries(active[a + kAhead], w.each);
+    if (a + kAhead < count) m.PrefetchEntries(active[a + kAhead], w);
     const int64_t i = active[a];
     const T xi = static_cast<T>(x[i]);
-    if (w.one) {
-      const T v = *w.one * xi;
-      m.ForEachEntry(i, w.each, [=](int64_t, uint32_t j, int) { y[j] += v; });
+    if (w.shared) {
+      const T v = w.one * xi;
+      m.ForEachEntry(i, w, [=](T, uint32_t j, int) EVOPS_ALWAYS_INLINE { y[j] += v; });
     } else if (xi == T(1)) {
-      m.ForEachEntry(i, w.each, [=](int64_t k, uint32_t j, int) { y[j] += w.each[k]; });
+      m.ForEachEntry(i, w, [=](T weight, uint32_t j, int) EVOPS_ALWAYS_INLINE { y[j] += weight; });
     } else {
-      m.ForEachEntry(i, w.each, [=](int64_t k, uint32_t j, int) { y[j] += w.each[k] * xi; });
+      m.ForEachEntry(i, w, [=](T weight, uint32_t j, int) EVOPS_ALWAYS_INLINE { y[j] += weight * xi; });
     }
   }
 }
 
-template <class X, class T>
-void Scatter(const X* x, Weights<T> w, T* y, int64_t n_y, Pattern& m, ffi::ThreadPool& pool) {
+template <class X>
+std::vector<int64_t> ActiveRows(const X* x, int64_t rows) {
   std::vector<int64_t> active;
-  active.reserve(std::min<int64_t>(m.rows, 256));
-  ForEachNonzero(x, m.rows, [&](int64_t i) { active.push_back(i); });
+  active.reserve(std::min<int64_t>(rows, 256));
+  ForEachNonzero(x, rows, [&](int64_t i) { active.push_back(i); });
+  return active;
+}
+
+template <class X, class T>
+void Scatter(const X* x, const StoredWeights<T>& w, T* y, int64_t n_y, Pattern& m, ffi::ThreadPool& pool) {
+  const std::vector<int64_t> active = ActiveRows(x, m.rows);
   if (active.empty()) return;
   const int64_t count = active.size(), *rows = active.data();
   const int64_t parts = Parts(pool, static_cast<double>(count) * m.EntriesPerRow(), n_y);
@@ -147,56 +58,234 @@ void Scatter(const X* x, Weights<T> w, T* y, int64_t n_y, Pattern& m, ffi::Threa
   for (const Pattern& part : own) m.Blame(part);
 }
 
+// The rows of each member where its parts begin in Scatter, and where the last ends: member by member. Members have as
+// many parts as need be, the last of which may be empty.
+template <class X>
+std::vector<int64_t> PartsOfMembers(const Group<X>& x, const Pattern& m, ffi::ThreadPool& pool) {
+  int64_t most = Parts(pool, static_cast<double>(m.rows) * m.EntriesPerRow());
+  std::vector<int64_t> begins;
+  for (int64_t member = 0; member < x.members; ++member) {
+    begins.push_back(0);
+    if (most > 1) {
+      const std::vector<int64_t> active = ActiveRows(x.of[member], m.rows);
+      const int64_t parts = Parts(pool, static_cast<double>(active.size()) * m.EntriesPerRow());
+      for (int64_t part = 1; part < most; ++part)
+        begins.push_back(part < parts ? active[active.size() * part / parts] : m.rows);
+    }
+    begins.push_back(m.rows);
+  }
+  return begins;
+}
+
+template <class X, class T>
+void ScatterTogether(const Group<X>& x, const StoredWeights<T>& w, const Group<T>& y, int64_t n_y, Pattern& m,
+                     ffi::ThreadPool& pool) {
+  const std::vector<int64_t> begins = PartsOfMembers(x, m, pool);
+  const int64_t each = begins.size() / x.members, parts = each - 1, width = x.width;
+  std::vector<Pattern> own(parts, m);
+  const int64_t size = n_y * width;
+  const TileRoom<T> sums(parts * size);
+  Parallel(pool, parts, [&](int64_t part) {
+    const int64_t* of = begins.data() + part;
+    T* const own_sums = sums.get() + part * size;
+    std::fill(own_sums, own_sums + size, T(0));
+    int64_t begin = m.rows, end = 0;
+    for (int64_t member = 0; member < x.members; ++member)
+      if (of[member * each] < of[member * each + 1]) {
+        begin = std::min(begin, of[member * each]);
+        end = std::max(end, of[member * each + 1]);
+      }
+    const TileRoom<T> rows(kRowsAtOnce * width);
+    for (int64_t i = begin; i < end; i += kRowsAtOnce) {
+      const int64_t stop = std::min(i + kRowsAtOnce, end);
+      Interleave(x, i, stop, rows.get());
+      for (int64_t member = 0; member < x.members; ++member) {
+        const auto silence = [&](int64_t from, int64_t to) {  // rows that are another part's
+          for (int64_t k = from; k < to; ++k) rows.get()[(k - i) * width + member] = T(0);
+        };
+        silence(i, std::min(stop, of[member * each]));
+        silence(std::max(i, of[member * each + 1]), stop);
+      }
+      MultiplyOnAnyLevel<T>({StoredProduct::kScatter, width, i, stop, rows.get(), own_sums, w, nullptr, false},
+                            own[part]);
+    }
+  });
+  const int64_t pieces = size < kManySums ? 1 : parts;
+  Parallel(pool, pieces, [&](int64_t piece) {
+    const int64_t begin = n_y * piece / pieces, end = n_y * (piece + 1) / pieces;
+    T* const __restrict__ total = sums.get();
+    for (int64_t part = 1; part < parts; ++part) {
+      const T* const __restrict__ more = total + part * size;
+      for (int64_t k = begin * width; k < end * width; ++k) total[k] += more[k];
+    }
+    Separate(total + begin * width, begin, end, y);
+  });
+  for (const Pattern& part : own) m.Blame(part);
+}
+
+template <class X, class T>
+void ScatterBatch(const X* x, int64_t batch, const StoredWeights<T>& w, T* y, int64_t n_y, Pattern& m,
+                  ffi::ThreadPool& pool) {
+  for (int64_t b = 0, width; b < batch; b += width) {
+    width = WidthOf<T>(batch - b);
+    const Group<const X> of_x(x + b * m.rows, m.rows, width, batch - b);
+    const Group<T> of_y(y + b * n_y, n_y, width, batch - b);
+    if (width > 1 && m.rows > 0 && RowsAreShared(of_x, m.rows)) {
+      ScatterTogether(of_x, w, of_y, n_y, m, pool);
+    } else {
+      std::fill(of_y.of[0], of_y.of[0] + of_y.members * n_y, T(0));
+      for (int64_t k = 0; k < of_x.members; ++k) Scatter(of_x.of[k], w, of_y.of[k], n_y, m, pool);
+    }
+  }
+}
+
 // The sum of row i where silent x add nothing, whatever their weights.
 template <class T>
-T SumOfEvents(const T* x, Weights<T> w, int64_t i, Pattern& m) {
+T SumOfEvents(const T* x, const StoredWeights<T>& w, int64_t i, Pattern& m) {
   T sum(0);
-  m.ForEachEntry(i, w.each, [&](int64_t k, uint32_t j, int) {
-    if (x[j] != T(0)) sum += (w.one ? *w.one : w.each[k]) * x[j];
+  m.ForEachEntry(i, w, [&](T weight, uint32_t j, int) EVOPS_ALWAYS_INLINE {
+    if (x[j] != T(0)) sum += weight * x[j];
   });
   return sum;
 }
 
+// An infinite weight times 0 is not a number, and one that all share does not weigh what cancels.
 template <class T>
-void Gather(const T* x, Weights<T> w, T* y, Pattern& m) {
-  for (int64_t i = 0; i < m.rows; ++i) {
+bool NeedsEvents(const StoredWeights<T>& w, T y) {
+  return y != y || (w.shared && !Finite(w.one));
+}
+
+// Rows from `begin` to `end`.
+template <class T>
+void Gather(const T* x, const StoredWeights<T>& w, T* y, int64_t begin, int64_t end, Pattern& m) {
+  for (int64_t i = begin; i < end; ++i) {
     T sum[4] = {};  // side by side: additions wait for each other
-    if (w.one) {
-      m.ForEachEntry(i, w.each, [&](int64_t, uint32_t j, int lane) { sum[lane] += x[j]; });
+    if (w.shared) {
+      m.ForEachEntry(i, w, [&](T, uint32_t j, int lane) EVOPS_ALWAYS_INLINE { sum[lane] += x[j]; });
     } else {
-      m.ForEachEntry(i, w.each, [&](int64_t k, uint32_t j, int lane) { sum[lane] += w.each[k] * x[j]; });
+      m.ForEachEntry(i, w, [&](T weight, uint32_t j, int lane) EVOPS_ALWAYS_INLINE { sum[lane] += weight * x[j]; });
     }
     const T total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-    y[i] = w.one ? total * *w.one : total;
-    // an infinite weight times 0 is not a number, and does not weigh what cancels
-    if (y[i] != y[i] || (w.one && !Finite(*w.one))) y[i] = SumOfEvents(x, w, i, m);
+    y[i] = w.shared ? total * w.one : total;
+    if (NeedsEvents(w, y[i])) y[i] = SumOfEvents(x, w, i, m);
+  }
+}
+
+template <class T>
+void GatherTogether(const Group<const T>& x, T* columns, const StoredWeights<T>& w, const Group<T>& y, int64_t begin,
+                    int64_t end, Pattern& m) {
+  const TileRoom<T> rows(kRowsAtOnce * x.width);
+  for (int64_t i = begin; i < end; i += kRowsAtOnce) {
+    const int64_t stop = std::min(i + kRowsAtOnce, end);
+    MultiplyOnAnyLevel<T>({StoredProduct::kGather, x.width, i, stop, rows.get(), columns, w, nullptr, false}, m);
+    Separate(rows.get(), i, stop, y);
+    int32_t any = w.shared && !Finite(w.one);
+    for (int64_t k = 0; k < (stop - i) * x.width; ++k) any |= rows.get()[k] != rows.get()[k];
+    for (int64_t member = 0; any && member < y.members; ++member)
+      for (int64_t k = i; k < stop; ++k)
+        if (T& sum = y.of[member][k]; NeedsEvents(w, sum)) sum = SumOfEvents(x.of[member], w, k, m);
+  }
+}
+
+// Calls body(begin, end, pattern) for parts of the rows, on threads where it pays.
+template <class Body>
+void ForRows(Pattern& m, int64_t members, ffi::ThreadPool& pool, const Body& body) {
+  const int64_t parts = Parts(pool, static_cast<double>(m.size) * members);
+  std::vector<Pattern> own(parts, m);
+  Parallel(pool, parts, [&](int64_t part) { body(m.rows * part / parts, m.rows * (part + 1) / parts, own[part]); });
+  for (const Pattern& part : own) m.Blame(part);
+}
+
+template <class T>
+void GatherBatch(const T* x, int64_t batch, int64_t n_x, const StoredWeights<T>& w, T* y, Pattern& m,
+                 ffi::ThreadPool& pool) {
+  for (int64_t b = 0, width; b < batch; b += width) {
+    width = WidthOf<T>(batch - b);
+    const Group<const T> of_x(x + b * n_x, n_x, width, batch - b);
+    const Group<T> of_y(y + b * m.rows, m.rows, width, batch - b);
+    const TileRoom<T> columns(width > 1 ? n_x * width : 0);
+    if (width > 1) Interleave(of_x, 0, n_x, columns.get());
+    ForRows(m, of_x.members, pool, [&](int64_t begin, int64_t end, Pattern& own) {
+      if (width > 1)
+        GatherTogether(of_x, columns.get(), w, of_y, begin, end, own);
+      else
+        Gather(of_x.of[0], w, of_y.of[0], begin, end, own);
+    });
+  }
+}
+
+// out[k] += the sum over the batch of x[row of k] c[column of k]; out[k] = it, for the first members.
+template <class T>
+void OuterBatch(const T* x, const T* c, int64_t batch, int64_t n_c, T* out, Pattern& m, ffi::ThreadPool& pool) {
+  for (int64_t b = 0, width; b < batch; b += width) {
+    width = WidthOf<T>(batch - b);
+    const Group<const T> of_x(x + b * m.rows, m.rows, width, batch - b);
+    const Group<const T> of_c(c + b * n_c, n_c, width, batch - b);
+    const StoredWeights<T> unit{nullptr, 0, true, T(1), nullptr};
+    const TileRoom<T> columns(width > 1 ? n_c * width : 0);
+    if (width > 1) Interleave(of_c, 0, n_c, columns.get());
+    ForRows(m, of_x.members, pool, [&](int64_t begin, int64_t end, Pattern& own) {
+      const TileRoom<T> rows(width > 1 ? kRowsAtOnce * width : 0);
+      for (int64_t i = begin; width > 1 && i < end; i += kRowsAtOnce) {
+        const int64_t stop = std::min(i + kRowsAtOnce, end);
+        Interleave(of_x, i, stop, rows.get());
+        MultiplyOnAnyLevel<T>({StoredProduct::kOuter, width, i, stop, rows.get(), columns.get(), unit, out, b > 0},
+                              own);
+      }
+      for (int64_t i = begin; width == 1 && i < end; ++i) {
+        const T value = of_x.of[0][i], *at = of_c.of[0];
+        int64_t k = own.indptr[i];
+        own.ForEachEntry(i, unit, [&](T, uint32_t j, int) EVOPS_ALWAYS_INLINE {
+          out[k] = (b > 0 ? out[k] : T(0)) + value * at[j];
+          ++k;
+        });
+      }
+    });
   }
 }
 
 ffi::Error Stored(const char* op, bool gather, ffi::ThreadPool& pool, ffi::AnyBuffer x, ffi::AnyBuffer data,
                   ffi::AnyBuffer indices, ffi::AnyBuffer indptr, ffi::AnyBuffer y) {
-  const std::string bad = CheckStored(gather, x, data, indices, indptr, y);
+  const std::string bad = CheckStored(gather, x, indices, indptr, y);
   if (!bad.empty()) return Invalid(op, bad);
   return ForElement(op, y.element_type(), [&](auto zero) {
     using T = decltype(zero);
+    StoredWeights<T> w;
+    const std::string bad = CheckWeights(data, WeightsOf(data, &w) ? data.element_type() : y.element_type(), indices);
+    if (!bad.empty()) return Invalid(op, bad);
     const int64_t batch = x.dimensions()[0], n_x = x.dimensions()[1], n_y = y.dimensions()[1];
-    const T* first = static_cast<const T*>(data.untyped_data());
-    const bool one = data.element_count() == 1;
-    const Weights<T> w{one ? nullptr : first, one ? first : nullptr};
     const T* values = static_cast<const T*>(x.untyped_data());
-    const uint8_t* spikes = static_cast<const uint8_t*>(x.untyped_data());
     T* out = static_cast<T*>(y.untyped_data());
     Pattern pattern(indices, indptr, gather ? n_x : n_y);
-    if (!gather) std::memset(out, 0, y.size_bytes());
-    for (int64_t b = 0; b < batch; ++b, out += n_y) {
-      if (gather)
-        Gather(values + b * n_x, w, out, pattern);
-      else if (x.element_type() == ffi::DataType::PRED)
-        Scatter(spikes + b * n_x, w, out, n_y, pattern, pool);
-      else
-        Scatter(values + b * n_x, w, out, n_y, pattern, pool);
-    }
+    if (gather)
+      GatherBatch(values, batch, n_x, w, out, pattern, pool);
+    else if (x.element_type() == ffi::DataType::PRED)
+      ScatterBatch(static_cast<const uint8_t*>(x.untyped_data()), batch, w, out, n_y, pattern, pool);
+    else
+      ScatterBatch(values, batch, w, out, n_y, pattern, pool);
     return pattern.Result(op);
+  });
+}
+
+// The sum over the batch of x[row of k] c[column of k] for every entry k; 0 for those of no row.
+ffi::Error StoredOuter(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer columns, ffi::AnyBuffer indices,
+                       ffi::AnyBuffer indptr, ffi::Result<ffi::AnyBuffer> entries) {
+  constexpr const char* kOp = "evops_stored_outer";
+  std::string bad = CheckStored(true, columns, indices, indptr, x);
+  if (bad.empty())
+    bad = Mismatch("result", *entries, x.element_type(), {static_cast<int64_t>(indices.element_count())});
+  if (!bad.empty()) return Invalid(kOp, bad);
+  return ForElement(kOp, x.element_type(), [&](auto zero) {
+    using T = decltype(zero);
+    const int64_t batch = x.dimensions()[0], n_columns = columns.dimensions()[1];
+    T* out = static_cast<T*>(entries->untyped_data());
+    Pattern m(indices, indptr, n_columns);
+    const int64_t begin = std::min<int64_t>(m.indptr[0], m.size), end = std::min<int64_t>(m.indptr[m.rows], m.size);
+    std::fill(out, batch > 0 ? out + begin : out + m.size, T(0));
+    std::fill(out + end, out + m.size, T(0));
+    OuterBatch(static_cast<const T*>(x.untyped_data()), static_cast<const T*>(columns.untyped_data()), batch, n_columns,
+               out, m, pool);
+    return m.Result(kOp);
   });
 }
 
@@ -217,3 +306,4 @@ auto StoredBinding() { return BindOnCpu<4, 1>(); }
 
 EVOPS_HANDLER(evops_stored_scatter, evops::StoredScatter, evops::StoredBinding());
 EVOPS_HANDLER(evops_stored_gather, evops::StoredGather, evops::StoredBinding());
+EVOPS_HANDLER(evops_stored_outer, evops::StoredOuter, evops::StoredBinding());

@@ -7,8 +7,8 @@
 namespace evops {
 
 // A description of what is wrong, or an empty string. Reads no operand's elements.
-inline std::string CheckStored(bool gather, const ffi::AnyBuffer& x, const ffi::AnyBuffer& data,
-                               const ffi::AnyBuffer& indices, const ffi::AnyBuffer& indptr, const ffi::AnyBuffer& y) {
+inline std::string CheckStored(bool gather, const ffi::AnyBuffer& x, const ffi::AnyBuffer& indices,
+                               const ffi::AnyBuffer& indptr, const ffi::AnyBuffer& y) {
   if (x.dimensions().size() != 2) return "x is " + Describe(x) + ", expected rank 2";
   if (y.dimensions().size() != 2) return "y is " + Describe(y) + ", expected rank 2";
   if (indices.dimensions().size() != 1) return "indices is " + Describe(indices) + ", expected rank 1";
@@ -22,13 +22,18 @@ inline std::string CheckStored(bool gather, const ffi::AnyBuffer& x, const ffi::
   for (const std::string& bad : {Mismatch("indices", indices, ffi::DataType::S32, {nnz}),
                                  Mismatch("indptr", indptr, ffi::DataType::S32, {rows + 1}),
                                  Mismatch("x", x, x.element_type(), {batch, gather ? columns : rows}),
-                                 Mismatch("y", y, y.element_type(), {batch, gather ? rows : columns}),
-                                 Mismatch("data", data, y.element_type(), {data.element_count() == 1 ? 1 : nnz})})
+                                 Mismatch("y", y, y.element_type(), {batch, gather ? rows : columns})})
     if (!bad.empty()) return bad;
   const bool spikes = x.element_type() == ffi::DataType::PRED && !gather;
   if (!spikes && x.element_type() != y.element_type())
     return "x is " + Describe(x) + ", expected " + (gather ? "" : "bool or ") + Name(y.element_type());
   return "";
+}
+
+// The same of the weights, which must be of the type `expected`.
+inline std::string CheckWeights(const ffi::AnyBuffer& data, ffi::DataType expected, const ffi::AnyBuffer& indices) {
+  const bool shared = data.element_count() == 1;
+  return Mismatch("data", data, expected, {shared ? 1 : static_cast<int64_t>(indices.element_count())});
 }
 
 }  // namespace evops

@@ -30,6 +30,7 @@ class Recorder:
             ring.push_p: ring._push_native,
             ring.pop_p: lambda: ("evops_pop", {}),
             stored.stored_p: stored._native,
+            stored.outer_p: lambda: ("evops_stored_outer", {}),
         }
         self.before = [(p, "bind", p.bind) for p in natives]
         self.before += [(ops, "edges", ops.edges), (ops, "draw_indptr", ops.draw_indptr)]
@@ -94,6 +95,7 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
     import numpy as np
 
     import evops
+    from evops.engine import stored
 
     rng = np.random.default_rng(5)
     x = jnp.asarray(rng.random(N_PRE) < 0.9)
@@ -145,6 +147,13 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
     yield "stored", lambda: x @ csr
     yield "stored floats", lambda: values @ csr
     yield "stored back", lambda: csr @ back
+    tile = jnp.outer(jnp.arange(1.0, 19), values), jnp.outer(jnp.arange(1.0, 19), back)
+    yield "stored batch", lambda: tile[0] @ csr
+    yield "stored batch back", lambda: csr @ tile[1].T
+    pattern = csr.indices, csr.indptr
+    outer = lambda *tiles: stored.outer_p.bind(*tiles, *pattern, backend="native")  # noqa: E731
+    yield "stored outer", lambda: outer(*(a[:1] for a in tile))
+    yield "stored batch outer", lambda: outer(*tile)
     blocks = [
         evops.Projection(rules[r], laws["each"], (N_PRE, N_POST), seed=k, delay=delay)
         for k, r in enumerate(("gaps", "total"))

@@ -11,7 +11,8 @@ std::string Check(bool gather, const ffi::AnyBuffer& x, const ffi::AnyBuffer& da
   const auto type = y.element_type();
   if (type != ffi::DataType::S32 && type != ffi::DataType::F32 && type != ffi::DataType::F64)
     return "values are " + Name(type) + ", expected int32, float32 or float64";
-  const std::string bad = CheckStored(gather, x, data, indices, indptr, y);
+  std::string bad = CheckStored(gather, x, indices, indptr, y);
+  if (bad.empty()) bad = CheckWeights(data, type, indices);
   if (!bad.empty()) return bad;
   return TooLarge(0, {x, y}, WordsOf(y));
 }
