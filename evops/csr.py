@@ -135,13 +135,15 @@ class CSR(Matrix):
 
     def in_degree(self) -> Int32[Array, "n_post"]:
         """Number of synapses onto each post neuron."""
-        one, zeros = jnp.ones((), jnp.int32), jnp.zeros(self.shape[1], jnp.int32)
-        if not self._known():
-            return zeros.at[self.indices].add(one)
-        pattern = np.asarray(self.indptr), np.asarray(self.indices)
-        for _, post, _ in _pieces(*pattern, 0, self.nnz):
-            zeros = _add(zeros, (post,), one)
-        return zeros
+        n_post = self.shape[1]
+        if not _on_host(self.indices):
+            return jnp.zeros(n_post, jnp.int32).at[self.indices].add(jnp.int32(1))
+        # On the host: a program that closes over the matrix would count at every call.
+        indices, counts = np.asarray(self.indices), np.zeros(n_post, np.int32)
+        for at in range(0, self.nnz, _PIECE):
+            piece = indices[at : at + _PIECE]
+            counts += np.bincount(piece[(piece >= 0) & (piece < n_post)], minlength=n_post)
+        return inputs.device_array(counts)
 
     def out_degree(self) -> Int32[Array, "n_pre"]:
         """Number of synapses of each pre neuron."""
@@ -167,10 +169,7 @@ class CSR(Matrix):
     def _known(self) -> bool:
         """Whether the arrays can be read on the host, which needs no program for their length."""
         leaves = self.data, self.indices, self.indptr, jnp.zeros(())  # traced inside jax.jit
-        return not any(
-            isinstance(leaf, Tracer) or not getattr(leaf, "is_fully_addressable", True)
-            for leaf in leaves
-        )
+        return all(map(_on_host, leaves))
 
     def _row_of(self) -> jax.Array:
         if self._known():
@@ -195,6 +194,11 @@ class CSR(Matrix):
             gather=transposed,
             backend=library.choose(self._backend),
         )
+
+
+def _on_host(leaf: Any) -> bool:
+    """Whether the values of an array can be read here."""
+    return not isinstance(leaf, Tracer) and getattr(leaf, "is_fully_addressable", True)
 
 
 def _weights(data: Any, nnz: int) -> jax.Array:

@@ -313,9 +313,12 @@ class Projection(Matrix):
             yield drawn + shortest if drawn.size else np.full(total, shortest)
 
     def tocsr(self) -> CSR:
-        """The same synapses, stored (not inside ``jax.jit``: their number must be known)."""
+        """The same synapses, stored (not inside ``jax.jit``: their number must be known).
+
+        Where the law is one weight for all, so is `CSR.data`: one number.
+        """
         indptr, post, z, _ = self._synapses()
-        weight = inputs.device_array(self._weights(z, post.size))
+        weight = inputs.device_array(self._weights(z, 1))
         return CSR(
             weight, inputs.device_array(post), indptr, shape=self._shape, backend=self._backend
         )
@@ -343,7 +346,10 @@ class Projection(Matrix):
         return [indptr, *found]
 
     def _weights(self, z: np.ndarray, total: int) -> Any:
-        """Weights of synapses with variates `z`, on the host where those of the law are known."""
+        """Weights of synapses with variates `z`, on the host where those of the law are known.
+
+        `total` copies of the weight where all have one.
+        """
         accumulator = ops.accumulator(self.dtype)
         parameters, xp = self.law.parameters(accumulator), jnp
         if not isinstance(parameters, Tracer):

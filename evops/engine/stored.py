@@ -23,6 +23,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -37,6 +38,7 @@ from evops.engine.compat import (
     Primitive,
     ShapedArray,
     Tangent,
+    Tracer,
     ad,
     is_zero,
     typed_like,
@@ -73,13 +75,37 @@ def stored(
     if gather and x.dtype == bool:
         x = x.astype(dtype)
     statics = {"dtype": np.dtype(dtype), "n_out": n_out, "gather": gather, "backend": backend}
-    return stored_p.bind(x, data, indices, indptr, **statics)
+    return _bind(x, data, indices, indptr, **statics)
+
+
+def _bind(
+    x: Shaped[Operand, "x n_in"], data: Num[Operand, " w"], *pattern: Operand, **statics: Any
+) -> Num[Array, "x n_out"]:
+    """The primitive, with one weight where a program closes over weights that are all equal.
+
+    XLA makes a broadcast of such a constant, and writes it out at every call.
+    """
+    if isinstance(x, Tracer) and not isinstance(data, Tracer) and data.shape != (1,):
+        data = _one_if_equal(data)
+    return stored_p.bind(x, data, *pattern, **statics)
+
+
+def _one_if_equal(data: Num[Operand, " w"]) -> Num[Operand, " w_or_1"]:
+    """The first entry of known weights that are equal to the bit, else all of them."""
+    devices = data.devices() if isinstance(data, jax.Array) else ()
+    if data.shape == (0,) or any(device.platform != "cpu" for device in devices):
+        return data  # a copy from a card would take longer than it writes the constant
+    bits = np.asarray(data).view(f"u{data.dtype.itemsize}")
+    some = slice(None, None, -(-bits.size // 64))  # most that differ do so here
+    equal = (bits[some] == bits[0]).all() and (bits == bits[0]).all()
+    return np.asarray(data)[:1] if equal else data
 
 
 def row_of(indptr: Int32[Operand, " n_rows_1"], nnz: int) -> Int32[Array, " nnz"]:
     """The row of every entry, (nnz,) int32: -1 before the first row, n_rows after the last."""
     # One mark for each row that begins, empty rows too: marks add up to the number of the row. One
     # place more than entries, for rows that begin after the last.
+    indptr = lax.optimization_barrier(indptr)  # for XLA adds these up for minutes where it is known
     begun = jnp.zeros(nnz + 1, jnp.int32).at[indptr].add(1, mode="drop")
     return jnp.cumsum(begun, dtype=jnp.int32)[:nnz] - 1
 
@@ -169,7 +195,7 @@ def _jvp(
 ) -> tuple[Array, Tangent]:
     x, data, *pattern = primals
     dx, ddata, *_ = tangents
-    bind = functools.partial(stored_p.bind, **statics)
+    bind = functools.partial(_bind, **statics)
     terms = [
         bind(*operands, *pattern)
         for tangent, operands in ((dx, (dx, data)), (ddata, (x, ddata)))
@@ -192,7 +218,7 @@ def _transpose(
 ) -> tuple[Array | None, ...]:
     if isinstance(ct, ad.Zero):
         return (None,) * 4
-    bind = functools.partial(stored_p.bind, **statics)
+    bind = functools.partial(_bind, **statics)
     if ad.is_undefined_primal(x):
         n_x = x.aval.shape[1]
         return bind(ct, data, indices, indptr, n_out=n_x, gather=not gather), None, None, None
@@ -300,7 +326,7 @@ def _outer_transpose(
 ) -> tuple[Array | None, ...]:
     if isinstance(ct, ad.Zero):
         return (None,) * 4
-    product = functools.partial(stored_p.bind, dtype=np.dtype(ct.dtype), backend=backend)
+    product = functools.partial(_bind, dtype=np.dtype(ct.dtype), backend=backend)
     pattern = indices, indptr
     if ad.is_undefined_primal(r):
         return product(c, ct, *pattern, n_out=r.aval.shape[1], gather=True), None, None, None
