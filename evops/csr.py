@@ -16,6 +16,7 @@ from evops import inputs
 from evops.edges import Edges
 from evops.engine import library, ops, stored
 from evops.engine.compat import Tracer, typed_like
+from evops.engine.stored_columns import columns
 from evops.errors import check_integer, check_shape
 from evops.inputs import Nested
 from evops.leaves import dtype_of, shape_of
@@ -194,6 +195,13 @@ class CSR(Matrix):
             gather=transposed,
             backend=library.choose(self._backend),
         )
+
+    def _product_of_columns(self, v: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
+        if not transposed:
+            return super()._product_of_columns(v, dtype, transposed)
+        backend = library.choose(self._backend)
+        pattern = self.indices, self.indptr
+        return columns(v.astype(dtype), self.data, *pattern, dtype=dtype, backend=backend)
 
 
 def _on_host(leaf: Any) -> bool:

@@ -66,6 +66,10 @@ class Matrix(Node, metaclass=_MatrixType):
         `dtype` is int32, float32 or float64.
         """
 
+    def _product_of_columns(self, v: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
+        """`_product` of the columns of v (n, X), as columns."""
+        return self._product(v.T, dtype, transposed).T
+
     @property
     def ndim(self) -> int:
         """Number of axes, as an array has them: 2."""
@@ -87,6 +91,9 @@ class Matrix(Node, metaclass=_MatrixType):
         v = inputs.array_of("v", v)
         if v.ndim < 2:
             return self._along_last("v", v, transposed=True)
+        if v.ndim == 2:
+            dtype, result = self._checked("v", v, 0, transposed=True)
+            return self._product_of_columns(self._cast("v", v, dtype), dtype, True).astype(result)
         columns = self._along_last("v", jnp.swapaxes(v, -1, -2), transposed=True)
         return jnp.swapaxes(columns, -1, -2)
 
@@ -119,18 +126,28 @@ class Matrix(Node, metaclass=_MatrixType):
     __add__ = __radd__ = __sub__ = __rsub__ = _no_arithmetic
 
     def _along_last(self, name: str, x: jax.Array, transposed: bool) -> jax.Array:
-        n_in, n_out = self.shape[::-1] if transposed else self.shape
-        if x.ndim == 0 or x.shape[-1] != n_in:
-            got = f"{x.shape[-1]} entries" if x.ndim else "no axes"
+        dtype, result = self._checked(name, x, -1, transposed)
+        batch, n_in = x.shape[:-1], x.shape[-1]
+        x = self._cast(name, x.reshape(math.prod(batch), n_in), dtype)
+        y = self._product(x, dtype, transposed)
+        return y.astype(result).reshape(*batch, y.shape[-1])
+
+    def _checked(
+        self, name: str, x: jax.Array, axis: int, transposed: bool
+    ) -> tuple[np.dtype, np.dtype]:
+        """The dtypes of the sums and of the result, for an x that fits along `axis`."""
+        n_in = self.shape[transposed]
+        if x.ndim == 0 or x.shape[axis] != n_in:
+            got = f"{x.shape[axis]} entries" if x.ndim else "no axes"
             side = self._sides[transposed]
             raise ValueError(f"{name} has {got}; {self._name} expects {n_in} {side} neurons")
         inputs.check_dtype(f"weights of {self._name}", self.dtype)
-        batch, result = x.shape[:-1], self._result_dtype(x.dtype)
-        dtype = ops.accumulator(result)
-        x = x.reshape(math.prod(batch), n_in)
-        x = x if x.dtype == bool else inputs.cast(name, x, dtype)
-        y = self._product(x, dtype, transposed)
-        return y.astype(result).reshape(*batch, n_out)
+        result = self._result_dtype(x.dtype)
+        return ops.accumulator(result), result
+
+    @staticmethod
+    def _cast(name: str, x: jax.Array, dtype: np.dtype) -> jax.Array:
+        return x if x.dtype == bool else inputs.cast(name, x, dtype)
 
     def _result_dtype(self, x: np.dtype) -> np.dtype:
         if not jnp.issubdtype(x, jnp.floating):
@@ -184,3 +201,6 @@ class Transposed(Matrix):
 
     def _product(self, x: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
         return self.matrix._product(x, dtype, not transposed)
+
+    def _product_of_columns(self, v: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
+        return self.matrix._product_of_columns(v, dtype, not transposed)

@@ -156,6 +156,7 @@ def handler(
 
 
 GATHER = {"target": "evops_stored_gather", "x": ((2, 5), F32), "y": ((2, 3), F32)}
+COLUMNS = {"target": "evops_stored_columns", "x": ((5, 2), F32), "y": ((3, 2), F32)}
 HANDLER = [
     ({"x": ((3,), bool)}, "x is bool.3., expected rank 2"),
     ({"y": ((5,), F32)}, "y is float32.5., expected rank 2"),
@@ -189,6 +190,10 @@ HANDLER = [
     ({**GATHER, "x": ((2, 4), F32)}, r"indices\[8\] is 4, expected 0 to 3"),
     ({**GATHER, "y": ((2, 4), F32)}, r"y is float32\[2,4\], expected float32\[2,3\]"),
     ({**GATHER, "places": (0, 2, 1, 9)}, "evops_stored_gather: indptr of row 1 is 2 to 1"),
+    ({**COLUMNS, "x": ((4, 2), F32)}, r"indices\[8\] is 4, expected 0 to 3"),
+    ({**COLUMNS, "x": ((5, 3), F32)}, r"y is float32\[3,2\], expected float32\[3,3\]"),
+    ({**COLUMNS, "x": ((5, 2), bool)}, r"x is bool\[5,2\], expected float32"),
+    ({**COLUMNS, "places": (0, 2, 1, 9)}, "evops_stored_columns: indptr of row 1 is 2 to 1"),
     ({**GATHER, "entry": -1}, r"indices\[8\] is -1, expected 0 to 4"),
 ]
 

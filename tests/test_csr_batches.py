@@ -156,9 +156,44 @@ def test_derivatives_in_the_weights_take_no_memory(rng):
     assert memory.temp_size_in_bytes < 4 * W.nnz + x.nbytes + 20 * 4 * N_POST
 
 
-@pytest.mark.parametrize("gather", [False, True])
+@pytest.mark.thin(2)
+@pytest.mark.parametrize("dtype", ["bool", "int32", "float32"])
 @pytest.mark.parametrize("backend", ["native", "jnp"])
-def test_the_outer_product_has_derivatives_of_its_own(backend, gather, rng):
+def test_products_with_columns_under_every_transform(backend, dtype, rng):
+    """They are those with rows, turned around, which have tests of their own."""
+    W = matrix(rng, "float32")
+    W = evops.CSR(W.data, W.indices, W.indptr, shape=W.shape, backend=backend)
+    for M in (W, W.T):
+        v = members(rng, 5, M.shape[1], "half", dtype).T
+        rows = lambda data, v, M=M: (v.T @ (replaced(W, data).T if M is W else replaced(W, data))).T  # noqa: E731
+        columns = lambda data, v, M=M: (replaced(W, data) if M is W else replaced(W, data).T) @ v  # noqa: E731
+        calls = [
+            lambda f, data, v: f(data, v),
+            lambda f, data, v: jax.vmap(f, (None, 0))(data, jnp.stack([v, 1 - v])),
+            lambda f, data, v: jax.vmap(f, (None, 1), 1)(data, jnp.stack([v, 0 * v], 1)),
+            lambda f, data, v: jax.vmap(f, (0, None))(jnp.stack([data, -data]), v),
+            lambda f, data, v: jax.vmap(f)(jnp.stack([data, -data]), jnp.stack([v, 0 * v])),
+            lambda f, data, v: jax.grad(lambda d: jnp.sin(f(d, v)).sum())(data),
+            lambda f, data, v: jax.jvp(lambda d: f(d, v), (data,), (data * data,)),
+        ]
+        if dtype == "float32":
+            calls.append(lambda f, data, v: jax.grad(lambda v: jnp.sin(f(data, v)).sum())(v))
+            calls.append(lambda f, data, v: jax.jvp(f, (data, v), (data * data, v * v)))
+            calls.append(
+                lambda f, data, v: jax.linear_transpose(lambda v: f(data, v), v)(f(data, v))
+            )
+        for call in calls:
+            if dtype == "bool" and call is not calls[0]:
+                continue
+            for run in (call, jax.jit(call, static_argnums=0)):
+                got, want = (jax.tree.leaves(run(f, W.data, v)) for f in (columns, rows))
+                for a, b in zip(got, want, strict=True):
+                    assert a.dtype == b.dtype
+                    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", ["native", "jnp"])
+def test_the_outer_product_has_derivatives_of_its_own(backend, rng):
     indices, indptr = pattern(rng)
     r, c = (members(rng, 3, n, "all", "float32") for n in (N_PRE, N_POST))
     outer = lambda r, c: stored.outer_p.bind(r, c, indices, indptr, backend=backend)  # noqa: E731

@@ -22,6 +22,7 @@ TARGETS = (
     "evops_indptr",
     "evops_stored_scatter",
     "evops_stored_gather",
+    "evops_stored_columns",
     "evops_stored_outer",
     "evops_custom",
 )

@@ -85,15 +85,15 @@ def _bind(
 
     XLA makes a broadcast of such a constant, and writes it out at every call.
     """
-    if isinstance(x, Tracer) and not isinstance(data, Tracer) and data.shape != (1,):
-        data = _one_if_equal(data)
-    return stored_p.bind(x, data, *pattern, **statics)
+    return stored_p.bind(x, one_if_equal(x, data), *pattern, **statics)
 
 
-def _one_if_equal(data: Num[Operand, " w"]) -> Num[Operand, " w_or_1"]:
-    """The first entry of known weights that are equal to the bit, else all of them."""
+def one_if_equal(x: Shaped[Operand, "*n"], data: Num[Operand, " w"]) -> Num[Operand, " w_or_1"]:
+    """The first of known weights that are equal to the bit, where x is traced; else all of them."""
+    if not isinstance(x, Tracer) or isinstance(data, Tracer) or data.shape in ((0,), (1,)):
+        return data
     devices = data.devices() if isinstance(data, jax.Array) else ()
-    if data.shape == (0,) or any(device.platform != "cpu" for device in devices):
+    if any(device.platform != "cpu" for device in devices):
         return data  # a copy from a card would take longer than it writes the constant
     bits = np.asarray(data).view(f"u{data.dtype.itemsize}")
     some = slice(None, None, -(-bits.size // 64))  # most that differ do so here
@@ -132,7 +132,7 @@ def _poisoned(y: Num[Array, "*n"], wrong: Bool[Array, "*m"]) -> Num[Array, "*n"]
     return jnp.where(wrong, jnp.nan, y) if jnp.issubdtype(y.dtype, jnp.floating) else y
 
 
-def _value(
+def value(
     x: Shaped[Array, "x n_in"],
     data: Num[Array, " w"],
     indices: Int32[Array, " nnz"],
@@ -205,7 +205,7 @@ def _jvp(
     return out, functools.reduce(operator.add, terms) if terms else zero_tangent(out)
 
 
-def _transpose(
+def transpose(
     ct: Cotangent,
     x: Linear,
     data: Linear,
@@ -216,6 +216,7 @@ def _transpose(
     gather: bool,
     **statics: Any,
 ) -> tuple[Array | None, ...]:
+    """The cotangent of x or of data: of the one that is undefined."""
     if isinstance(ct, ad.Zero):
         return (None,) * 4
     bind = functools.partial(_bind, **statics)
@@ -238,19 +239,20 @@ def _transpose(
 def _batch(
     operands: Sequence[Operand], dims: Dims, **statics: Any
 ) -> tuple[Num[Array, "batch x n_out"], int]:
-    moved = {i: jnp.moveaxis(operands[i], d, 0) for i, d in enumerate(dims) if d is not None}
     # Batches of x alone are more rows of one call. Other matrices each need a call.
-    if moved.keys() == {0}:
-        size, rows, n_x = moved[0].shape
-        out = stored_p.bind(moved[0].reshape(size * rows, n_x), *operands[1:], **statics)
+    if dims[0] is not None and all(d is None for d in dims[1:]):
+        x = jnp.moveaxis(operands[0], dims[0], 0)
+        size, rows, n_x = x.shape
+        out = stored_p.bind(x.reshape(size * rows, n_x), *operands[1:], **statics)
         return out.reshape(size, rows, out.shape[-1]), 0
-    return _each(stored_p, operands, moved, **statics)
+    return each(stored_p, operands, dims, **statics)
 
 
-def _each(
-    primitive: Primitive, operands: Sequence[Operand], moved: dict[int, Array], **statics: Any
+def each(
+    primitive: Primitive, operands: Sequence[Operand], dims: Dims, **statics: Any
 ) -> tuple[Num[Array, "batch *n"], int]:
-    """The primitive for one member of a batch after another; those `moved` have an axis of it."""
+    """The primitive for one member of a batch after another."""
+    moved = {i: jnp.moveaxis(operands[i], d, 0) for i, d in enumerate(dims) if d is not None}
 
     def one(batch: dict[int, Array]) -> Array:
         every = (batch.get(i, o) for i, o in enumerate(operands))
@@ -259,7 +261,8 @@ def _each(
     return lax.map(one, moved), 0
 
 
-def _native(*, dtype: np.dtype, n_out: int, gather: bool) -> tuple[str, dict[str, Any]]:
+def native(*, dtype: np.dtype, n_out: int, gather: bool) -> tuple[str, dict[str, Any]]:
+    """The CPU's target and its attributes."""
     del dtype, n_out  # the handler sees them in the result
     return ("evops_stored_gather" if gather else "evops_stored_scatter"), {}
 
@@ -267,11 +270,11 @@ def _native(*, dtype: np.dtype, n_out: int, gather: bool) -> tuple[str, dict[str
 stored_p = register(
     "evops_stored",
     shape=_shape,
-    value=_value,
+    value=value,
     jvp=_jvp,
-    transpose=_transpose,
+    transpose=transpose,
     batch=_batch,
-    native=_native,
+    native=native,
     gpu=gpu.stored,
 )
 
@@ -333,19 +336,12 @@ def _outer_transpose(
     return None, product(r, ct, *pattern, n_out=c.aval.shape[1], gather=False), None, None
 
 
-def _outer_batch(
-    operands: Sequence[Operand], dims: Dims, **statics: Any
-) -> tuple[Num[Array, "batch nnz"], int]:
-    moved = {i: jnp.moveaxis(operands[i], d, 0) for i, d in enumerate(dims) if d is not None}
-    return _each(outer_p, operands, moved, **statics)
-
-
 outer_p = register(
     "evops_stored_outer",
     shape=_outer_shape,
     value=_outer_value,
     jvp=_outer_jvp,
     transpose=_outer_transpose,
-    batch=_outer_batch,
+    batch=lambda *operands, **statics: each(outer_p, *operands, **statics),
     native=lambda: ("evops_stored_outer", {}),
 )

@@ -1,6 +1,6 @@
 // Products with a stored matrix in compressed rows: evops_stored_scatter, y = x @ M, where rows whose x is
-// 0 cost nothing, evops_stored_gather, y = x @ M.T, where x runs along the columns, and evops_stored_outer, the
-// derivative of both in the entries of M.
+// 0 cost nothing, evops_stored_gather, y = x @ M.T, where x runs along the columns, evops_stored_columns, the same with
+// members in the columns of x and y, and evops_stored_outer, the derivative of all in the entries of M.
 //
 // A row's columns need not be sorted and may repeat. Members of a batch that need the same rows share one walk over
 // them (stored_tiles.h), others walk alone: which way, changes no bit of a result.
@@ -139,12 +139,13 @@ void ScatterBatch(const X* x, int64_t batch, const StoredWeights<T>& w, T* y, in
   }
 }
 
-// The sum of row i where silent x add nothing, whatever their weights.
+// The sum of row i where silent x, `stride` apart, add nothing, whatever their weights.
 template <class T>
-T SumOfEvents(const T* x, const StoredWeights<T>& w, int64_t i, Pattern& m) {
+T SumOfEvents(const T* x, int64_t stride, const StoredWeights<T>& w, int64_t i, Pattern& m) {
   T sum(0);
   m.ForEachEntry(i, w, [&](T weight, uint32_t j, int) EVOPS_ALWAYS_INLINE {
-    if (x[j] != T(0)) sum += weight * x[j];
+    const T xj = x[j * stride];
+    if (xj != T(0)) sum += weight * xj;
   });
   return sum;
 }
@@ -167,7 +168,7 @@ void Gather(const T* x, const StoredWeights<T>& w, T* y, int64_t begin, int64_t 
     }
     const T total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
     y[i] = w.shared ? total * w.one : total;
-    if (NeedsEvents(w, y[i])) y[i] = SumOfEvents(x, w, i, m);
+    if (NeedsEvents(w, y[i])) y[i] = SumOfEvents(x, 1, w, i, m);
   }
 }
 
@@ -183,7 +184,8 @@ void GatherTogether(const Group<const T>& x, T* columns, const StoredWeights<T>&
     for (int64_t k = 0; k < (stop - i) * x.width; ++k) any |= rows.get()[k] != rows.get()[k];
     for (int64_t member = 0; any && member < y.members; ++member)
       for (int64_t k = i; k < stop; ++k)
-        if (T& sum = y.of[member][k]; NeedsEvents(w, sum)) sum = SumOfEvents(x.of[member], w, k, m);
+        if (T& sum = y.of[member][k * y.stride]; NeedsEvents(w, sum))
+          sum = SumOfEvents(x.of[member], x.stride, w, k, m);
   }
 }
 
@@ -196,18 +198,21 @@ void ForRows(Pattern& m, int64_t members, ffi::ThreadPool& pool, const Body& bod
   for (const Pattern& part : own) m.Blame(part);
 }
 
+// The members are rows of x and y, or columns.
 template <class T>
-void GatherBatch(const T* x, int64_t batch, int64_t n_x, const StoredWeights<T>& w, T* y, Pattern& m,
+void GatherBatch(const T* x, int64_t batch, int64_t n_x, const StoredWeights<T>& w, T* y, bool columns, Pattern& m,
                  ffi::ThreadPool& pool) {
+  columns = columns && batch > 1;  // one column is one row
   for (int64_t b = 0, width; b < batch; b += width) {
-    width = WidthOf<T>(batch - b);
-    const Group<const T> of_x(x + b * n_x, n_x, width, batch - b);
-    const Group<T> of_y(y + b * m.rows, m.rows, width, batch - b);
-    const TileRoom<T> columns(width > 1 ? n_x * width : 0);
-    if (width > 1) Interleave(of_x, 0, n_x, columns.get());
+    width = std::max<int64_t>(WidthOf<T>(batch - b), columns ? 4 : 1);
+    const int64_t apart_x = columns ? 1 : n_x, apart_y = columns ? 1 : m.rows, stride = columns ? batch : 1;
+    const Group<const T> of_x(x + b * apart_x, apart_x, stride, width, batch - b);
+    const Group<T> of_y(y + b * apart_y, apart_y, stride, width, batch - b);
+    const TileRoom<T> tile(width > 1 ? n_x * width : 0);
+    if (width > 1) Interleave(of_x, 0, n_x, tile.get());
     ForRows(m, of_x.members, pool, [&](int64_t begin, int64_t end, Pattern& own) {
       if (width > 1)
-        GatherTogether(of_x, columns.get(), w, of_y, begin, end, own);
+        GatherTogether(of_x, tile.get(), w, of_y, begin, end, own);
       else
         Gather(of_x.of[0], w, of_y.of[0], begin, end, own);
     });
@@ -244,21 +249,24 @@ void OuterBatch(const T* x, const T* c, int64_t batch, int64_t n_c, T* out, Patt
   }
 }
 
-ffi::Error Stored(const char* op, bool gather, ffi::ThreadPool& pool, ffi::AnyBuffer x, ffi::AnyBuffer data,
+enum class Kind { kScatter, kGather, kColumns };
+
+ffi::Error Stored(const char* op, Kind kind, ffi::ThreadPool& pool, ffi::AnyBuffer x, ffi::AnyBuffer data,
                   ffi::AnyBuffer indices, ffi::AnyBuffer indptr, ffi::AnyBuffer y) {
-  const std::string bad = CheckStored(gather, x, indices, indptr, y);
+  const bool gather = kind != Kind::kScatter, columns = kind == Kind::kColumns;
+  const std::string bad = CheckStored(gather, x, indices, indptr, y, columns);
   if (!bad.empty()) return Invalid(op, bad);
   return ForElement(op, y.element_type(), [&](auto zero) {
     using T = decltype(zero);
     StoredWeights<T> w;
     const std::string bad = CheckWeights(data, WeightsOf(data, &w) ? data.element_type() : y.element_type(), indices);
     if (!bad.empty()) return Invalid(op, bad);
-    const int64_t batch = x.dimensions()[0], n_x = x.dimensions()[1], n_y = y.dimensions()[1];
+    const int64_t batch = x.dimensions()[columns], n_x = x.dimensions()[!columns], n_y = y.dimensions()[!columns];
     const T* values = static_cast<const T*>(x.untyped_data());
     T* out = static_cast<T*>(y.untyped_data());
     Pattern pattern(indices, indptr, gather ? n_x : n_y);
     if (gather)
-      GatherBatch(values, batch, n_x, w, out, pattern, pool);
+      GatherBatch(values, batch, n_x, w, out, columns, pattern, pool);
     else if (x.element_type() == ffi::DataType::PRED)
       ScatterBatch(static_cast<const uint8_t*>(x.untyped_data()), batch, w, out, n_y, pattern, pool);
     else
@@ -291,12 +299,17 @@ ffi::Error StoredOuter(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer co
 
 ffi::Error StoredScatter(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer data, ffi::AnyBuffer indices,
                          ffi::AnyBuffer indptr, ffi::Result<ffi::AnyBuffer> y) {
-  return Stored("evops_stored_scatter", false, pool, x, data, indices, indptr, *y);
+  return Stored("evops_stored_scatter", Kind::kScatter, pool, x, data, indices, indptr, *y);
 }
 
 ffi::Error StoredGather(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer data, ffi::AnyBuffer indices,
                         ffi::AnyBuffer indptr, ffi::Result<ffi::AnyBuffer> y) {
-  return Stored("evops_stored_gather", true, pool, x, data, indices, indptr, *y);
+  return Stored("evops_stored_gather", Kind::kGather, pool, x, data, indices, indptr, *y);
+}
+
+ffi::Error StoredColumns(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer data, ffi::AnyBuffer indices,
+                         ffi::AnyBuffer indptr, ffi::Result<ffi::AnyBuffer> y) {
+  return Stored("evops_stored_columns", Kind::kColumns, pool, x, data, indices, indptr, *y);
 }
 
 auto StoredBinding() { return BindOnCpu<4, 1>(); }
@@ -306,4 +319,5 @@ auto StoredBinding() { return BindOnCpu<4, 1>(); }
 
 EVOPS_HANDLER(evops_stored_scatter, evops::StoredScatter, evops::StoredBinding());
 EVOPS_HANDLER(evops_stored_gather, evops::StoredGather, evops::StoredBinding());
+EVOPS_HANDLER(evops_stored_columns, evops::StoredColumns, evops::StoredBinding());
 EVOPS_HANDLER(evops_stored_outer, evops::StoredOuter, evops::StoredBinding());

@@ -35,13 +35,16 @@ class TileRoom {
   Room<T> room_;
 };
 
-// A tile's members: their first entries, null beyond the last of the batch.
+// A tile's members: their first entries, null beyond the last of the batch, and how far their next entries are. Members
+// are rows of an array of `n` columns, or columns of an array.
 template <class X>
 struct Group {
-  Group(X* first, int64_t n, int64_t width, int64_t left) : width(width), members(std::min(width, left)) {
-    for (int64_t m = 0; m < members; ++m) of[m] = first + m * n;
+  Group(X* rows, int64_t n, int64_t width, int64_t left) : Group(rows, n, 1, width, left) {}
+  Group(X* first, int64_t apart, int64_t stride, int64_t width, int64_t left)
+      : width(width), members(std::min(width, left)), stride(stride) {
+    for (int64_t m = 0; m < members; ++m) of[m] = first + m * apart;
   }
-  const int64_t width, members;
+  const int64_t width, members, stride;
   X* of[kMostMembers] = {};
 };
 
@@ -63,9 +66,27 @@ void Turn(__m128* rows) {
   }
 }
 
-// to[(i - begin) * width + m] = x.of[m][i], for i from begin to end.
+// (a call of memcpy takes longer than the few bytes)
+template <class T>
+void CopyMembers(const T* from, int64_t members, T* to) {
+  constexpr int64_t kLanes = 16 / sizeof(T);
+  int64_t m = 0;
+  for (; members - m >= kLanes; m += kLanes)
+    _mm_storeu_ps(reinterpret_cast<float*>(to + m), _mm_loadu_ps(reinterpret_cast<const float*>(from + m)));
+  for (; m < members; ++m) to[m] = from[m];
+}
+
+// to[(i - begin) * width + m] = x.of[m][i * stride], for i from begin to end.
 template <class X, class T>
 void Interleave(const Group<X>& x, int64_t begin, int64_t end, T* to) {
+  if constexpr (std::is_same_v<const X, const T>)
+    if (x.stride > 1) {  // columns: members lie side by side already
+      for (int64_t i = begin; i < end; ++i, to += x.width) {
+        CopyMembers(x.of[0] + i * x.stride, x.members, to);
+        for (int64_t m = x.members; m < x.width; ++m) to[m] = T(0);
+      }
+      return;
+    }
   constexpr int64_t kLanes = 16 / sizeof(T);
   for (int64_t m = 0; m < x.width; m += kLanes) {
     int64_t i = begin;
@@ -83,9 +104,13 @@ void Interleave(const Group<X>& x, int64_t begin, int64_t end, T* to) {
   }
 }
 
-// y.of[m][i] = from[(i - begin) * width + m], for i from begin to end.
+// y.of[m][i * stride] = from[(i - begin) * width + m], for i from begin to end.
 template <class T>
 void Separate(const T* from, int64_t begin, int64_t end, const Group<T>& y) {
+  if (y.stride > 1) {
+    for (int64_t i = begin; i < end; ++i, from += y.width) CopyMembers(from, y.members, y.of[0] + i * y.stride);
+    return;
+  }
   constexpr int64_t kLanes = 16 / sizeof(T);
   for (int64_t m = 0; m < y.members; m += kLanes) {
     int64_t i = begin;

@@ -23,13 +23,14 @@ class Recorder:
         self.calls: list[dict] = []
 
     def __enter__(self):
-        from evops.engine import ops, ring, stored
+        from evops.engine import ops, ring, stored, stored_columns
 
         natives = {
             ops.product_p: ops._product_native,
             ring.push_p: ring._push_native,
             ring.pop_p: lambda: ("evops_pop", {}),
-            stored.stored_p: stored._native,
+            stored.stored_p: stored.native,
+            stored_columns.columns_p: lambda **_: ("evops_stored_columns", {}),
             stored.outer_p: lambda: ("evops_stored_outer", {}),
         }
         self.before = [(p, "bind", p.bind) for p in natives]
@@ -149,7 +150,8 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
     yield "stored back", lambda: csr @ back
     tile = jnp.outer(jnp.arange(1.0, 19), values), jnp.outer(jnp.arange(1.0, 19), back)
     yield "stored batch", lambda: tile[0] @ csr
-    yield "stored batch back", lambda: csr @ tile[1].T
+    yield "stored batch back", lambda: tile[1] @ csr.T
+    yield "stored columns", lambda: csr @ tile[1].T
     pattern = csr.indices, csr.indptr
     outer = lambda *tiles: stored.outer_p.bind(*tiles, *pattern, backend="native")  # noqa: E731
     yield "stored outer", lambda: outer(*(a[:1] for a in tile))
