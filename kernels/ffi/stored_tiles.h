@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "kernels.h"
+#include "vectors.h"
 
 #pragma GCC diagnostic ignored "-Wpsabi"  // no vector is passed to a function that is not inlined
 
@@ -18,19 +19,6 @@
 
 namespace evops {
 namespace {
-
-#if defined(__AVX512F__)
-constexpr int kVectorBytes = 64;
-#elif defined(__AVX2__)
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
-
-template <class T, int kBytes>
-struct VectorOf {  // GCC is slow with vectors that are larger than a register
-  typedef T Type __attribute__((vector_size(kBytes), aligned(alignof(T)), may_alias));
-};
 
 // The values of a tile's members.
 template <class T, int kWidth>

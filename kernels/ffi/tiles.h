@@ -4,6 +4,7 @@
 // Every member gets the same terms in the same order as alone: sums are equal to the bit.
 #pragma once
 #include "kernels.h"
+#include "vectors.h"
 
 namespace evops {
 
@@ -33,25 +34,16 @@ struct TileDot {
 
 namespace {  // a copy for every level
 
-// A tile of members, as vectors of the processor. Memory needs no alignment.
-#if defined(__AVX512F__)
-constexpr int64_t kVectorBytes = 64;
-#elif defined(__AVX2__)
-constexpr int64_t kVectorBytes = 32;
-#else
-constexpr int64_t kVectorBytes = 16;
-#endif
-template <class T>
-using Vector __attribute__((vector_size(kVectorBytes), aligned(alignof(T)), may_alias)) = T;
-
+// A tile of members.
 template <class T>
 struct Members {
+  using Vector = typename VectorOf<T, kVectorBytes>::Type;
   static constexpr int64_t kVectors = 64 / kVectorBytes, kEach = kVectorBytes / static_cast<int64_t>(sizeof(T));
-  Vector<T> vectors[kVectors] = {};
+  Vector vectors[kVectors] = {};
 
   Members() = default;
   explicit Members(const T* tile) {
-    for (int64_t v = 0; v < kVectors; ++v) vectors[v] = reinterpret_cast<const Vector<T>&>(tile[v * kEach]);
+    for (int64_t v = 0; v < kVectors; ++v) vectors[v] = reinterpret_cast<const Vector&>(tile[v * kEach]);
   }
   void Add(const Members& x) {
     for (int64_t v = 0; v < kVectors; ++v) vectors[v] += x.vectors[v];
@@ -64,7 +56,7 @@ struct Members {
     for (int64_t v = 0; v < kVectors; ++v) {
       const auto mask = x.vectors[v] != T(0);
       using Bits = std::remove_const_t<decltype(mask)>;
-      vectors[v] += reinterpret_cast<Vector<T>>(reinterpret_cast<Bits>(weight.vectors[v] * x.vectors[v]) & mask);
+      vectors[v] += reinterpret_cast<Vector>(reinterpret_cast<Bits>(weight.vectors[v] * x.vectors[v]) & mask);
     }
   }
   friend Members Sum(Members x, const Members& y) {
@@ -72,7 +64,7 @@ struct Members {
     return x;
   }
   void AddTo(T* tile) const {
-    for (int64_t v = 0; v < kVectors; ++v) reinterpret_cast<Vector<T>&>(tile[v * kEach]) += vectors[v];
+    for (int64_t v = 0; v < kVectors; ++v) reinterpret_cast<Vector&>(tile[v * kEach]) += vectors[v];
   }
 };
 
