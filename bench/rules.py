@@ -11,7 +11,6 @@ stored has delays. Writes results/rules.json and .png. EVOPS_ISA chooses the ins
 """
 
 import argparse
-import functools
 import gc
 import importlib.util
 import os
@@ -160,7 +159,9 @@ def cells(name, rule, law, n, k, options):
     if synapses <= MOST:
         csr = W.tocsr()
         data = jnp.broadcast_to(jnp.asarray(csr.data, jnp.float32), csr.indices.shape)
-        stored["csr"] = jax.block_until_ready(evops.CSR(data + 0, csr.indices, csr.indptr, csr.shape))
+        stored["csr"] = jax.block_until_ready(
+            evops.CSR(data + 0, csr.indices, csr.indptr, shape=csr.shape)
+        )
     for call in options.calls:
         run, inputs = CALLS[call]
         for rate in options.rates:
@@ -178,7 +179,7 @@ def cells(name, rule, law, n, k, options):
             else:
                 systems = {"drawn": W, **stored}
                 if not options.no_jnp and of_call <= MOST_OF_JNP:
-                    systems["jnp"] = W.replace(backend="jnp") if hasattr(W, "replace") else projection(rule, law, n, "jnp")
+                    systems["jnp"] = projection(rule, law, n, "jnp")
             times = best(systems, run, inputs(n, rate), options.budget)
             if call in ("x @ W", "batch of 8") and (peer := peers(name, law, n, k)) is not None:
                 times |= best({"brainevent": peer}, PEER, inputs(n, rate), options.budget)
@@ -240,7 +241,9 @@ def draw(rows, path):
     axis.set_yticks(range(len(down)), [f"{rule}, {law}" for rule, law in down], size=7)
     labels = [f"{c}, n={n}, k={k}" + (f", {rate:.0%}" if rate else "") for c, n, k, rate in across]
     axis.set_xticks(range(len(across)), labels, size=7, rotation=90)
-    axis.set_title("Time drawn / stored (push: / FixedTotalNumber); green: within the target; gray: few synapses")
+    axis.set_title(
+        "Time drawn / stored (push: / FixedTotalNumber); green: within the target; gray: few synapses"
+    )
     figure.savefig(path, dpi=120)
 
 

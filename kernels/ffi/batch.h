@@ -109,9 +109,9 @@ std::vector<P> OfMembers(const std::vector<int64_t>& members, const F& f) {
   return all;
 }
 
-// y = x @ W of a batch.
+// y = x @ W of a batch, its rows in so many parts.
 template <class X, class T, bool kOne>
-void ScatterBatch(const Matrices<X, T, kOne>& m, const Batch& batch, ffi::ThreadPool& pool) {
+void ScatterParts(const Matrices<X, T, kOne>& m, const Batch& batch, int64_t parts, ffi::ThreadPool& pool) {
   using Sum = typename Matrices<X, T, kOne>::Sum;
   constexpr int64_t kMembers = kTile<Sum>, kRows = 512, kSize = kRows * kMembers;
   const int64_t members = batch.members.size(), tiles = (members + kMembers - 1) / kMembers, n_out = m.shape.n_out;
@@ -120,8 +120,6 @@ void ScatterBatch(const Matrices<X, T, kOne>& m, const Batch& batch, ffi::Thread
   const auto outputs = OfMembers<Sum*>(batch.members, [&](int64_t k) { return m.Output(k); });
   const auto a_of = OfMembers<Sum>(batch.members, [&](int64_t k) { return kOne ? Sum(1) : static_cast<Sum>(m.A(k)); });
   const auto b_of = OfMembers<Sum>(batch.members, [&](int64_t k) { return static_cast<Sum>(m.B(k)); });
-  const double work = Work(static_cast<double>(count) * m.shape.synapses_per_row, tiles);
-  const int64_t parts = Parts(pool, work, tiles * size);
   ZeroSums<Sum> room(tiles * size + kMembers);
   Sum* const sums = FirstLine(room.get());
   const auto add = [&](int64_t part, Sum* of_part) {
@@ -162,6 +160,25 @@ void ScatterBatch(const Matrices<X, T, kOne>& m, const Batch& batch, ffi::Thread
   room.Keep();
   if (kOne)
     for (int64_t k : batch.members) m.TakeWeighted(m.A(k), m.Output(k), n_out);
+}
+
+// y = x @ W of a batch. Where sums depend on their order, the rows are cut as for one member, and other threads take
+// other members.
+template <class X, class T, bool kOne>
+void ScatterBatch(const Matrices<X, T, kOne>& m, const Batch& batch, ffi::ThreadPool& pool) {
+  using M = Matrices<X, T, kOne>;
+  constexpr int64_t kMembers = kTile<typename M::Sum>;
+  const int64_t members = batch.members.size(), tiles = (members + kMembers - 1) / kMembers, n_out = m.shape.n_out;
+  const double synapses = static_cast<double>(batch.rows.size()) * m.shape.synapses_per_row;
+  if (!M::kOrdered) return ScatterParts(m, batch, Parts(pool, Work(synapses, tiles), tiles * n_out * kMembers), pool);
+  const int64_t alone = Parts(pool, synapses, n_out);
+  const int64_t groups = alone > 1 ? 1 : std::min(tiles, Parts(pool, Work(synapses, tiles)));
+  if (groups == 1) return ScatterParts(m, batch, alone, pool);
+  Parallel(pool, groups, [&](int64_t group) {
+    const int64_t begin = tiles * group / groups * kMembers, end = tiles * (group + 1) / groups * kMembers;
+    const auto of = batch.members.begin();
+    ScatterParts(m, {{of + begin, of + std::min(end, members)}, batch.rows}, 1, pool);
+  });
 }
 
 // y = W @ x of the members from `first` on.
