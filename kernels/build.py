@@ -34,6 +34,7 @@ BY_HAND = (
     "draw_dense_blocks",
     "draw_equal_rows",
     "draw_counted_rows",
+    "draw_grid_offsets",
     "variate",
 )
 # what kernels of every kind depend on, besides what they import

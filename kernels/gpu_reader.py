@@ -216,10 +216,12 @@ def _warp(emit, one_block, grids):
             if low_bits == 0:
                 post = below(word(k0, k1, i), row.n)
             else:
+                # one call, at least once: with another before the loop ptxas runs out of registers
+                post = domain
                 place = ti.min(start + i, domain - U32(1))
-                post = permuted(k0, k1, place, high_count, low_bits)
                 while post >= domain:
-                    post = permuted(k0, k1, post, high_count, low_bits)
+                    post = permuted(k0, k1, place, high_count, low_bits)
+                    place = post
                 post = post % row.n
             counter = post
             if by_rank:

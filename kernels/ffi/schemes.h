@@ -37,7 +37,7 @@ inline Kernel KernelOf(const Scheme& scheme, Law law) {
 // Whether the SIMD kernels draw and add up in one pass.
 inline bool HasSum(Reader reader) {
   return reader == Reader::kGeometricGaps || reader == Reader::kDenseBlocks || reader == Reader::kEqualRows ||
-         reader == Reader::kCountedRows || reader == Reader::kUniformGaps;
+         reader == Reader::kCountedRows || reader == Reader::kUniformGaps || reader == Reader::kGridOffsets;
 }
 
 inline int64_t BlocksOfNumbers(int64_t count) { return (count + kSynapsesPerBlock - 1) / kSynapsesPerBlock; }

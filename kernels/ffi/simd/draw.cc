@@ -1,4 +1,4 @@
-// Lists of synapses by hand, for four readers: bit-identical to kernels/draw.py.
+// Lists of synapses by hand, for most readers: bit-identical to kernels/draw.py.
 #include "readers.h"
 
 namespace evops {
@@ -64,6 +64,7 @@ void EVOPS_SYMBOL(draw_geometric_gaps)(RuntimeContext* context) { Draw(context);
 void EVOPS_SYMBOL(draw_dense_blocks)(RuntimeContext* context) { Draw(context); }
 void EVOPS_SYMBOL(draw_equal_rows)(RuntimeContext* context) { Draw(context); }
 void EVOPS_SYMBOL(draw_counted_rows)(RuntimeContext* context) { Draw(context); }
+void EVOPS_SYMBOL(draw_grid_offsets)(RuntimeContext* context) { Draw(context); }
 }
 
 }  // namespace evops

@@ -5,7 +5,7 @@
 // Dense: every lane compares a byte at once. Branches depend on a draw only at the ends of blocks and for the bytes
 // that need a second word.
 //
-// By number: synapses of one block side by side. Uniform gaps: a row in each lane.
+// By number: synapses of one block side by side. Uniform gaps, grids: a row in each lane.
 //
 // A sink has Begin(group, first) for each group of tasks, Focus(lane) where one of them fills all lanes and
 // Unfocus() where each has its own again, Full(count), and Emit(targets, counters of the variates, hit). EmitNumbered
@@ -314,6 +314,56 @@ EVOPS_OUTLINE void ReadUniformGaps(const Tasks& tasks, Sink& sink) {
   }
 }
 
+// sampler.moved.
+EVOPS_INLINE Lanes Moved(Lanes at, Lanes by, Lanes extent) {
+  const Lanes to = Add(at, by);
+  return Add(to, Select(Less(to, Zero()), extent, Zero()));
+}
+
+// Rows of a grid, one in every lane, all at the same displacement.
+template <class Sink>
+EVOPS_OUTLINE void ReadGridOffsets(const Tasks& tasks, Sink& sink) {
+  const GridOffsets& grid = tasks.scheme.grid_offsets;
+  const uint32_t plane = grid.extent_1 * grid.extent_2;
+  const Lanes extent_1 = Set(grid.extent_1), extent_2 = Set(grid.extent_2);
+  const Lanes last_1 = Set(grid.extent_1 - 1), last_2 = Set(grid.extent_2 - 1);
+  for (Groups groups(tasks); groups.Next();) {
+    const int64_t first = groups.first();
+    sink.Begin(groups.group(), first);
+    alignas(64) uint32_t place[3][kLanes], begin[kLanes], count[kLanes], extent[kLanes], end[kLanes];
+    uint32_t longest = 0;
+    bool alike = true;  // all lanes are in the same block of displacements
+    for (int64_t l = 0; l < kLanes; ++l) {
+      const uint32_t pre = tasks.pre[first + l], n = tasks.n[first + l];
+      place[0][l] = pre / plane;
+      place[1][l] = pre % plane / grid.extent_2;
+      place[2][l] = pre % grid.extent_2;
+      extent[l] = n / plane;
+      begin[l] = tasks.block[first + l] * uint32_t{kSynapsesPerBlock};
+      count[l] = n == 0 ? 0 : std::min<uint32_t>(kSynapsesPerBlock, grid.offsets - begin[l]);
+      end[l] = n - 1;
+      longest = std::max(longest, count[l]);
+      alike = alike && (n == 0 || begin[l] == begin[0]);
+    }
+    const Lanes x = Load(place[0]), y = Load(place[1]), z = Load(place[2]), extent_0 = Load(extent), last = Load(end);
+    const Lanes origin = groups.group().origin, from = Multiply(Load(begin), Set(3)), counts = Load(count);
+    const uint32_t* row = tasks.table + int64_t{3} * begin[0];
+    for (uint32_t s = 0; s < longest && !sink.Full(kLanes); ++s, row += 3) {
+      const Mask reads = Less(Set(s), counts);
+      Lanes by[3];
+      for (uint32_t axis = 0; axis < 3; ++axis)
+        by[axis] = alike ? Set(row[axis]) : GatherWhere(Bits(reads), tasks.table, Add(from, Set(3 * s + axis)));
+      const Lanes a = Moved(x, by[0], extent_0), b = Moved(y, by[1], extent_1), c = Moved(z, by[2], extent_2);
+      // beyond the first axis lies no neuron below n, whatever the others say
+      const Lanes post = Add(Multiply(Add(Multiply(a, extent_1), b), extent_2), c);
+      const Mask inside =
+          Both(Equal(Lesser(b, last_1), b), Both(Equal(Lesser(c, last_2), c), Equal(Lesser(post, last), post)));
+      const Lanes target = Add(origin, post);
+      sink.Emit(target, target, Bits(Both(inside, reads)));
+    }
+  }
+}
+
 // All synapses of the tasks into the sink.
 template <class Sink>
 void ReadTasks(const Tasks& tasks, Sink& sink) {
@@ -324,6 +374,7 @@ void ReadTasks(const Tasks& tasks, Sink& sink) {
     case Reader::kEqualRows:
     case Reader::kCountedRows: return ReadNumberedRows(tasks, sink);
     case Reader::kUniformGaps: return ReadUniformGaps(tasks, sink);
+    case Reader::kGridOffsets: return ReadGridOffsets(tasks, sink);
     case Reader::kGeometricGaps: break;
     default: return;  // others have no reader by hand
   }
