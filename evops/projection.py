@@ -177,6 +177,7 @@ class Projection(Matrix):
             WeightLaw.QUANTILES if varied else WeightLaw.CONSTANT,
             round(per_row),
             discretise(self.delay).bits if delay and self.delay else 0,
+            ramp=int(varied and self.law.is_ramp()),
         )
 
     def _tables(self, spec: MatrixSpec) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -24,7 +24,7 @@ QUANTILES = ((3 * 1025,), I32)
 
 def spec(scheme, law=0, synapses_per_row=1, delay_bits=0, **others):
     """The words of a spec, and the other attributes."""
-    words = np.array([*scheme, law, synapses_per_row, delay_bits, 0, 0, 0], np.int64)
+    words = np.array([*scheme, law, synapses_per_row, delay_bits, 0, 0, 0, 0], np.int64)
     return {"spec": words, **{k: np.int64(v) for k, v in others.items()}}
 
 

@@ -33,7 +33,7 @@ def library():
 def push_attributes(**a):
     """Those of one pair of 5 and 6 neurons and one spec, in words `scheme`, `law` …"""
     spec = {"scheme": SCHEME, "law": 0, "synapses_per_row": 1, "delay_bits": 0}
-    spec |= {"table_offset": 0, "quantiles_offset": 0, "delays_offset": 0}
+    spec |= {"table_offset": 0, "quantiles_offset": 0, "delays_offset": 0, "ramp": 0}
     spec = {name: a.pop(name, value) for name, value in spec.items()}
     a = {
         "pre_offset": [0], "pre_size": [5], "post_offset": [0], "post_size": [6], "delay_column": [],
@@ -109,23 +109,23 @@ HANDLERS = [
     (push, {**TWO, "spec_of_pair": [0, 1]}, "spec_of_pair is 1, expected -1 to 0"),
     (push, {**TWO, "spec_of_pair": [0, -2]}, "spec_of_pair is -2, expected -1 to 0"),
     (push, {**TWO, "spec_of_pair": [0]}, "have 1 entries, expected none or 2"),
-    (push, {"specs": 2 * [*SCHEME, 0, 1, 0, 0, 0, 0]}, "no entries, expected 1 for 2 specs"),
+    (push, {"specs": 2 * [*SCHEME, 0, 1, 0, 0, 0, 0, 0]}, "no entries, expected 1 for 2 specs"),
     (
         push,
         {
-            "specs": [*DENSE_WORDS, 0, 1, 0, 0, 9, 0, *DENSE_WORDS, 1, 1, 0, 0, 0, 0],
+            "specs": [*DENSE_WORDS, 0, 1, 0, 0, 9, 0, 0, *DENSE_WORDS, 1, 1, 0, 0, 0, 0, 0],
             "spec_of_pair": [0],
             "quantiles": QUANTILES,
             "w": ((1, 1, 2), F32),
         },
         "expected int32 with 3075 entries from entry 9 on",
     ),
-    (push, {"specs": []}, "specs are 0 words, expected 12 for each"),
-    (push, {"specs": [*SCHEME, 0, 1, 0, 0, 0]}, "specs are 11 words"),
+    (push, {"specs": []}, "specs are 0 words, expected 13 for each"),
+    (push, {"specs": [*SCHEME, 0, 1, 0, 0, 0, 0]}, "specs are 12 words"),
     (
         push,
         {
-            "specs": [*SCHEME, 0, 1, 0, 0, 0, 0, *DENSE_WORDS, 0, 1, 0, 0, 0, 0],
+            "specs": [*SCHEME, 0, 1, 0, 0, 0, 0, 0, *DENSE_WORDS, 0, 1, 0, 0, 0, 0, 0],
             "spec_of_pair": [0],
         },
         "the published scheme, with each of its laws, stands alone",

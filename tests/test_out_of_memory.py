@@ -79,7 +79,9 @@ def test_scratch_is_bounded_and_given_back(million, library):
         np.ones((1, 64), bool), np.ones((1, 1), np.float32), np.ones((1, 2), np.uint32),
         np.zeros((1, 0), np.uint32), np.zeros(0, np.int32),
     ]  # fmt: skip
-    spec = MatrixSpec(CountedRows(slots=1, low_bits=0, high_count=0, n_post=0), synapses_per_row=1 << 20)
+    spec = MatrixSpec(
+        CountedRows(slots=1, low_bits=0, high_count=0, n_post=0), synapses_per_row=1 << 20
+    )
     args[3] = np.arange(65, dtype=np.uint32)[None] * 10  # ten synapses each
     attrs = {"per_input": 1, "spec": spec.pack()}
     call = {"args": args, "outs": [((1, n_post), "float32")], "attrs": attrs}

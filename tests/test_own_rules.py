@@ -96,10 +96,16 @@ BAD = [
     (own(UniformGaps(0, 0, 0)), "UniformGaps.clen must be from 1"),
     (own(UniformGaps(19, 7, 0)), "UniformGaps must have reciprocal = 226050910, got"),
     (own(UniformGaps(19, 2**32 // 19, 2)), "UniformGaps.hashed must be from 0 to 1"),
-    (own(CountedRows(2, 0, 0, 0), total=5), "CountedRows must have slots = 1, high_count = n_post = 0"),
+    (
+        own(CountedRows(2, 0, 0, 0), total=5),
+        "CountedRows must have slots = 1, high_count = n_post = 0",
+    ),
     (own(CountedRows(2, 4, 19, 300), total=5), "CountedRows must have n_post = 300, low_bits and"),
     (own(CountedRows(0, 4, 16, 300), total=0), "CountedRows.slots must be from 1"),
-    (own(CountedRows(2**31, 16, 2**15, 1), total=0), "CountedRows.slots must be from 1 to 2147483647"),
+    (
+        own(CountedRows(2**31, 16, 2**15, 1), total=0),
+        "CountedRows.slots must be from 1 to 2147483647",
+    ),
     (own(CountedRows(2**30, 16, 2**15, 300), total=0), "CountedRows must have"),
     (own(GeometricGaps(12, 8, 0)), r"table must be a numpy array uint32\[256\], got uint32\[0\]"),
     (own(GeometricGaps(12, 8, 0), np.zeros(256)), r"table must .*, got float64\[256\]"),

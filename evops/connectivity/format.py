@@ -19,8 +19,8 @@ MAX_WORD = 2**32 - 1
 MAX_SYNAPSES = 2**31 - 1
 # Synapses of a row that a task of a reader draws, where the row has its synapses by number.
 SYNAPSES_PER_BLOCK = 1024
-# Numbers that are permuted: the least domain (on a smaller one the rounds are uneven), and bits that
-# a high and a low half have at most: a lane of 32 bits holds two halves.
+# Numbers that are permuted: the least domain (on a smaller one the rounds are uneven), and bits
+# that a high and a low half have at most: a lane of 32 bits holds two halves.
 MIN_DOMAIN, MAX_HIGH_BITS, MAX_LOW_BITS = 256, 15, 16
 # Blocks of 2**bits targets; the least is also that of dense blocks that have synapses.
 MIN_BLOCK_BITS, MAX_BLOCK_BITS = 12, 22
@@ -290,6 +290,7 @@ class MatrixSpec:
     table_offset: int = _word(0, MAX_SYNAPSES, "where the rule's table begins among several", 0)
     quantiles_offset: int = _word(0, MAX_SYNAPSES, "the same of the quantile table", 0)
     delays_offset: int = _word(0, MAX_SYNAPSES, "the same of the delays' alias table", 0)
+    ramp: int = _word(0, 1, "whether the table has the upper 20 bits of a word for it", 0)
 
     @property
     def parameters(self) -> int:

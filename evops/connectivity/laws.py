@@ -112,6 +112,10 @@ class Law(Fixed):
         """The quantiles of z as whole numbers, int32, and the unit in which they count."""
         return _table(self.quantile(), type(self).__name__)
 
+    def is_ramp(self) -> bool:
+        """Whether the table has the upper bits of a word for it: kernels then need not look."""
+        return _is_ramp(self.quantile(), type(self).__name__)
+
     def parameters(self, dtype: Any) -> Num[Array, " parameters"]:
         """What the primitive multiplies with: ``(loc,)`` or ``(loc, scale * unit)``, of `dtype`.
 
@@ -224,6 +228,17 @@ def _table(
             scaled, math.ceil(span[0] * 2.0**bits) + 1, math.floor(span[1] * 2.0**bits) - 1
         )
     return scaled.astype(np.int32), 2.0**-bits
+
+
+@functools.lru_cache(maxsize=256)
+def _is_ramp(quantile: Callable[[float], float] | None, name: str) -> bool:
+    if quantile is None:
+        return False
+    main, first, last = np.split(_table(quantile, name)[0], 3)
+    knots = np.arange(QUANTILE_SLOTS + 1)
+    end = (QUANTILE_SLOTS - 1) * QUANTILE_SLOTS
+    wanted = (knots * QUANTILE_SLOTS, knots, end + knots)
+    return all(map(np.array_equal, (main, first, last), wanted))
 
 
 class Constant(Law):

@@ -62,14 +62,14 @@ neighbouring lines must be independent::
 SAMPLER_VERSION = 3
 
 # Digits of pi in words of 32 bits (the second without its top bit): constants that nobody could
-# choose for their effect. All are below 2**31, as jnp without x64 and Taichi take larger literals for
-# other types.
+# choose for their effect. All are below 2**31, as jnp without x64 and Taichi take larger literals
+# for other types.
 PI_0, PI_1, PI_2, PI_3 = 0x243F6A88, 0x05A308D3, 0x13198A2E, 0x03707344
 # Odd multipliers of `mix` and `word`, which lose no bits. The counter's step is 2**32 by the golden
 # ratio, negated to be below 2**31: consecutive counts lie far apart.
 MULTIPLY_1, MULTIPLY_2, MULTIPLY_3, WEYL = 0x21F0AAAD, 0x735A2D97, 0x31848BAB, 0x61C88647
-# The same of 16 bits, for halves of permuted numbers: 2**16 by the golden ratio, and the low half of
-# MULTIPLY_3.
+# The same of 16 bits, for halves of permuted numbers: 2**16 by the golden ratio, and the low half
+# of MULTIPLY_3.
 HALVES_1, HALVES_2 = 0x9E37, 0x8BAB
 
 # Roles: a second use of a key adds one to its first word.
@@ -212,8 +212,8 @@ def permuted(k0, k1, x, high_count, low_bits):
     `format.halves` says where a number is cut. On fewer than 2**8 seven rounds are uneven.
     """
     # A high half of any number of values, not of some bits, leaves few numbers outside of what is
-    # wanted. Halves and their words have 16 bits, so a lane of 32 holds two. Each round has a key of
-    # its own: first the four parts of the key, then mixtures of them.
+    # wanted. Halves and their words have 16 bits, so a lane of 32 holds two. Each round has a key
+    # of its own: first the four parts of the key, then mixtures of them.
     high = x >> low_bits
     low = x & ((1 << low_bits) - 1)
     unused = 16 - low_bits

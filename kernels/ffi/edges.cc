@@ -50,7 +50,7 @@ ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table,
   Parallel(pool, parts, [&](int64_t part) {
     const int64_t begin = n_pre * part / parts, end = n_pre * (part + 1) / parts;
     std::vector<int32_t> at(start + begin, start + end);
-    SynapseReader reader(spec.scheme, LawOf(spec), RowOf(table, 0), TableOf(quantiles), table_of_delays);
+    SynapseReader reader(spec.scheme, LawOf(spec), RowOf(table, 0), TableOf(quantiles), false, table_of_delays);
     constexpr int64_t kRows = 512;
     Row rows[kRows];
     Synapses list;

@@ -107,7 +107,9 @@ class Matrices {
     while (next < shape.matrices && next - k < most && same(next)) ++next;
     return next - k;
   }
-  SynapseReader ReaderOf(int64_t k) const { return {spec_.scheme, LawOf(spec_), evops::RowOf(table_, k), quantiles_}; }
+  SynapseReader ReaderOf(int64_t k) const {
+    return {spec_.scheme, LawOf(spec_), evops::RowOf(table_, k), quantiles_, spec_.ramp != 0};
+  }
 
   // Turns sums into weighted sums, in place.
   static void TakeWeighted(T weight, Sum* sums, int64_t n) {

@@ -136,7 +136,7 @@ class PushOp {
       return PushPairs(spec, first, last, bad, buffer);
     }
     SynapseReader reader(spec.scheme, LawOf(spec), {table_ + spec.table_offset, table_size_ - spec.table_offset},
-                         {quantiles_ + spec.quantiles_offset, QuantilesOf(LawOf(spec))}, drawn);
+                         {quantiles_ + spec.quantiles_offset, QuantilesOf(LawOf(spec))}, spec.ramp != 0, drawn);
     if (constant) {
       RowBuffer<T, Addend::kValue> buffer(reader, ring_);
       return PushPairs(spec, first, last, bad, buffer);

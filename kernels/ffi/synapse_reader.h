@@ -86,11 +86,13 @@ class SynapseReader {
     int64_t size;
   };
 
-  SynapseReader(const Scheme& scheme, Law law, Table table, Table quantiles, Delays delays = {})
+  // With a `ramp` the variates of SIMD kernels need no table (MatrixSpec).
+  SynapseReader(const Scheme& scheme, Law law, Table table, Table quantiles, bool ramp = false, Delays delays = {})
       : scheme_(scheme),
         law_(law),
         table_(table),
         quantiles_(quantiles),
+        looked_up_(ramp ? nullptr : static_cast<const int32_t*>(quantiles.data)),
         delays_(delays),
         draw_(KernelOf(scheme, law)) {}
 
@@ -106,7 +108,7 @@ class SynapseReader {
     while (in_one_pass ? NextTasks(kMaxTasks) : Next(&list)) {
       T of_task[kSums] = {};
       if (in_one_pass) {
-        dot(TasksNow(), {x, of_task, a, b, static_cast<const int32_t*>(quantiles_.data), addend});
+        dot(TasksNow(), {x, of_task, a, b, looked_up_, addend});
       } else {
         const auto term = [&](int64_t j) -> T {
           const T value = x[list.target[j]];
@@ -149,7 +151,7 @@ class SynapseReader {
     }
     while (NextTasks(IsPublished(scheme_) ? kGroup : kMaxTasks)) {
       if (LookUp<addend>(values, &addends)) {
-        sum(TasksNow(), {out, addends.a, addends.b, static_cast<const int32_t*>(quantiles_.data), addend, delays_});
+        sum(TasksNow(), {out, addends.a, addends.b, looked_up_, addend, delays_});
       } else {  // a term would overflow on the way: drawn into a list, it is not taken apart
         list = Draw(Capacity(n_[0], tasks_));
         Add<addend>(list, addends, false, out);
@@ -344,6 +346,7 @@ class SynapseReader {
   Scheme scheme_;
   Law law_;
   Table table_, quantiles_;
+  const int32_t* looked_up_;
   Delays delays_;
   Kernel draw_;
   Lists lists_;

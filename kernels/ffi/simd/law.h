@@ -20,9 +20,10 @@ struct VariateKey {
   Lanes start, second;
 };
 
-// The variate of a word, as a whole number of the table's unit.
-inline Lanes Variate(Lanes word, const int32_t* quantiles) {
+// The variate of a word, as a whole number of the table's unit; without a table it is a ramp (MatrixSpec).
+EVOPS_INLINE Lanes Variate(Lanes word, const int32_t* quantiles) {
   constexpr int kBits = kQuantileBits;
+  if (!quantiles) return Right<32 - 2 * kBits>(word);
   const Lanes last_slot = Set(kQuantileSlots - 1), main = Right<32 - kBits>(word);
   const Lanes part = And(Right<32 - 2 * kBits>(word), last_slot);
   const Mask last = Equal(main, last_slot), tail = Either(last, Equal(main, Zero()));
