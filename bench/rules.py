@@ -173,8 +173,6 @@ def cells(name, rule, law, n, k, options):
             if of_call > MOST_OF_A_CALL:
                 continue
             if call == "push":
-                if name == "LfsrGaps":
-                    continue  # it has no push
                 systems = {"drawn": delayed}
             else:
                 systems = {"drawn": W, **stored}

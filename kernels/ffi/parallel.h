@@ -53,6 +53,7 @@ class Steps {
           finished_.notify_all();
         }
       }
+      if (!caller && step + 1 == kCount) return;
       for (int spin = 0; spin < kSpins && !Done(step); ++spin) _mm_pause();
       if (Done(step)) continue;
       if (!caller) return;
