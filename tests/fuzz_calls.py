@@ -3,6 +3,7 @@
 import dataclasses
 import re
 
+from evops.connectivity import format
 from fuzz_kinds import (
     ARRAYS,
     HUGE,
@@ -263,10 +264,10 @@ SCHEMES = [
 
 
 def draw_scheme(rng):
-    """A record with three fields that its reader does not take: all are too large."""
-    records = ("UniformGaps", "GeometricGaps", "DenseBlocks", "EqualRows", "CountedRows")
-    words = rng.integers(257, 2**33, 3).tolist()
-    return f"format.{pick(rng, records)}({', '.join(map(str, words))})"
+    """A record with fields that its reader does not take: all are too large."""
+    name = pick(rng, ("UniformGaps", "GeometricGaps", "DenseBlocks", "EqualRows", "CountedRows"))
+    words = rng.integers(2**16, 2**33, len(format.fields(getattr(format, name)))).tolist()
+    return f"format.{name}({', '.join(map(str, words))})"
 
 
 # fmt: off
