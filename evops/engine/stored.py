@@ -19,7 +19,6 @@ It is bilinear too, and its transposes are the products above with the cotangent
 """
 
 import functools
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,14 +36,11 @@ from evops.engine.compat import (
     Operand,
     Primitive,
     ShapedArray,
-    Tangent,
     Tracer,
     ad,
-    is_zero,
     typed_like,
-    zero_tangent,
 )
-from evops.engine.primitive import register
+from evops.engine.primitive import bilinear_jvp, register
 
 
 def stored(
@@ -190,21 +186,6 @@ def _shape(
     return ShapedArray((x.shape[0], n_out), dtype)
 
 
-def _jvp(
-    primals: Sequence[Operand], tangents: Sequence[Tangent], **statics: Any
-) -> tuple[Array, Tangent]:
-    x, data, *pattern = primals
-    dx, ddata, *_ = tangents
-    bind = functools.partial(_bind, **statics)
-    terms = [
-        bind(*operands, *pattern)
-        for tangent, operands in ((dx, (dx, data)), (ddata, (x, ddata)))
-        if not is_zero(tangent)
-    ]
-    out = bind(*primals)
-    return out, functools.reduce(operator.add, terms) if terms else zero_tangent(out)
-
-
 def transpose(
     ct: Cotangent,
     x: Linear,
@@ -271,7 +252,7 @@ stored_p = register(
     "evops_stored",
     shape=_shape,
     value=value,
-    jvp=_jvp,
+    jvp=bilinear_jvp(_bind),
     transpose=transpose,
     batch=_batch,
     native=native,
@@ -309,21 +290,6 @@ def _outer_shape(
     return ShapedArray(indices.shape, r.dtype)
 
 
-def _outer_jvp(
-    primals: Sequence[Operand], tangents: Sequence[Tangent], **statics: Any
-) -> tuple[Array, Tangent]:
-    r, c, *pattern = primals
-    dr, dc, *_ = tangents
-    bind = functools.partial(outer_p.bind, **statics)
-    terms = [
-        bind(*operands, *pattern)
-        for tangent, operands in ((dr, (dr, c)), (dc, (r, dc)))
-        if not is_zero(tangent)
-    ]
-    out = bind(*primals)
-    return out, functools.reduce(operator.add, terms) if terms else zero_tangent(out)
-
-
 def _outer_transpose(
     ct: Cotangent, r: Linear, c: Linear, indices: Operand, indptr: Operand, *, backend: str
 ) -> tuple[Array | None, ...]:
@@ -340,7 +306,7 @@ outer_p = register(
     "evops_stored_outer",
     shape=_outer_shape,
     value=_outer_value,
-    jvp=_outer_jvp,
+    jvp=bilinear_jvp(lambda *operands, **statics: outer_p.bind(*operands, **statics)),
     transpose=_outer_transpose,
     batch=lambda *operands, **statics: each(outer_p, *operands, **statics),
     native=lambda: ("evops_stored_outer", {}),

@@ -5,8 +5,6 @@ the result around, as the other product needs, takes longer than a product with 
 rules turn the operands and bind `stored`, but for the derivatives in forward mode.
 """
 
-import functools
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,12 +19,9 @@ from evops.engine.compat import (
     Linear,
     Operand,
     ShapedArray,
-    Tangent,
     ad,
-    is_zero,
-    zero_tangent,
 )
-from evops.engine.primitive import register
+from evops.engine.primitive import bilinear_jvp, register
 
 
 def columns(
@@ -77,21 +72,6 @@ def _shape(
     return ShapedArray((indptr.shape[0] - 1, x.shape[1]), dtype)
 
 
-def _jvp(
-    primals: Sequence[Operand], tangents: Sequence[Tangent], **statics: Any
-) -> tuple[Array, Tangent]:
-    x, data, *pattern = primals
-    dx, ddata, *_ = tangents
-    bind = functools.partial(columns, **statics)
-    terms = [
-        bind(*operands, *pattern)
-        for tangent, operands in ((dx, (dx, data)), (ddata, (x, ddata)))
-        if not is_zero(tangent)
-    ]
-    out = bind(*primals)
-    return out, functools.reduce(operator.add, terms) if terms else zero_tangent(out)
-
-
 def _transpose(
     ct: Cotangent,
     x: Linear,
@@ -129,7 +109,7 @@ columns_p = register(
     "evops_stored_columns",
     shape=_shape,
     value=_value,
-    jvp=_jvp,
+    jvp=bilinear_jvp(columns),
     transpose=_transpose,
     batch=_batch,
     native=lambda **_: ("evops_stored_columns", {}),
