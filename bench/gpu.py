@@ -221,7 +221,10 @@ def network(arguments, seconds):
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "evops", *arguments, "--out", folder]
         seconds = min(seconds or NETWORK_SECONDS, NETWORK_SECONDS)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+        environment = {**os.environ, "PYTHONSAFEPATH": "1"}  # the package that is installed
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=seconds, env=environment
+        )
         if done.returncode:
             raise RuntimeError(done.stderr.strip()[-500:])
         [path] = Path(folder).glob("*.json")

@@ -25,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 CHILD = {"EVOPS_BACKEND": "native", "JAX_PLATFORMS": "cpu"}
 # tests run in processes of their own, which leave room on the card; all failures are of interest, in short
 CARD = {"JAX_PLATFORMS": "cuda,cpu", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+ON_CARD = "--tb=short", "-n", "4", "--dist", "load"
 
 
 def kernels():
@@ -151,13 +152,13 @@ def test_sums_through_shared_memory_and_past_it(built, shared_from):
 def test_gives_the_values_of_the_cpu_on_a_card(name):
     if name in USERS:
         pytest.importorskip("taichi")
-    run_again(name, "--tb=short", **CARD)
+    run_again(name, *ON_CARD, **CARD)
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("shared_from", ["0", "inf"])
 def test_sums_through_shared_memory_and_past_it_on_a_card(shared_from):
-    run_again("test_sums.py", "--tb=short", **CARD, EVOPS_GPU_SHARED_FROM=shared_from)
+    run_again("test_sums.py", *ON_CARD, **CARD, EVOPS_GPU_SHARED_FROM=shared_from)
 
 
 def run_on_stand_in(built, code, **environment):
