@@ -72,12 +72,14 @@ def loop(function):
 
     @jax.jit
     def run(operand, table, steps):
-        def body(i, total):
+        # The whole result is carried: XLA would compute the one element that the next step reads.
+        def body(i, y):
             x = table[i % TABLE]
-            x = x & (total > -1) if x.dtype == bool else x + 0 * total
-            return total + function(operand, x).ravel()[0]
+            first = y.ravel()[0]
+            return function(operand, x & (first > -1) if x.dtype == bool else x + 0 * first)
 
-        return jax.lax.fori_loop(0, steps, body, jnp.float32(0))
+        result = jax.eval_shape(lambda: function(operand, table[0]))
+        return jax.lax.fori_loop(0, steps, body, jnp.zeros(result.shape, result.dtype))
 
     return run
 

@@ -19,7 +19,8 @@ assert evops.backends()["native"].detail.endswith(level), evops.backends()["nati
 digest = hashlib.sha256()
 F = evops.FixedProbability
 rules = [F(0.9), F(0.2, False), F(0.1), F(0.02, False), F(1e-3), F(1e-4), evops.FixedOutDegree(50),
-         evops.FixedOutDegree(20, True), evops.FixedTotalNumber(90_000), evops.FixedInDegree(7), evops.OneToOne(),
+         evops.FixedOutDegree(20, True), evops.FixedTotalNumber(90_000), evops.FixedTotalNumber(5000),
+         evops.FixedInDegree(7), evops.FixedInDegree(1), evops.OneToOne(),
          evops.LfsrGaps(0.1, True), evops.Neighbours((90, 100), 3)]
 delay = evops.Normal(15, 7.5, low=1)
 v = np.random.default_rng(1).normal(size=(9000, 20)).astype(np.float32)

@@ -107,7 +107,9 @@ def test_one_to_one_is_a_factor(n, rng):
     W = evops.Projection(evops.OneToOne(), 0.37, (n, n), seed=11, backend="native")
     x = rng.normal(size=n).astype(np.float32)
     for events in (x, x > 0, rng.integers(-3, 4, n).astype(np.int32)):
-        np.testing.assert_array_equal(events @ W, np.float32(0.37) * events.astype(np.float32))
+        expected = np.float32(0.37) * events.astype(np.float32)
+        np.testing.assert_array_equal(events @ W, expected)
+        np.testing.assert_array_equal(W @ events, expected)
 
 
 def test_instances_of_weight_zero(rng):

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Num, Shaped, UInt32
 
-from evops.connectivity.format import MatrixSpec, WeightLaw
+from evops.connectivity.format import Diagonal, MatrixSpec, WeightLaw
 from evops.engine import gpu, jnp_impl, jnp_reader
 from evops.engine.compat import (
     Cotangent,
@@ -134,8 +134,11 @@ def _check_batch(name: str, what: str, shape: tuple[int, int]) -> None:
 
 def _product_native(
     *, spec: MatrixSpec, n_out: int, gather: bool, per_input: int
-) -> tuple[str, dict[str, Any]]:
+) -> tuple[str, dict[str, Any]] | None:
     del n_out  # the handler sees it in the shape of the result
+    # A weight times an input each: XLA does that in lanes, and fuses it with what is around.
+    if gather and isinstance(spec.scheme, Diagonal):
+        return None
     attributes = {
         "per_input": np.int64(per_input),
         "spec": np.array(spec.pack(), np.int64),

@@ -77,7 +77,8 @@ def register(
         jvp: as in `ad.primitive_jvps`.
         transpose: as in `ad.primitive_transposes`.
         batch: as in `batching.primitive_batchers`.
-        native: names the CPU's FFI target and its attributes; it may return None for the jnp path.
+        native: names the CPU's FFI target and its attributes; it may return None for the jnp path,
+            on a GPU too.
         gpu: traced on a GPU in place of `value`; it also gets `native`.
         aliases: operands by number, and the results that may take over their memory.
         multiple_results: whether the primitive returns a list.
@@ -111,7 +112,7 @@ def register(
     on_gpu = traced(functools.partial(gpu, native=native)) if gpu is not None else in_jnp
 
     def lower_gpu(ctx: Any, *operands: Any, backend: str, **statics: Any) -> Any:
-        if backend != "native" or gpu is None:
+        if backend != "native" or gpu is None or (native is not None and native(**statics) is None):
             return in_jnp(ctx, *operands, **statics)
         library.choose("native")
         return on_gpu(ctx, *operands, **statics)

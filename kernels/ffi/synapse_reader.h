@@ -164,7 +164,11 @@ class SynapseReader {
     rows_ = rows;
     count_ = count;
     row_at_ = block_at_ = blocks_ = 0;
-    for (int64_t i = 0; i < count; ++i) blocks_ = std::max(blocks_, BlocksOfRow(rows[i]));
+    // where rows differ in their targets or synapses, they may in their blocks
+    alike_ = !IsCounted(scheme_);
+    for (int64_t i = 1; i < count && alike_; ++i) alike_ = rows[i].n_post == rows[0].n_post;
+    for (int64_t i = 0; i < (alike_ ? std::min<int64_t>(count, 1) : count); ++i)
+      blocks_ = std::max(blocks_, BlocksOfRow(rows[i]));
   }
 
   // The next list; false after the last one. The synapses of a row come in the order of the sampler, those of different
@@ -264,7 +268,7 @@ class SynapseReader {
     for (; block_at_ < blocks_; ++block_at_, row_at_ = 0) {
       for (; row_at_ < count_; ++row_at_) {
         if (tasks_ == most) return Padded();
-        if (block_at_ < BlocksOfRow(rows_[row_at_])) AddTask(rows_[row_at_]);
+        if (alike_ || block_at_ < BlocksOfRow(rows_[row_at_])) AddTask(rows_[row_at_]);
       }
     }
     return Padded();
@@ -352,6 +356,7 @@ class SynapseReader {
   Lists lists_;
   const Row* rows_ = nullptr;
   int64_t count_ = 0, blocks_ = 0, row_at_ = 0, block_at_ = 0;  // of the rows, and the next of them
+  bool alike_ = false;                                          // all rows have so many blocks
   int64_t tasks_ = 0, row_[kMaxTasks];
   uint32_t t0_[kMaxTasks], t1_[kMaxTasks], pre_[kMaxTasks], block_[kMaxTasks], origin_[kMaxTasks], n_[kMaxTasks],
       base_slot_[kMaxTasks], counted_[2 * kMaxTasks];

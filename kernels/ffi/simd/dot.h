@@ -60,6 +60,12 @@ class Dots {
     Lanes& strand = strands_[vector % kVectors];
     strand = Plus(strand, TermsOf(target, counter, hit));
   }
+  static constexpr bool kTakesRows = true;
+  EVOPS_INLINE void EmitOfEach(Lanes target, Lanes counter, uint32_t hit, uint32_t synapse) {
+    Lanes& strand = strands_of_each_[synapse % kStrands];
+    strand = Plus(strand, TermsOf(target, counter, hit));
+    any_of_each_ = true;
+  }
 
  private:
   static constexpr int64_t kEach = -1;
@@ -75,7 +81,10 @@ class Dots {
   }
 
   EVOPS_INLINE Lanes TermsOf(Lanes target, Lanes counter, uint32_t hit) const {
-    const Lanes value = GatherWhere(hit, reinterpret_cast<const uint32_t*>(d_.x), target);
+    const auto words = reinterpret_cast<const uint32_t*>(d_.x);
+    // beside the loads of a look-up in the table of variates a gather takes less time
+    const bool loads = addend != Addend::kVariate && hit == kAllLanes;
+    const Lanes value = loads ? Gather(words, target) : GatherWhere(hit, words, target);
     if constexpr (addend == Addend::kOne) return value;
     Lanes weight = a_;
     if constexpr (addend == Addend::kVariate)
@@ -93,17 +102,31 @@ class Dots {
     }
     if (lane_ == kEach) {
       for (int64_t l = 0; l < kLanes; ++l) d_.sums[first_ + l] += strands[l];
+      if (any_of_each_) TakeDownEach();
     } else {
       d_.sums[first_ + lane_] += in_order_ + SumOfStrands(strands);
       in_order_ = 0;
     }
   }
 
+  // SumOfStrands, of a row in every lane.
+  void TakeDownEach() {
+    Lanes sum = Zero();
+    for (int64_t s = 0; s < kStrands / 2; ++s)
+      sum = Plus(sum, Plus(strands_of_each_[s], strands_of_each_[s + kStrands / 2]));
+    for (Lanes& strand : strands_of_each_) strand = Zero();
+    any_of_each_ = false;
+    alignas(64) T sums[kLanes];
+    Store(reinterpret_cast<uint32_t*>(sums), sum);
+    for (int64_t l = 0; l < kLanes; ++l) d_.sums[first_ + l] += sums[l];
+  }
+
   static constexpr int64_t kVectors = kStrands / kLanes;
   const DotProduct<T> d_;
   int64_t first_ = 0, lane_ = kEach;  // of the group's tasks; the task that fills all lanes
   T in_order_ = 0;
-  Lanes strands_[kVectors] = {}, a_ = Zero(), b_ = Zero();
+  Lanes strands_[kVectors] = {}, strands_of_each_[kStrands] = {}, a_ = Zero(), b_ = Zero();
+  bool any_of_each_ = false;
   VariateKey of_group_{}, key_{};
 };
 

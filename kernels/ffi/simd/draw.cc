@@ -34,6 +34,7 @@ class List {
   void Unfocus() { focus_ = Add(Count(), Set(first_)); }
   void Focus(int64_t lane) { focus_ = Set(first_ + static_cast<uint32_t>(lane)); }
   bool Full(int64_t count) const { return at_ + count > capacity_; }
+  static constexpr bool kTakesRows = false;  // rows come in order
   EVOPS_INLINE void EmitNumbered(Lanes target, Lanes counter, uint32_t hit, int) { Emit(target, counter, hit); }
   EVOPS_INLINE void Emit(Lanes target, Lanes, uint32_t hit) {
     // Store unconditionally and advance by the hits: a branch on random data mispredicts every other time.

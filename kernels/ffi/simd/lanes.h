@@ -17,6 +17,19 @@
 namespace evops {
 namespace {  // a copy for every file: nothing compiled for one level may be picked by the linker elsewhere
 
+// Words at the halves of two indices. Loads take less time than a gather of words.
+EVOPS_INLINE __m128i LoadFour(const uint32_t* words, uint64_t at, uint64_t more) {
+  const auto load = [&](uint64_t i) EVOPS_INLINED { return _mm_cvtsi32_si128(static_cast<int32_t>(words[i])); };
+  const __m128i first = _mm_unpacklo_epi32(load(at & 0xFFFFFFFF), load(at >> 32));
+  return _mm_unpacklo_epi64(first, _mm_unpacklo_epi32(load(more & 0xFFFFFFFF), load(more >> 32)));
+}
+// Two pairs of words that begin at the words of both halves of `at`. Loads take less time than a gather of pairs.
+EVOPS_INLINE __m128 LoadPairs(const void* pairs, uint64_t at) {
+  const auto from = static_cast<const uint32_t*>(pairs);
+  const __m128i first = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from + (at & 0xFFFFFFFF)));
+  return _mm_loadh_pi(_mm_castsi128_ps(first), reinterpret_cast<const __m64*>(from + (at >> 32)));
+}
+
 #ifdef __AVX512F__
 
 #define EVOPS_SYMBOL(name) evops_##name##_x86_64_v4
@@ -67,7 +80,14 @@ Lanes Right(Lanes x) {
 }
 inline Lanes Left(Lanes x, __m128i by) { return _mm512_sll_epi32(x, by); }
 inline Lanes Right(Lanes x, __m128i by) { return _mm512_srl_epi32(x, by); }
-inline Lanes Gather(const uint32_t* table, Lanes at) { return _mm512_i32gather_epi32(at, table, 4); }
+inline Lanes Gather(const uint32_t* table, Lanes at) {
+  alignas(64) uint64_t two[kLanes / 2];
+  _mm512_store_si512(two, at);
+  const auto eight = [&](int k) EVOPS_INLINED {
+    return _mm256_set_m128i(LoadFour(table, two[k + 2], two[k + 3]), LoadFour(table, two[k], two[k + 1]));
+  };
+  return _mm512_inserti64x4(_mm512_castsi256_si512(eight(0)), eight(4), 1);
+}
 // The same in the lanes of `which`, else 0; nothing else is read.
 inline Lanes GatherWhere(uint32_t which, const uint32_t* table, Lanes at) {
   return _mm512_mask_i32gather_epi32(Zero(), static_cast<Mask>(which), at, table, 4);
@@ -84,7 +104,9 @@ inline Lanes SumsSoFar(Lanes x) {
 }
 
 inline Mask Equal(Lanes x, Lanes y) { return _mm512_cmpeq_epi32_mask(x, y); }
-inline Mask Less(Lanes x, Lanes y) { return _mm512_cmplt_epi32_mask(x, y); }  // signed
+inline Mask Less(Lanes x, Lanes y) { return _mm512_cmplt_epi32_mask(x, y); }      // signed
+inline Mask NotAbove(Lanes x, Lanes y) { return _mm512_cmple_epu32_mask(x, y); }  // unsigned
+inline Lanes AddWhere(Mask which, Lanes x, Lanes y) { return _mm512_mask_add_epi32(x, which, x, y); }
 inline Mask Both(Mask x, Mask y) { return x & y; }
 inline Mask Either(Mask x, Mask y) { return x | y; }
 inline Mask Except(Mask x, Mask y) { return x & ~y; }
@@ -122,10 +144,17 @@ struct Pairs {  // two words each, looked up together
   Lanes first, second;
 };
 inline Pairs LookUp(const void* pairs, Lanes at) {
-  const Lanes low = _mm512_i32gather_epi64(_mm512_castsi512_si256(at), pairs, 4);
-  const Lanes high = _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(at, 1), pairs, 4);
-  const Lanes even = Left<1>(Count()), odd = Add(even, Set(1));
-  return {_mm512_permutex2var_epi32(low, even, high), _mm512_permutex2var_epi32(low, odd, high)};
+  alignas(64) uint64_t two[kLanes / 2];
+  _mm512_store_si512(two, at);
+  const auto four = [&](int k) EVOPS_INLINED {
+    const __m256 low = _mm256_set_m128(LoadPairs(pairs, two[k + 2]), LoadPairs(pairs, two[k]));
+    const __m256 high = _mm256_set_m128(LoadPairs(pairs, two[k + 6]), LoadPairs(pairs, two[k + 4]));
+    return _mm512_castpd_ps(
+        _mm512_insertf64x4(_mm512_castps_pd(_mm512_castps256_ps512(low)), _mm256_castps_pd(high), 1));
+  };
+  const __m512 even = four(0), odd = four(1);
+  return {_mm512_castps_si512(_mm512_shuffle_ps(even, odd, _MM_SHUFFLE(2, 0, 2, 0))),
+          _mm512_castps_si512(_mm512_shuffle_ps(even, odd, _MM_SHUFFLE(3, 1, 3, 1)))};
 }
 
 // A table of 2**bits words in registers.
@@ -194,7 +223,9 @@ Lanes Right(Lanes x) {
 inline Lanes Left(Lanes x, __m128i by) { return _mm256_sll_epi32(x, by); }
 inline Lanes Right(Lanes x, __m128i by) { return _mm256_srl_epi32(x, by); }
 inline Lanes Gather(const uint32_t* table, Lanes at) {
-  return _mm256_i32gather_epi32(reinterpret_cast<const int*>(table), at, 4);
+  alignas(32) uint64_t two[kLanes / 2];
+  _mm256_store_si256(reinterpret_cast<Lanes*>(two), at);
+  return _mm256_set_m128i(LoadFour(table, two[2], two[3]), LoadFour(table, two[0], two[1]));
 }
 // The same in the lanes of `which`, else 0; nothing else is read.
 inline Lanes GatherWhere(uint32_t which, const uint32_t* table, Lanes at) {
@@ -213,7 +244,9 @@ inline Lanes SumsSoFar(Lanes x) {
 }
 
 inline Mask Equal(Lanes x, Lanes y) { return _mm256_cmpeq_epi32(x, y); }
-inline Mask Less(Lanes x, Lanes y) { return _mm256_cmpgt_epi32(y, x); }  // signed
+inline Mask Less(Lanes x, Lanes y) { return _mm256_cmpgt_epi32(y, x); }    // signed
+inline Mask NotAbove(Lanes x, Lanes y) { return Equal(Lesser(x, y), x); }  // unsigned
+inline Lanes AddWhere(Mask which, Lanes x, Lanes y) { return Add(x, And(which, y)); }
 inline Mask Both(Mask x, Mask y) { return And(x, y); }
 inline Mask Either(Mask x, Mask y) { return _mm256_or_si256(x, y); }
 inline Mask Except(Mask x, Mask y) { return _mm256_andnot_si256(y, x); }
@@ -266,14 +299,12 @@ struct Pairs {  // two words each, looked up together
   Lanes first, second;
 };
 inline Pairs LookUp(const void* pairs, Lanes at) {
-  const long long* base = static_cast<const long long*>(pairs);
-  const __m256 low = _mm256_castsi256_ps(_mm256_i32gather_epi64(base, _mm256_castsi256_si128(at), 4));
-  const __m256 high = _mm256_castsi256_ps(_mm256_i32gather_epi64(base, _mm256_extracti128_si256(at, 1), 4));
-  // words of the pairs 0 1 4 5 | 2 3 6 7, then in order
-  const Lanes order = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7);
-  const Lanes first = _mm256_castps_si256(_mm256_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0)));
-  const Lanes second = _mm256_castps_si256(_mm256_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1)));
-  return {_mm256_permutevar8x32_epi32(first, order), _mm256_permutevar8x32_epi32(second, order)};
+  alignas(32) uint64_t two[kLanes / 2];
+  _mm256_store_si256(reinterpret_cast<Lanes*>(two), at);
+  const __m256 even = _mm256_set_m128(LoadPairs(pairs, two[2]), LoadPairs(pairs, two[0]));
+  const __m256 odd = _mm256_set_m128(LoadPairs(pairs, two[3]), LoadPairs(pairs, two[1]));
+  return {_mm256_castps_si256(_mm256_shuffle_ps(even, odd, _MM_SHUFFLE(2, 0, 2, 0))),
+          _mm256_castps_si256(_mm256_shuffle_ps(even, odd, _MM_SHUFFLE(3, 1, 3, 1)))};
 }
 
 constexpr int kMostHeld = 0;  // too few registers for tables

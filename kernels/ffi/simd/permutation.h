@@ -1,7 +1,5 @@
-// Keyed permutations in lanes, and remainders.
+// Keyed permutations in lanes.
 #pragma once
-#include <algorithm>
-
 #include "lanes.h"
 
 namespace evops {
@@ -10,15 +8,15 @@ namespace {
 // sampler.permuted, of the numbers below `size`: what falls outside is permuted again.
 class Permutation {
  public:
-  // Halves of numbers have 16 bits, so a lane holds those of two numbers.
-  Permutation(uint32_t k0, uint32_t k1, uint32_t high_count, uint32_t low_bits, uint32_t size)
+  // Halves of numbers have 16 bits, so a lane holds those of two numbers. Lanes may have keys of their own.
+  Permutation(Lanes k0, Lanes k1, uint32_t high_count, uint32_t low_bits, uint32_t size)
       : keys_{InBoth(k0),
               InBoth(k1),
-              InBoth(k0 >> 16),
-              InBoth(k1 >> 16),
-              InBoth((k0 >> 8) + kPi1),
-              InBoth((k1 >> 8) + kPi2),
-              InBoth(((k0 + k1) >> 16) + kPi3)},
+              InBoth(Right<16>(k0)),
+              InBoth(Right<16>(k1)),
+              InBoth(Add(Right<8>(k0), Set(kPi1))),
+              InBoth(Add(Right<8>(k1), Set(kPi2))),
+              InBoth(Add(Right<16>(Add(k0, k1)), Set(kPi3)))},
         high_count_(InBoth(high_count)),
         low_(InBoth((uint32_t{1} << low_bits) - 1)),
         size_(Set(size)),  // below 2**31: signed comparisons do
@@ -46,6 +44,7 @@ class Permutation {
 
   static constexpr int kCount = 7;
   static Lanes InBoth(uint32_t half) { return Set((half & 0xFFFF) * 0x10001); }
+  static Lanes InBoth(Lanes half) { return JoinHalves(half, Left<16>(half)); }
 
   // Numbers 2j and 2j + 1 share lanes; pairs are side by side, so that no product waits for another.
   template <int kMany>
@@ -81,21 +80,6 @@ class Permutation {
 
   Lanes keys_[kCount], high_count_, low_, size_;
   __m128i by_low_bits_, unused_;
-};
-
-// Remainders by n.
-class Remainder {
- public:
-  explicit Remainder(uint32_t n)
-      : n_(Set(n)), reciprocal_(Set(static_cast<uint32_t>(std::min<uint64_t>((uint64_t{1} << 32) / n, kMaxWord)))) {}
-  Lanes Of(Lanes x) const {
-    // an estimate of the quotient, right or one too small
-    const Lanes rest = Subtract(x, Multiply(High(x, reciprocal_), n_));
-    return Lesser(rest, Subtract(rest, n_));
-  }
-
- private:
-  Lanes n_, reciprocal_;
 };
 
 }  // namespace

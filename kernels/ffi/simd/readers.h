@@ -5,16 +5,16 @@
 // Dense: every lane compares a byte at once. Branches depend on a draw only at the ends of blocks and for the bytes
 // that need a second word.
 //
-// By number: synapses of one block side by side. Uniform gaps, grids: a row in each lane.
+// Uniform gaps, grids: a row in each lane. Synapses by number: numbered.h.
 //
 // A sink has Begin(group, first) for each group of tasks, Focus(lane) where one of them fills all lanes and
-// Unfocus() where each has its own again, Full(count), and Emit(targets, counters of the variates, hit). EmitNumbered
-// is the same for vectors 0, 1, … of a row that has its synapses by number.
+// Unfocus() where each has its own again, Full(count), and Emit(targets, counters of the variates, hit).
 #pragma once
 #include <algorithm>
 
+#include "division.h"
 #include "groups.h"
-#include "permutation.h"
+#include "numbered.h"
 #include "walk.h"
 
 namespace evops {
@@ -197,83 +197,6 @@ void ReadDenseGroup(const Tasks& tasks, const Group& g, int64_t lanes, Sink& sin
   }
 }
 
-// Vectors of synapses by number that are drawn side by side.
-constexpr int kSideBySide = 64 / kLanes;
-
-// The synapses begin … stop - 1 of a row, by number; post(x) turns numbers into where those synapses go.
-template <bool kByRank, class Post, class Sink>
-EVOPS_INLINE void ReadNumbers(uint32_t begin, uint32_t stop, Lanes origin, Sink& sink, Post post) {
-  constexpr uint32_t kStep = kSideBySide * kLanes;
-  for (uint32_t i = begin; i < stop && !sink.Full(kStep); i += kStep) {
-    Lanes index[kSideBySide], target[kSideBySide];
-#pragma GCC unroll 8
-    for (int j = 0; j < kSideBySide; ++j) target[j] = index[j] = Add(Set(i + j * kLanes), Count());
-    post(target);
-#pragma GCC unroll 8
-    for (int j = 0; j < kSideBySide; ++j) {
-      target[j] = Add(origin, target[j]);
-      if (!kByRank) index[j] = target[j];
-    }
-    uint32_t left = stop - i;
-    if (left >= kStep) {
-#pragma GCC unroll 8
-      for (int j = 0; j < kSideBySide; ++j) sink.EmitNumbered(target[j], index[j], kAllLanes, j);
-    } else {
-      for (int j = 0; left > 0; ++j) {
-        sink.EmitNumbered(target[j], index[j], left < kLanes ? (uint32_t{1} << left) - 1 : kAllLanes, j);
-        left -= left < kLanes ? left : kLanes;
-      }
-    }
-  }
-}
-
-// The synapses that a row has by number. Targets are numbers below n, permuted ones, or permuted slots modulo n.
-template <class Sink>
-void ReadNumberedGroup(const Tasks& tasks, const Group& g, int64_t first, int64_t lanes, Sink& sink) {
-  const bool counted = tasks.scheme.reader == Reader::kCountedRows;
-  const EqualRows& equal = tasks.scheme.equal_rows;
-  const CountedRows& rows = tasks.scheme.counted_rows;
-  const uint32_t low_bits = counted ? rows.low_bits : equal.low_bits;
-  const uint32_t high_count = counted ? rows.high_count : equal.high_count;
-  alignas(64) uint32_t k0[kLanes], k1[kLanes];
-  const Key key = counted && low_bits ? Feistel(Zero(), Set(kSlots), g.t0, g.t1) : g.key;
-  Store(k0, key.k0);
-  Store(k1, key.k1);
-  for (int64_t l = 0; l < lanes; ++l) {
-    const uint32_t n = tasks.n[first + l];
-    if (n == 0) continue;
-    sink.Focus(l);
-    const uint32_t start = counted ? tasks.table[2 * (first + l)] : 0;
-    const uint32_t count = counted ? tasks.table[2 * (first + l) + 1] : equal.k;
-    const uint32_t begin = tasks.block[first + l] * uint32_t{kSynapsesPerBlock};
-    const uint32_t stop = begin + std::min<uint32_t>(kSynapsesPerBlock, count - begin);
-    const Lanes origin = Set(tasks.origin[first + l]);
-    if (low_bits == 0) {
-      const Lanes key0 = Set(k0[l]), key1 = Set(k1[l]), all = Set(n);
-      ReadNumbers<true>(begin, stop, origin, sink, [&](auto& x) EVOPS_INLINED {
-        for (Lanes& i : x) i = High(Word(Add(key0, Multiply(i, Set(kWeyl))), key1), all);
-      });
-    } else if (!counted) {
-      const Permutation permutation(k0[l], k1[l], high_count, low_bits, n);
-      const Lanes last = Set(n - 1);  // of the domain: lanes past the end of a row stay inside
-      ReadNumbers<false>(begin, stop, origin, sink, [&](auto& x) EVOPS_INLINED {
-        for (Lanes& i : x) i = Lesser(i, last);
-        permutation.Of(x);
-      });
-    } else {
-      const uint32_t slots = rows.slots * n;
-      const Permutation permutation(k0[l], k1[l], high_count, low_bits, slots);
-      const Remainder remainder(n);
-      const Lanes from = Set(start), last = Set(slots - 1);
-      ReadNumbers<true>(begin, stop, origin, sink, [&](auto& x) EVOPS_INLINED {
-        for (Lanes& i : x) i = Lesser(Add(from, i), last);
-        permutation.Of(x);
-        for (Lanes& i : x) i = remainder.Of(i);
-      });
-    }
-  }
-}
-
 template <class Gaps, bool kAutapses, class Sink>
 EVOPS_OUTLINE void ReadGapBlocks(const Tasks& tasks, Sink& sink) {
   for (Groups groups(tasks); groups.Next();) {
@@ -287,14 +210,6 @@ EVOPS_OUTLINE void ReadDenseBlocks(const Tasks& tasks, Sink& sink) {
   for (Groups groups(tasks); groups.Next();) {
     sink.Begin(groups.group(), groups.first());
     ReadDenseGroup(tasks, groups.group(), groups.lanes(), sink);
-  }
-}
-
-template <class Sink>
-EVOPS_OUTLINE void ReadNumberedRows(const Tasks& tasks, Sink& sink) {
-  for (Groups groups(tasks); groups.Next();) {
-    sink.Begin(groups.group(), groups.first());
-    ReadNumberedGroup(tasks, groups.group(), groups.first(), groups.lanes(), sink);
   }
 }
 
@@ -314,50 +229,56 @@ EVOPS_OUTLINE void ReadUniformGaps(const Tasks& tasks, Sink& sink) {
   }
 }
 
-// sampler.moved.
-EVOPS_INLINE Lanes Moved(Lanes at, Lanes by, Lanes extent) {
-  const Lanes to = Add(at, by);
-  return Add(to, Select(Less(to, Zero()), extent, Zero()));
-}
-
 // Rows of a grid, one in every lane, all at the same displacement.
+//
+// A place moves by a displacement along each axis, and by the axis' extent if that is negative (sampler.moved). The
+// target's number is linear in the places: numbers move alike, and nothing is multiplied in the loop.
 template <class Sink>
 EVOPS_OUTLINE void ReadGridOffsets(const Tasks& tasks, Sink& sink) {
   const GridOffsets& grid = tasks.scheme.grid_offsets;
   const uint32_t plane = grid.extent_1 * grid.extent_2;
-  const Lanes extent_1 = Set(grid.extent_1), extent_2 = Set(grid.extent_2);
+  const Division by_plane(plane), by_row(grid.extent_2);
+  const Lanes extent_1 = Set(grid.extent_1), extent_2 = Set(grid.extent_2), all_1 = Set(plane), all_2 = extent_2;
   const Lanes last_1 = Set(grid.extent_1 - 1), last_2 = Set(grid.extent_2 - 1);
   for (Groups groups(tasks); groups.Next();) {
     const int64_t first = groups.first();
     sink.Begin(groups.group(), first);
-    alignas(64) uint32_t place[3][kLanes], begin[kLanes], count[kLanes], extent[kLanes], end[kLanes];
+    alignas(64) uint32_t begin[kLanes], count[kLanes];
     uint32_t longest = 0;
     bool alike = true;  // all lanes are in the same block of displacements
     for (int64_t l = 0; l < kLanes; ++l) {
-      const uint32_t pre = tasks.pre[first + l], n = tasks.n[first + l];
-      place[0][l] = pre / plane;
-      place[1][l] = pre % plane / grid.extent_2;
-      place[2][l] = pre % grid.extent_2;
-      extent[l] = n / plane;
+      const bool any = tasks.n[first + l] != 0;
       begin[l] = tasks.block[first + l] * uint32_t{kSynapsesPerBlock};
-      count[l] = n == 0 ? 0 : std::min<uint32_t>(kSynapsesPerBlock, grid.offsets - begin[l]);
-      end[l] = n - 1;
+      count[l] = any ? std::min<uint32_t>(kSynapsesPerBlock, grid.offsets - begin[l]) : 0;
       longest = std::max(longest, count[l]);
-      alike = alike && (n == 0 || begin[l] == begin[0]);
+      alike = alike && (!any || begin[l] == begin[0]);
     }
-    const Lanes x = Load(place[0]), y = Load(place[1]), z = Load(place[2]), extent_0 = Load(extent), last = Load(end);
+    const Lanes pre = Load(tasks.pre + first), n = Load(tasks.n + first), last = Subtract(n, Set(1));
+    const Lanes x = by_plane.Quotient(pre), in_plane = by_plane.Remainder(pre);
+    const Lanes y = by_row.Quotient(in_plane), z = by_row.Remainder(in_plane);
+    const Lanes all_0 = Subtract(n, by_plane.Remainder(n));
     const Lanes origin = groups.group().origin, from = Multiply(Load(begin), Set(3)), counts = Load(count);
     const uint32_t* row = tasks.table + int64_t{3} * begin[0];
     for (uint32_t s = 0; s < longest && !sink.Full(kLanes); ++s, row += 3) {
       const Mask reads = Less(Set(s), counts);
-      Lanes by[3];
-      for (uint32_t axis = 0; axis < 3; ++axis)
-        by[axis] = alike ? Set(row[axis]) : GatherWhere(Bits(reads), tasks.table, Add(from, Set(3 * s + axis)));
-      const Lanes a = Moved(x, by[0], extent_0), b = Moved(y, by[1], extent_1), c = Moved(z, by[2], extent_2);
+      Lanes by[3], moved;
+      if (alike) {
+        for (uint32_t axis = 0; axis < 3; ++axis) by[axis] = Set(row[axis]);
+        moved = Set(row[0] * plane + row[1] * grid.extent_2 + row[2]);
+      } else {
+        for (uint32_t axis = 0; axis < 3; ++axis)
+          by[axis] = GatherWhere(Bits(reads), tasks.table, Add(from, Set(3 * s + axis)));
+        moved = Add(Add(Multiply(by[0], all_1), Multiply(by[1], extent_2)), by[2]);
+      }
+      const Lanes a = Add(x, by[0]), b = Add(y, by[1]), c = Add(z, by[2]);
+      const Mask around_0 = Less(a, Zero()), around_1 = Less(b, Zero()), around_2 = Less(c, Zero());
+      Lanes post = Add(pre, moved);
+      post = AddWhere(around_0, post, all_0);
+      post = AddWhere(around_1, post, all_1);
+      post = AddWhere(around_2, post, all_2);
       // beyond the first axis lies no neuron below n, whatever the others say
-      const Lanes post = Add(Multiply(Add(Multiply(a, extent_1), b), extent_2), c);
-      const Mask inside =
-          Both(Equal(Lesser(b, last_1), b), Both(Equal(Lesser(c, last_2), c), Equal(Lesser(post, last), post)));
+      const Mask inside = Both(NotAbove(AddWhere(around_1, b, extent_1), last_1),
+                               Both(NotAbove(AddWhere(around_2, c, extent_2), last_2), NotAbove(post, last)));
       const Lanes target = Add(origin, post);
       sink.Emit(target, target, Bits(Both(inside, reads)));
     }

@@ -49,6 +49,7 @@ class Sums {
   }
   static constexpr bool Full(int64_t) { return false; }
 
+  static constexpr bool kTakesRows = false;  // rows come in order
   EVOPS_INLINE void EmitNumbered(Lanes target, Lanes counter, uint32_t hit, int) { Emit(target, counter, hit); }
   EVOPS_INLINE void Emit(Lanes target, Lanes counter, uint32_t hit) {
     if constexpr (kDelayed) {
