@@ -134,16 +134,18 @@ def _check_batch(name: str, what: str, shape: tuple[int, int]) -> None:
 
 def _product_native(
     *, spec: MatrixSpec, n_out: int, gather: bool, per_input: int
-) -> tuple[str, dict[str, Any]] | None:
+) -> tuple[str, dict[str, Any]]:
     del n_out  # the handler sees it in the shape of the result
-    # A weight times an input each: XLA does that in lanes, and fuses it with what is around.
-    if gather and isinstance(spec.scheme, Diagonal):
-        return None
     attributes = {
         "per_input": np.int64(per_input),
         "spec": np.array(spec.pack(), np.int64),
     }
     return ("evops_gather" if gather else "evops_scatter"), attributes
+
+
+def _product_plain(*, spec: MatrixSpec, gather: bool, **_: Any) -> bool:
+    # A weight times an input each: XLA does that in lanes, and fuses it with what is around.
+    return gather and isinstance(spec.scheme, Diagonal)
 
 
 def _add(a: Array | None, b: Array) -> Array:
@@ -247,6 +249,7 @@ product_p = register(
     transpose=_product_transpose,
     batch=_product_batch,
     native=_product_native,
+    plain=_product_plain,
     gpu=gpu.product,
 )
 

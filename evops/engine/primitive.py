@@ -61,6 +61,7 @@ def register(
     batch: Callable[..., Any],
     native: Callable[..., tuple[str, dict[str, Any]] | None] | None = None,
     gpu: Callable[..., Any] | None = None,
+    plain: Callable[..., bool] = lambda **_: False,
     aliases: dict[int, int] | None = None,
     multiple_results: bool = False,
 ) -> Primitive:
@@ -77,9 +78,9 @@ def register(
         jvp: as in `ad.primitive_jvps`.
         transpose: as in `ad.primitive_transposes`.
         batch: as in `batching.primitive_batchers`.
-        native: names the CPU's FFI target and its attributes; it may return None for the jnp path,
-            on a GPU too.
+        native: names the CPU's FFI target and its attributes; it may return None for the jnp path.
         gpu: traced on a GPU in place of `value`; it also gets `native`.
+        plain: whether the jnp path is best on every platform, as for what XLA fuses.
         aliases: operands by number, and the results that may take over their memory.
         multiple_results: whether the primitive returns a list.
     """
@@ -98,7 +99,7 @@ def register(
         return in_jnp(ctx, *operands, **statics)
 
     def lower_cpu(ctx: Any, *operands: Any, backend: str, **statics: Any) -> Any:
-        if backend != "native" or native is None:
+        if backend != "native" or native is None or plain(**statics):
             return in_jnp(ctx, *operands, **statics)
         # Registers the targets in a process whose compiled code comes from jax's cache.
         library.choose("native")
@@ -112,7 +113,7 @@ def register(
     on_gpu = traced(functools.partial(gpu, native=native)) if gpu is not None else in_jnp
 
     def lower_gpu(ctx: Any, *operands: Any, backend: str, **statics: Any) -> Any:
-        if backend != "native" or gpu is None or (native is not None and native(**statics) is None):
+        if backend != "native" or gpu is None or plain(**statics):
             return in_jnp(ctx, *operands, **statics)
         library.choose("native")
         return on_gpu(ctx, *operands, **statics)
