@@ -1,10 +1,16 @@
-"""The tables of mutants fit the files, and some of them are killed."""
+"""The tables of mutants and of faults for sanitizers fit the files, and some are killed."""
 
 import ast
 import dataclasses
+import sys
 from collections import Counter
+from pathlib import Path
 
 import mutants
+
+sys.path.insert(0, str(Path(__file__).parent / "without_xla"))
+
+import sanitize
 
 EVERY = mutants.every()
 # the quickest; .ci/run has all of those in Python, .ci/full those in kernels
@@ -20,6 +26,16 @@ def test_every_mutant_has_a_place_and_a_name_of_its_own():
             ast.parse(mutant.text)
     names = Counter(mutant.breaks for mutant in EVERY)
     assert max(names.values()) == 1, names.most_common(3)
+
+
+def test_every_fault_for_a_sanitizer_has_a_place():
+    for file, before, after, _ in sanitize.PLANTS.values():
+        assert (sanitize.FFI / file).read_text().count(before) == 1, (file, before)
+        assert after != before
+
+
+def test_every_source_is_built_for_sanitizers():
+    assert sorted(path.stem for path in sanitize.FFI.glob("*.cc")) == sorted(sanitize.HANDLERS)
 
 
 def test_every_test_that_kills_is_there():

@@ -22,7 +22,7 @@ sys.path.insert(0, str(FFI.parent))
 
 import format_header  # noqa: E402
 
-HANDLERS = ("custom", "edges", "library", "product", "push", "scratch", "stored")
+HANDLERS = ("custom", "edges", "library", "product", "push", "scratch", "stored", "tiles")
 SANITIZERS = ("thread", "address", "undefined")
 OPTIONS = {
     "TSAN_OPTIONS": "halt_on_error=1",
@@ -33,8 +33,8 @@ OPTIONS = {
 PLANTS = {
     "thread": (
         "parallel.h",
-        "if (!s.failed.load()) body(part);",
-        "static int64_t runs = 0; ++runs; if (!s.failed.load()) body(part);",
+        "if (!failed_.load()) body(step, part);",
+        "static int64_t runs = 0; ++runs; if (!failed_.load()) body(step, part);",
         "data race .*parallel.h",
     ),
     "address": (
