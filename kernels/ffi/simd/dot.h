@@ -11,6 +11,20 @@
 namespace evops {
 namespace {
 
+// Sums in lanes, of numbers of type T.
+template <class T>
+Lanes Plus(Lanes x, Lanes y) {
+  if constexpr (std::is_floating_point_v<T>) return AddFloats(x, y);
+  return Add(x, y);
+}
+
+// A strand of the row in every lane.
+template <class T>
+struct Strand {
+  Lanes x = Zero();
+  friend Strand Sum(Strand a, Strand b) { return {Plus<T>(a.x, b.x)}; }
+};
+
 template <class T, Addend addend>
 class Dots {
  public:
@@ -48,7 +62,7 @@ class Dots {
   EVOPS_INLINE void Emit(Lanes target, Lanes counter, uint32_t hit) {
     const Lanes term = TermsOf(target, counter, hit);
     if (lane_ == kEach) {
-      strands_[0] = Plus(strands_[0], term);
+      strands_[0] = Plus<T>(strands_[0], term);
       return;
     }
     alignas(64) T terms[kLanes];
@@ -58,12 +72,12 @@ class Dots {
   }
   EVOPS_INLINE void EmitNumbered(Lanes target, Lanes counter, uint32_t hit, int vector) {
     Lanes& strand = strands_[vector % kVectors];
-    strand = Plus(strand, TermsOf(target, counter, hit));
+    strand = Plus<T>(strand, TermsOf(target, counter, hit));
   }
   static constexpr bool kTakesRows = true;
   EVOPS_INLINE void EmitOfEach(Lanes target, Lanes counter, uint32_t hit, uint32_t synapse) {
-    Lanes& strand = strands_of_each_[synapse % kStrands];
-    strand = Plus(strand, TermsOf(target, counter, hit));
+    Strand<T>& strand = strands_of_each_[synapse % kStrands];
+    strand.x = Plus<T>(strand.x, TermsOf(target, counter, hit));
     any_of_each_ = true;
   }
 
@@ -74,10 +88,6 @@ class Dots {
     uint32_t bits;
     __builtin_memcpy(&bits, &x, sizeof bits);
     return Set(bits);
-  }
-  static Lanes Plus(Lanes x, Lanes y) {
-    if constexpr (std::is_floating_point_v<T>) return AddFloats(x, y);
-    return Add(x, y);
   }
 
   EVOPS_INLINE Lanes TermsOf(Lanes target, Lanes counter, uint32_t hit) const {
@@ -109,23 +119,20 @@ class Dots {
     }
   }
 
-  // SumOfStrands, of a row in every lane.
   void TakeDownEach() {
-    Lanes sum = Zero();
-    for (int64_t s = 0; s < kStrands / 2; ++s)
-      sum = Plus(sum, Plus(strands_of_each_[s], strands_of_each_[s + kStrands / 2]));
-    for (Lanes& strand : strands_of_each_) strand = Zero();
-    any_of_each_ = false;
     alignas(64) T sums[kLanes];
-    Store(reinterpret_cast<uint32_t*>(sums), sum);
+    Store(reinterpret_cast<uint32_t*>(sums), SumOfStrands(strands_of_each_).x);
     for (int64_t l = 0; l < kLanes; ++l) d_.sums[first_ + l] += sums[l];
+    for (Strand<T>& strand : strands_of_each_) strand = {};
+    any_of_each_ = false;
   }
 
   static constexpr int64_t kVectors = kStrands / kLanes;
   const DotProduct<T> d_;
   int64_t first_ = 0, lane_ = kEach;  // of the group's tasks; the task that fills all lanes
   T in_order_ = 0;
-  Lanes strands_[kVectors] = {}, strands_of_each_[kStrands] = {}, a_ = Zero(), b_ = Zero();
+  Lanes strands_[kVectors] = {}, a_ = Zero(), b_ = Zero();
+  Strand<T> strands_of_each_[kStrands];
   bool any_of_each_ = false;
   VariateKey of_group_{}, key_{};
 };
