@@ -213,7 +213,7 @@ def refuse(change, message):
 
 @pytest.mark.parametrize("change", [{}, GATHER], ids=["scatter", "gather"])
 @pytest.mark.parametrize("at", range(9))
-@pytest.mark.parametrize("batch", [2, 20])
+@pytest.mark.parametrize("batch", [1, 2, 20])
 @pytest.mark.parametrize("data", [F32, np.float16])
 def test_every_entry_is_checked(change, at, batch, data):
     change = {"x": ((2, 3), bool), "y": ((2, 5), F32), **change, "data": ((9,), data)}

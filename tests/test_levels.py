@@ -21,7 +21,8 @@ F = evops.FixedProbability
 rules = [F(0.9), F(0.2, False), F(0.1), F(0.02, False), F(1e-3), F(1e-4), evops.FixedOutDegree(50),
          evops.FixedOutDegree(20, True), evops.FixedTotalNumber(90_000), evops.FixedTotalNumber(5000),
          evops.FixedInDegree(7), evops.FixedInDegree(1), evops.OneToOne(),
-         evops.LfsrGaps(0.1, True), evops.Neighbours((90, 100), 3)]
+         evops.LfsrGaps(0.1, True), evops.Neighbours((90, 100), 3), evops.Neighbours((20, 15, 30), 2),
+         evops.FixedOutDegree(1500)]  # more than a block has
 delay = evops.Normal(15, 7.5, low=1)
 v = np.random.default_rng(1).normal(size=(9000, 20)).astype(np.float32)
 for rule in rules:
@@ -39,6 +40,8 @@ for rule in rules:
             digest.update(np.asarray(W @ (jnp.arange(9000) % 7 == 0)).tobytes())
             ring = W.push(jnp.arange(n) % 3 == 0, evops.DelayBuffer.zeros(9000, W.max_delay))
             digest.update(np.asarray(ring.sums).tobytes())
+W = evops.Projection(evops.Neighbours((90, 90), 40), 1.0, (8100, 8100), seed=7)  # several blocks
+digest.update(np.asarray((jnp.arange(8100) % 2000 == 0) @ W).tobytes())
 W = evops.Projection(F(0.1), 0.3, (4000, 20000), seed=8)  # 8 million synapses: split over threads
 digest.update(np.asarray(jnp.ones(4000, bool) @ W).tobytes())
 digest.update(np.asarray(W.out_degree()).tobytes())
