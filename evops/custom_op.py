@@ -2,8 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,9 @@ import numpy as np
 
 from evops import inputs
 from evops.compiler import native
-from evops.compiler.signature import Kernel
+from evops.compiler.signature import Kernel, Typed
 from evops.engine import custom, library
-from evops.errors import BackendError, Flag, check_flag, check_static
+from evops.errors import BackendError, Flag, check_flag, check_integer, check_static
 
 _STATIC = (bool, int, float, str, np.bool_, np.number, np.dtype, type, type(None))
 
@@ -22,7 +22,8 @@ class XLACustomOp:
     """A JAX primitive that runs a Taichi kernel.
 
     A kernel takes the arrays of a call, then one array for each entry of ``outs``. These hold zeros
-    when the kernel begins; the call returns them. evops compiles the kernel when JAX first lowers a
+    when the kernel begins; the call returns them. (Zeros that it would overwrite unread are left
+    out.) evops compiles the kernel when JAX first lowers a
     call, in a separate process, and keeps it on disk (``evops cache``).
 
     Args:
@@ -40,6 +41,10 @@ class XLACustomOp:
             are those of one entry.
         parallel: whether to split the kernel over XLA's threads (CPU). It must be one outermost
             loop over ``range`` or ``ti.ndrange``, and no two iterations may write to one entry.
+        in_place: ``{"v": 0}`` says that the kernel's array ``v``, one of those of a call, is
+            result 0, too. The kernel finds the call's values there, changes them, and has no other
+            array for that result. What the caller gave stays as it is: XLA copies it where
+            somebody still uses it, and in a scan nobody does.
         name: name in messages; the kernel's where none is given.
 
     Raises:
@@ -65,12 +70,14 @@ class XLACustomOp:
         transpose: Callable[..., Any] | None = None,
         batching: Callable[..., Any] | None = None,
         parallel: Flag = False,
+        in_place: Mapping[str, SupportsIndex] | None = None,
         name: str | None = None,
     ):
         if cpu_kernel is None and gpu_kernel is None and fallback is None:
             raise TypeError("XLACustomOp needs cpu_kernel, gpu_kernel or fallback")
-        self._cpu = None if cpu_kernel is None else Kernel(cpu_kernel, "cpu_kernel")
-        self._gpu = None if gpu_kernel is None else Kernel(gpu_kernel, "gpu_kernel")
+        place = _in_place(in_place)
+        self._cpu = None if cpu_kernel is None else Kernel(cpu_kernel, "cpu_kernel", place)
+        self._gpu = None if gpu_kernel is None else Kernel(gpu_kernel, "gpu_kernel", place)
         self._parallel = check_flag("parallel", parallel)
         rules = {"fallback": fallback, "jvp": jvp, "transpose": transpose, "batching": batching}
         for which, rule in rules.items():
@@ -78,6 +85,14 @@ class XLACustomOp:
                 raise TypeError(f"{which} must be a function, got {rule!r}")
         self._rules = rules
         first = self._cpu or self._gpu
+        if place and first is None:
+            raise ValueError("in_place names arrays of a kernel: give cpu_kernel or gpu_kernel")
+        self._in_place: dict[int, int] = first.in_place if first else {}
+        if self._cpu and self._gpu and self._cpu.in_place != self._gpu.in_place:
+            raise ValueError(
+                "in_place must name the same arrays of cpu_kernel and gpu_kernel: the arrays "
+                f"{sorted(self._cpu.in_place)} and {sorted(self._gpu.in_place)} have its names"
+            )
         self.name: str = name or (first.name if first else getattr(fallback, "__name__", "op"))
 
     def __repr__(self) -> str:
@@ -108,7 +123,7 @@ class XLACustomOp:
             isinstance(backend, str) and backend == "native",
             self._outs(outs),
             tuple((n, _static(f"{self.name}: {n}", v)) for n, v in sorted(statics.items())),
-            tuple((v.dtype, v.ndim) for v in values),
+            tuple((v.dtype, v.shape) for v in values),
         )
         kernel = self._cpu or self._gpu
         if kernel is not None:
@@ -173,7 +188,7 @@ class _Call:
     native: bool  # asked for by hand: no fallback
     outs: tuple[jax.ShapeDtypeStruct, ...]
     statics: tuple[tuple[str, "_Static"], ...]
-    operands: tuple[tuple[np.dtype, int], ...]
+    operands: tuple[Typed, ...]
 
     @property
     def name(self) -> str:
@@ -184,8 +199,12 @@ class _Call:
         return {name: static.value for name, static in self.statics}
 
     @property
-    def results(self) -> list[tuple[np.dtype, int]]:
-        return [(np.dtype(out.dtype), len(out.shape)) for out in self.outs]
+    def results(self) -> list[Typed]:
+        return [(np.dtype(out.dtype), tuple(out.shape)) for out in self.outs]
+
+    @property
+    def in_place(self) -> dict[int, int]:
+        return self.op._in_place
 
     def __repr__(self) -> str:
         return self.name
@@ -207,7 +226,7 @@ class _Call:
         request = kernel.request(
             self.name, self.operands, self.results, self.keywords, split=self.op._parallel
         )
-        return "evops_custom", {"key": native.registered(request), "name": self.name}
+        return "evops_custom", self._attributes(kernel, native.registered(request))
 
     def gpu_target(self) -> tuple[str, dict[str, Any], int] | None:
         kernel = self._kernel("gpu_kernel", self.op._gpu)
@@ -216,7 +235,11 @@ class _Call:
         kernel.check(self.operands, self.results, self.keywords)
         request = kernel.request(self.name, self.operands, self.results, self.keywords)
         key = native.registered(request)
-        return "evops_gpu_custom", {"key": key, "name": self.name}, native.scratch_bytes(key)
+        return "evops_gpu_custom", self._attributes(kernel, key), native.scratch_bytes(key)
+
+    def _attributes(self, kernel: Kernel, key: str) -> dict[str, Any]:
+        contents = kernel.contents(self.operands, self.results, self.keywords)
+        return {"key": key, "name": self.name, "contents": np.array(contents, np.int64)}
 
     def _kernel(self, which: str, kernel: Kernel | None) -> Kernel | None:
         """The kernel of the platform that is lowered; None where the fallback takes its place."""
@@ -252,3 +275,18 @@ def _static(name: str, value: Any) -> _Static:
 
     value = plain(value)
     return _Static(text(value), value)
+
+
+def _in_place(given: Any) -> dict[str, int]:
+    """The argument of this name, checked as far as it can be without a kernel."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise TypeError(
+            f'in_place must be a dict from names of arrays to numbers of results, as {{"v": 0}}, '
+            f"got {given!r}"
+        )
+    found = {name: check_integer(f"in_place[{name!r}]", k, 0) for name, k in given.items()}
+    if len(set(found.values())) != len(found):
+        raise ValueError(f"in_place must give each array a result of its own, got {found}")
+    return found

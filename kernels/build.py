@@ -40,7 +40,7 @@ BY_HAND = (
 # what kernels of every kind depend on, besides what they import
 COMMON = (
     "compiler/emit.py",
-    "compiler/cuda.py",
+    *(path.relative_to(PACKAGE) for path in sorted(PACKAGE.glob("compiler/passes/*.py"))),
     "taichi.py",
     "connectivity/sampler.py",
     "connectivity/format.py",
@@ -127,13 +127,14 @@ def main(out: Path, asked: list[str]):
     except ImportError as error:
         sys.exit(f"taichi does not import: {error} (a library named here is a system package)")
     names, objects = [], []
-    for name, ir, _ in emit.taichi_ir(kernels(), out):
-        names.append(name)
+    for made in emit.taichi_ir(kernels(), out):
+        names.append(made.name)
         for level in wanted:
-            if level != "x86_64" and name.startswith(BY_HAND):
+            if level != "x86_64" and made.name.startswith(BY_HAND):
                 continue
-            path = out / f"{name}_{level}.o"
-            path.write_bytes(emit.compile_object(ir, f"evops_{name}_{level}", LEVELS[level]))
+            path = out / f"{made.name}_{level}.o"
+            symbol = f"evops_{made.name}_{level}"
+            path.write_bytes(emit.objects.compile_object(made.tasks, symbol, LEVELS[level]))
             objects.append(path.as_posix())
     write_names(names, out)
     write(out / "objects.txt", ";".join(objects))

@@ -2,7 +2,7 @@
 
 Taichi compiles for CUDA on any machine once it finds a driver. The COMPILER (gcc or its like) makes
 a stub of one (cuda_stub/cuda.c), ``OUT/cuda_stub/libcuda.so``. The package ships it for users'
-kernels. ``OUT/gpu_kernels.cc`` holds the PTX (evops/compiler/cuda.py) for C++.
+kernels. ``OUT/gpu_kernels.cc`` holds the PTX (evops/compiler/passes/cuda.py) for C++.
 """
 
 import os
@@ -21,7 +21,7 @@ ARRAY_BYTES, WORD_BYTES = 16, 4
 
 
 def taichi_ir(folder: Path):
-    """(name, LLVM IR, bytes of the arguments) of each kernel, after a check of its layout."""
+    """What Taichi makes of each kernel, after a check of the layout of its arguments."""
     import gpu
 
     kernels = {name: make() for name, (_, make) in gpu.kernels().items()}
@@ -115,7 +115,7 @@ def main(out: Path):
     folder = out / "gpu"
     folder.mkdir(parents=True, exist_ok=True)
     texts = {}
-    for name, ir, size in taichi_ir(folder):
+    for name, ir, _, size in taichi_ir(folder):
         text = emit.cuda.ptx(with_entry(ir, name, size, by_value=True))
         if missing := emit.cuda.externals(text):
             raise emit.Refused(f"{name}: PTX refers to {missing}")

@@ -12,7 +12,7 @@ from taichi.math import vec3
 
 import custom_kernels as kernels
 import evops
-from evops.compiler import division
+from evops.compiler.passes import division
 
 A1 = ti.types.ndarray(ndim=1)
 TERMS = 5

@@ -261,7 +261,7 @@ def test_without_the_stand_in_driver(driver, monkeypatch, tmp_path):
 @ti.kernel
 def minus_one(x: A1, y: A1):
     for i in range(3):
-        y[i] = x[i] - 1
+        y[i] += x[i] - 1  # so that it must find zeros
 
 
 def test_failures_of_the_driver_are_errors(driver):
@@ -284,7 +284,7 @@ def test_failures_of_the_driver_are_errors(driver):
 HANDLED = {
     "the kernel is not loaded in this process; trace or call its evops.XLACustomOp": {"key": "0"},
     "no results, the last must be its scratch memory": {"outs": []},
-    "1 operands and 0 results, the kernel has 2 arrays": {"outs": OUT},
+    "1 operands and 0 results of their own, the kernel has 2 arrays": {"outs": OUT, "contents": []},
     r"operand 0 is int32\[3\], expected float32 of rank 1": {"x": np.ones(3, np.int32)},
     r"operand 0 is float32\[3,1\], expected float32 of rank 1": {"x": X[:, None]},
     r"result 0 is uint8\[3\], expected float32 of rank 1": {"outs": [STRUCT((3,), np.uint8)] * 2},
@@ -302,10 +302,11 @@ def test_handler_refuses(driver, monkeypatch, message, change):
 
     monkeypatch.setattr(native, "registered", remember)
     op(plus_one)(X, outs=OUT)
-    given = {"key": keys[-1], "x": X, "outs": OUT * 2, **change}
+    given = {"key": keys[-1], "x": X, "outs": OUT * 2, "contents": [-1], **change}
     call = jax.ffi.ffi_call("evops_gpu_custom", given["outs"], has_side_effect=True)
+    attributes = {"key": given["key"], "contents": np.array(given["contents"], np.int64)}
     with pytest.raises(Exception, match=f"evops_gpu_custom mine: {message}"):
-        jax.block_until_ready(call(given["x"], key=given["key"], name="mine"))
+        jax.block_until_ready(call(given["x"], name="mine", **attributes))
         jax.effects_barrier()
 
 
@@ -323,7 +324,7 @@ def test_library_refuses_launches_out_of_range():
 def compiled(kernel, *arrays, outs, **statics):
     """Text of the kernel's PTX, and threads and blocks of each launch; kept as users' are."""
     wrapped = native_kernel(kernel)
-    types = [[(np.dtype(a.dtype), len(a.shape)) for a in some] for some in (arrays, outs)]
+    types = [[(np.dtype(a.dtype), a.shape) for a in some] for some in (arrays, outs)]
     request = wrapped.request("test", *types, statics)
     key = native.registered(request)
     kept = cache.load(key)
@@ -390,6 +391,7 @@ def test_platforms_are_other_kernels(monkeypatch):
     monkeypatch.setattr(cache, "store", lambda key, code: None)
     arrays = [(np.dtype(np.float32), 1)]
     keys = {
-        native.registered(native.Request("k", "text", arrays, 1, False, a)) for a in ("x64", "cuda")
+        native.registered(native.Request("k", "text", arrays, [0], False, a))
+        for a in ("x64", "cuda")
     }
     assert len(keys) == 2 and names == [os.environ.get("EVOPS_ISA", names[0]), "cuda"]

@@ -86,7 +86,15 @@ HANDLED = {
     "the kernel is not loaded in this process; trace or call its evops.XLACustomOp": {
         "key": "0" * 64
     },
-    "1 operands and 2 results, the kernel has 2 arrays": {"outs": OUT * 2},
+    "1 operands and 2 results of their own, the kernel has 2 arrays": {
+        "outs": OUT * 2,
+        "contents": [-1, -1],
+    },
+    "1 operands and 0 results of their own, the kernel has 2 arrays": {"contents": [0]},
+    "1 results, and contents of 2": {"contents": [-1, -1]},
+    "contents of result 0 are -3": {"contents": [-3]},
+    "contents of result 0 are 1": {"contents": [1]},
+    "contents of result 1 are 0": {"outs": OUT * 2, "contents": [0, 0]},
     r"operand 0 is int32\[3\], expected float32 of rank 1": {"x": np.ones(3, np.int32)},
     r"operand 0 is float32\[3,1\], expected float32 of rank 1": {"x": X[:, None]},
     r"result 0 is uint8\[3\], expected float32 of rank 1": {"outs": [STRUCT((3,), np.uint8)]},
@@ -96,7 +104,8 @@ HANDLED = {
 
 @pytest.mark.parametrize(("message", "change"), HANDLED.items())
 def test_handler_refuses(key, message, change):
-    given = {"key": key, "x": X, "outs": OUT, **change}
+    given = {"key": key, "x": X, "outs": OUT, "contents": [-1], **change}
     call = jax.ffi.ffi_call("evops_custom", given["outs"])
     with pytest.raises(Exception, match=f"evops_custom mine: {message}"):
-        jax.block_until_ready(call(given["x"], key=given["key"], name="mine"))
+        contents = np.array(given["contents"], np.int64)
+        jax.block_until_ready(call(given["x"], key=given["key"], name="mine", contents=contents))

@@ -3,39 +3,26 @@
 Separate, because `ti.init` would reset the caller's Taichi runtime, with its fields and settings.
 
 Taichi writes textual LLVM IR (its ahead-of-time module). llvmlite makes a position-independent
-object of it, or for a GPU the text that NVIDIA's driver compiles (cuda.py). The build of the
+object of it, or for a GPU the text that NVIDIA's driver compiles (both in passes). The build of the
 package calls these functions (``kernels/build.py``, ``kernels/build_gpu.py``). A user's kernel is
 compiled by ``python emit.py FOLDER``, where ``FOLDER/request.json`` holds the request and
 ``FOLDER/kernel.py`` the kernel. Neither has evops at hand, so the file imports nothing of it.
 """
 
 import contextlib
+import importlib
 import importlib.util
 import json
 import os
 import re
-import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 SYMBOL = "evops_custom_kernel"
 _METADATA = "metadata.json"  # Taichi's name for it
-
-# Functions that an object may call: every process has those of memory and of the C library's
-# mathematics. All others belong to Taichi's run time, which is not there.
-_MATH = (
-    "acos acosh asin asinh atan atan2 atanh cbrt ceil cos cosh erf erfc exp exp10 exp2 expm1 "
-    "fabs floor fma fmax fmin fmod ldexp log log10 log1p log2 nearbyint pow rint round "
-    "roundeven sin sincos sinh sqrt tan tanh trunc"
-).split()
-ALLOWED = {"memcpy", "memmove", "memset", *_MATH, *(f"{name}f" for name in _MATH)}
-
-
-class Refused(Exception):
-    """Taichi compiles the kernel, but it cannot be called without Taichi's run time."""
+_UNOPTIMISED = "taichi_kernel_generic_llvm_ir_*.ll"  # and for the text of a task
 
 
 class Writes(Exception):
@@ -62,20 +49,40 @@ class Task(NamedTuple):
     shared: int
 
 
-def beside(name: str) -> ModuleType:
-    """Another file of this folder as a module: there may be no package to import it from."""
-    return _imported(f"evops_{name}", Path(__file__).with_name(f"{name}.py"))
+class Compiled(NamedTuple):
+    """What Taichi made of a kernel.
+
+    Attributes:
+        name: the kernel's.
+        ir: LLVM IR of the kernel, on a CPU after Taichi's optimiser.
+        tasks: LLVM IR of each of its tasks before it; of a kernel for GPUs none.
+        size: bytes of its arguments.
+    """
+
+    name: str
+    ir: str
+    tasks: list[str]
+    size: int
 
 
 def _imported(name: str, path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(name, path)
+    """A file as a module, or a folder as a package."""
+    folder = [str(path.parent)] if path.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=folder)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    if folder:
+        sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
 
-cuda, division, writes = beside("cuda"), beside("division"), beside("writes")
+# By path: there may be no package to import it from.
+_imported("evops_passes", Path(__file__).with_name("passes") / "__init__.py")
+cuda, objects, writes = (
+    importlib.import_module(f"evops_passes.{name}") for name in ("cuda", "objects", "writes")
+)
+Refused = objects.Refused
 
 
 def start(arch: str = "x64") -> None:
@@ -94,11 +101,18 @@ def start(arch: str = "x64") -> None:
         from taichi.lang import impl
 
         wanted = getattr(ti, arch)
-        # Blocks of a task whose size is known only when it runs. Taichi would ask the card of
-        # this machine, which may have none.
-        options = {"saturating_grid_dim": cuda.BLOCKS} if arch == "cuda" else {}
+        # On a CPU Taichi also writes what stands before its own optimiser: into files, see
+        # `taichi_ir`. On a GPU: blocks of a task whose size is known only when it runs. Taichi
+        # would ask the card of this machine, which may have none.
+        own = {"x64": {"print_kernel_llvm_ir": True}, "cuda": {"saturating_grid_dim": cuda.BLOCKS}}
         # Without fast_math, which reorders floating-point operations. evops has its own cache.
-        ti.init(arch=wanted, offline_cache=False, fast_math=False, log_level=ti.ERROR, **options)
+        ti.init(
+            arch=wanted,
+            offline_cache=False,
+            fast_math=False,
+            log_level=ti.ERROR,
+            **own[arch],
+        )
     if impl.current_cfg().arch != wanted:
         raise RuntimeError(f"Taichi does not compile for {arch} here: it found no driver")
 
@@ -115,8 +129,8 @@ def taichi_ir(
     named_kernels: Mapping[str, Any],
     folder: Path,
     expected_bytes: Callable[[Any], int] | None = None,
-) -> Iterator[tuple[str, str, int]]:
-    """Name, LLVM IR and bytes of the arguments of each kernel.
+) -> Iterator[Compiled]:
+    """What Taichi makes of each kernel.
 
     C++ packs the arguments by a layout that Taichi documents nowhere, so their size is checked.
 
@@ -132,32 +146,25 @@ def taichi_ir(
     from taichi.lang import impl
 
     module = ti.aot.Module(impl.current_cfg().arch)
-    for name, kernel in named_kernels.items():
-        module.add_kernel(kernel, name=name)
+    tasks = {}
+    with contextlib.chdir(folder):  # where Taichi writes the text of each task
+        for name, kernel in named_kernels.items():
+            module.add_kernel(kernel, name=name)
+            files = sorted(Path().glob(_UNOPTIMISED))
+            tasks[name] = [path.read_text() for path in files]
+            for path in files:
+                path.unlink()
     module.save(str(folder))
     sizes = block_sizes((folder / _METADATA).read_text())
     for name, kernel in named_kernels.items():
         expected = (expected_bytes or _bytes_of_arrays)(kernel)
         if sizes[name] != expected:
             raise Refused(f"{name}: argument block of {sizes[name]} bytes, expected {expected}")
-        yield name, (folder / f"{name}.ll").read_text(), expected
+        yield Compiled(name, (folder / f"{name}.ll").read_text(), tasks[name], expected)
 
 
 def _bytes_of_arrays(kernel: Any) -> int:
     return block_bytes([a.annotation.ndim for a in kernel._primal.arguments])
-
-
-def _uses_run_time(ir: str) -> bool:
-    """Whether a kernel takes more out of its context than the arguments."""
-    # The arguments are the first member of the context, so they are loaded by views of it:
-    #   %0 = bitcast %struct.RuntimeContext.7* %context to { { { i32 }, i32* } }**
-    #   %1 = load { { { i32 }, i32* } }*, { { { i32 }, i32* } }** %0, align 8
-    # Any other use of the context or of a view reaches for Taichi's run time, which is null here.
-    view = r"(%[\w.]+) = bitcast %struct\.RuntimeContext\S* %context to .*\*\*$"
-    views = "|".join(map(re.escape, ["%context", *re.findall(view, ir, re.MULTILINE)]))
-    uses = [line for line in ir.splitlines() if re.search(rf"(?:{views})\b", line)]
-    allowed = re.compile(rf"define |  {view}|  %[\w.]+ = load ")
-    return not all(allowed.match(line) for line in uses)
 
 
 def block_sizes(metadata: str) -> dict[str, int]:
@@ -169,65 +176,6 @@ def block_sizes(metadata: str) -> dict[str, int]:
     found = re.findall(r'"kernel_key": "(\w+)"|"args_size": (\d+)', metadata)
     keys = [key for key, _ in found if key]
     return dict(zip(keys, (int(size) for _, size in found if size), strict=True))
-
-
-def compile_object(ir: str, symbol: str, cpu: str) -> bytes:
-    """One object file whose only global function is `symbol`.
-
-    Args:
-        ir: what Taichi wrote.
-        symbol: name for the kernel's function.
-        cpu: LLVM's name of the processor to compile for.
-
-    Raises:
-        Refused: the kernel needs Taichi's run time, does nothing, or has several tasks.
-    """
-    import llvmlite.binding as llvm
-
-    if _uses_run_time(ir):
-        raise Refused(f"{symbol} needs Taichi's run time")
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    module = llvm.parse_assembly(ir)
-    defined = [f for f in module.functions if not f.is_declaration]
-    if not defined:
-        raise Refused(f"{symbol} does nothing")
-    # On a CPU loops run in order, so Taichi makes one task of a kernel.
-    if len(defined) != 1:
-        raise Refused(f"{symbol}: expected one task, got {[f.name for f in defined]}")
-    defined[0].name = symbol
-    target = llvm.Target.from_triple("x86_64-pc-linux-gnu").create_target_machine(
-        cpu=cpu, opt=3, reloc="pic", codemodel="small"
-    )
-    passes = llvm.create_module_pass_manager()
-    builder = llvm.create_pass_manager_builder()
-    builder.opt_level, builder.slp_vectorize, builder.loop_vectorize = 3, True, True
-    builder.populate(passes)
-    target.add_analysis_passes(passes)
-    passes.run(module)
-    return target.emit_object(module)
-
-
-def undefined_symbols(elf: bytes) -> set[str]:
-    """The names that an ELF object (64 bits, little-endian) leaves to others.
-
-    Without a tool such as nm, which a user's machine need not have.
-    """
-    # Offsets and records are those of elf.h: Elf64_Ehdr, Elf64_Shdr, Elf64_Sym.
-    table_at = struct.unpack_from("<Q", elf, 0x28)[0]
-    size, count = struct.unpack_from("<HH", elf, 0x3A)
-    names = set()
-    sections = [struct.unpack_from("<IIQQQQIIQQ", elf, table_at + i * size) for i in range(count)]
-    for _, kind, _, _, offset, length, link, _, _, entry in sections:
-        if kind != 2:  # SHT_SYMTAB, a symbol table
-            continue
-        strings = sections[link][4]
-        for at in range(offset, offset + length, entry):
-            name, _, _, section = struct.unpack_from("<IBBH", elf, at)
-            if name and section == 0:  # SHN_UNDEF: defined elsewhere
-                begin = strings + name
-                names.add(elf[begin : elf.index(b"\0", begin)].decode())
-    return names
 
 
 def compile_ptx(ir: str, size: int, tasks: Sequence[Task]) -> bytes:
@@ -299,17 +247,17 @@ def main(folder: Path) -> None:
     sys.exit(1)
 
 
-def _compile(folder: Path, arch: str, cpu: str, inputs: int) -> bytes:
+def _compile(folder: Path, arch: str, cpu: str, read_only: Sequence[int]) -> bytes:
     # Taichi reads the source of a function from its file, so the text is imported from one.
     kernel = _imported("evops_user_kernel", folder / "kernel.py").kernel
-    ((_, ir, size),) = taichi_ir({"kernel": kernel}, folder)
+    (made,) = taichi_ir({"kernel": kernel}, folder)
     names = [argument.name for argument in kernel._primal.arguments]
-    if changed := [names[k] for k in sorted(writes.written(ir)) if k < inputs]:
+    if changed := [names[k] for k in sorted(writes.written(made.ir)) if k in read_only]:
         raise Writes(f"{kernel.__name__} writes to {', '.join(changed)}")
     if arch == "cuda":
-        return compile_ptx(ir, size, tasks((folder / _METADATA).read_text()))
-    code = compile_object(division.without_traps(ir), SYMBOL, cpu)
-    missing = undefined_symbols(code) - ALLOWED
+        return compile_ptx(made.ir, made.size, tasks((folder / _METADATA).read_text()))
+    code = objects.compile_object(made.tasks, SYMBOL, cpu)
+    missing = objects.undefined_symbols(code) - objects.ALLOWED
     if missing:
         raise Refused(f"it needs {', '.join(sorted(missing))} of Taichi's own run time")
     return code

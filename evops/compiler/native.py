@@ -71,7 +71,7 @@ class Request:
         name: the operator, for messages.
         text: the kernel's source.
         arrays: dtype and rank of its arrays, in order.
-        inputs: how many of them come first and must not be written to.
+        read_only: which of them the kernel must not write to, by number.
         split: whether it takes one more array: which part of its loop to run, and of how many.
         arch: "x64" or "cuda", in Taichi's words.
     """
@@ -79,7 +79,7 @@ class Request:
     name: str
     text: str
     arrays: Sequence[tuple[np.dtype, int]]
-    inputs: int
+    read_only: Sequence[int]
     split: bool = False
     arch: str = "x64"
 
@@ -126,7 +126,7 @@ def _key(request: Request, cpu: str) -> str:
     content = {
         "text": request.text,
         "arrays": [(dtype.name, ndim) for dtype, ndim in request.arrays],
-        "inputs": request.inputs,
+        "read_only": request.read_only,
         "cpu": cpu,
         "compiler": _emit_digest(),
         "versions": {p: _version(p) for p in ("taichi", "llvmlite", "jax-evops")},
@@ -137,8 +137,7 @@ def _key(request: Request, cpu: str) -> str:
 @functools.cache
 def _emit_digest() -> str:
     """A digest of the compiler's own files: developers change these without a new version."""
-    others = ("cuda.py", "division.py", "writes.py")
-    files = (_EMIT, *map(Path(__file__).with_name, others))
+    files = (_EMIT, *sorted(_EMIT.with_name("passes").glob("*.py")))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
@@ -188,8 +187,8 @@ def _emitted(request: Request, cpu: str, folder: Path) -> bytes:
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, paths))
     (folder / "kernel.py").write_text(request.text, encoding="utf-8")  # as Python reads it
     what = {
-        "path": [str(p) for p in sys.path],
-        "kernel": {"arch": request.arch, "cpu": cpu, "inputs": request.inputs},
+        "path": [os.path.abspath(p) for p in sys.path],
+        "kernel": {"arch": request.arch, "cpu": cpu, "read_only": request.read_only},
         "recursion_limit": sys.getrecursionlimit(),
     }
     (folder / "request.json").write_text(json.dumps(what))

@@ -5,14 +5,21 @@ and from another process.
 """
 
 import dataclasses
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from evops.compiler.native import EXTRA, TYPES, Request
-from evops.compiler.source import dtype_name, kernel_text, unwrapped
+from evops.compiler.source import definition, dtype_name, kernel_text, names, unwrapped
+from evops.compiler.whole import whole
 from evops.errors import BackendError
+
+# Dtype and shape of an array.
+Typed = tuple[np.dtype, tuple[int, ...]]
+# What a kernel finds in a result; of one in the place of an operand, that operand's number.
+ZEROS, ANYTHING = -1, -2
 
 # Ranges of values for scalar parameters, by Taichi's types; types that are not here are floats.
 _INTEGERS = {name: np.iinfo(np.dtype(name)) for name in TYPES if "int" in name}
@@ -40,14 +47,18 @@ class Kernel:
     Args:
         kernel: the `ti.kernel` object.
         argument: the argument that it was given as: "cpu_kernel" or "gpu_kernel".
+        in_place: names of arrays in which the kernel changes what a call gives, and the numbers of
+            the results that they are.
 
     Raises:
         TypeError: no kernel, or one that is a method or returns a value.
-        ValueError: a parameter whose name every call uses.
+        ValueError: a parameter whose name every call uses; an unknown name in `in_place`.
         BackendError: Taichi is not installed.
     """
 
-    def __init__(self, kernel: Any, argument: str):
+    def __init__(
+        self, kernel: Any, argument: str, in_place: Mapping[str, int] = types.MappingProxyType({})
+    ):
         # The user has imported it to write the kernel; evops itself never does before.
         try:
             from taichi.types.ndarray_type import NdarrayType
@@ -66,6 +77,14 @@ class Kernel:
         for taken in ("outs", "backend"):  # every call has these keywords
             if any(p.name == taken and not p.is_array for p in self.parameters):
                 raise ValueError(f"{argument} {self.name}: no parameter may be called {taken}")
+        for name in in_place:
+            if name not in self.arrays():
+                raise ValueError(
+                    f"in_place must name arrays of {self.name} ({', '.join(self.arrays())}), got "
+                    f"{name!r}"
+                )
+        # Operands by number, and the results in their place.
+        self.in_place = {self.arrays().index(name): result for name, result in in_place.items()}
 
     def arrays(self) -> list[str]:
         """Names of the array parameters, in order."""
@@ -73,33 +92,63 @@ class Kernel:
 
     def check(
         self,
-        operands: Sequence[tuple[np.dtype, int]],
-        results: Sequence[tuple[np.dtype, int]],
+        operands: Sequence[Typed],
+        results: Sequence[Typed],
         statics: Mapping[str, Any],
     ) -> None:
         """Raise where the kernel does not take these arrays or numbers.
 
         Args:
-            operands: dtype and rank of the arrays of a call.
-            results: dtype and rank of its results, the kernel's last arrays.
+            operands: of a call.
+            results: of the call; those that are not in place are the kernel's last arrays.
             statics: the keywords of the call.
 
         Raises:
             TypeError: another number of arrays, another dtype, a missing or unfit keyword.
-            ValueError: another rank, an integer out of range.
+            ValueError: another rank or shape, an integer out of range.
         """
         names = self.arrays()
-        if len(names) != len(operands) + len(results):
+        if len(names) != len(operands) + len(results) - len(self.in_place):
+            more = f", {len(self.in_place)} of them in place" if self.in_place else ""
             raise TypeError(
                 f"{self.name} has {len(names)} array parameters ({', '.join(names)}), got "
-                f"{len(operands)} arrays and {len(results)} outs"
+                f"{len(operands)} arrays and {len(results)} outs{more}"
             )
-        given = iter([*operands, *results])
+        for operand, result in self.in_place.items():
+            self._check_in_place(operand, result, operands, results)
+        given = iter(self._own(operands, results))
         for parameter in self.parameters:
             if parameter.is_array:
-                self._check_array(parameter, *next(given))
+                dtype, shape = next(given)
+                self._check_array(parameter, dtype, len(shape))
             else:
                 self._check_static(parameter, statics)
+
+    def _own(self, operands: Sequence[Typed], results: Sequence[Typed]) -> list[Typed]:
+        """The kernel's arrays, in order."""
+        in_place = self.in_place.values()
+        return [*operands, *(r for k, r in enumerate(results) if k not in in_place)]
+
+    def _check_in_place(
+        self, operand: int, result: int, operands: Sequence[Typed], results: Sequence[Typed]
+    ) -> None:
+        name = self.arrays()[operand]
+        if result >= len(results):
+            raise ValueError(
+                f"{self.name}: in_place puts {name} in the place of result {result}; outs has "
+                f"{len(results)}"
+            )
+        if operand >= len(operands):
+            raise ValueError(
+                f"{self.name}: in_place names {name}, an array of outs; it must be one of the "
+                f"{len(operands)} arrays of the call"
+            )
+        (dtype, shape), (own_dtype, own_shape) = results[result], operands[operand]
+        if results[result] != operands[operand]:
+            raise ValueError(
+                f"{self.name}: {name} is in the place of outs[{result}], which must be "
+                f"{own_dtype}{list(own_shape)} as well, got {dtype}{list(shape)}"
+            )
 
     def _check_array(self, parameter: Parameter, dtype: np.dtype, ndim: int) -> None:
         where = f"{self.name}: {parameter.name}"
@@ -144,8 +193,8 @@ class Kernel:
     def request(
         self,
         name: str,
-        operands: Sequence[tuple[np.dtype, int]],
-        results: Sequence[tuple[np.dtype, int]],
+        operands: Sequence[Typed],
+        results: Sequence[Typed],
         statics: Mapping[str, Any],
         *,
         split: bool = False,
@@ -154,19 +203,41 @@ class Kernel:
 
         Args:
             name: the operator, for messages.
-            operands: dtype and rank of the arrays of a call.
-            results: dtype and rank of its results.
+            operands: of a call.
+            results: of the call.
             statics: the keywords of the call; those that are no parameters are left out.
             split: whether to make the kernel run parts of its loop, for XLA's threads (CPU).
         """
-        arrays, names = [*operands, *results], self.arrays()
-        types = {
-            n: (TYPES[dtype.name][1], ndim) for n, (dtype, ndim) in zip(names, arrays, strict=True)
+        arrays = [(dtype, len(shape)) for dtype, shape in self._own(operands, results)]
+        named = {
+            n: (TYPES[dtype.name][1], ndim)
+            for n, (dtype, ndim) in zip(self.arrays(), arrays, strict=True)
         }
-        own = {p.name: statics[p.name] for p in self.parameters if not p.is_array}
         serial = self.arch == "x64"
-        text = kernel_text(self.kernel, types, own, serial=serial, split=split)
-        return Request(name, text, arrays, len(operands), split, self.arch)
+        text = kernel_text(self.kernel, named, self._numbers(statics), serial=serial, split=split)
+        read_only = tuple(k for k in range(len(operands)) if k not in self.in_place)
+        return Request(name, text, arrays, read_only, split, self.arch)
+
+    def contents(
+        self, operands: Sequence[Typed], results: Sequence[Typed], statics: Mapping[str, Any]
+    ) -> list[int]:
+        """What the kernel must find in each result: an operand by number, `ZEROS` or `ANYTHING`."""
+        function = self.kernel._primal.func
+        shapes = dict(
+            zip(self.arrays(), [shape for _, shape in self._own(operands, results)], strict=True)
+        )
+        known = names(function).new_child(self._numbers(statics))
+        written = whole(definition(function), shapes, known)
+        own = iter(self.arrays()[len(operands) :])
+        place = {result: operand for operand, result in self.in_place.items()}
+        return [
+            place[k] if k in place else ANYTHING if next(own) in written else ZEROS
+            for k in range(len(results))
+        ]
+
+    def _numbers(self, statics: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of the parameters that are no arrays."""
+        return {p.name: statics[p.name] for p in self.parameters if not p.is_array}
 
 
 def _numpy_name(dtype: str) -> str:

@@ -107,7 +107,7 @@ class _Text:
         split: bool,
     ) -> None:
         """The lines of a kernel, for arrays of these types and these values of other parameters."""
-        tree = _definition(primal.func)
+        tree = definition(primal.func)
         if syntax.shares_outside_loops(tree):
             raise KernelError(
                 f"{tree.name}: a SharedArray belongs to the blocks of a loop, make it inside one"
@@ -158,14 +158,13 @@ class _Text:
         # kernel = _make_kernel(2.5)
         if self.serial and decorator:
             tree = ast.fix_missing_locations(syntax.Serial().visit(tree))
-        names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+        used_names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
         local = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)} | {tree.name}
-        local |= {node.id for node in names if not isinstance(node.ctx, ast.Load)}
-        # As Python looks names up, but builtins, which the other process has as well.
-        given = collections.ChainMap(values, _closure(function), function.__globals__)
+        local |= {node.id for node in used_names if not isinstance(node.ctx, ast.Load)}
+        given = names(function).new_child(values)
         needed = {}
         # Sorted: sets have another order in every process, and the text is a key.
-        for used in sorted({node.id for node in names} - local):
+        for used in sorted({node.id for node in used_names} - local):
             if used in given and used != "_evops_ti":
                 where = f"{used} in {function.__name__}"
                 paths = syntax.Paths(used)
@@ -257,7 +256,7 @@ class _Text:
             if function.__name__ == "<lambda>":
                 raise KernelError(f"{where} is a lambda: write it with def")
             self.open.add(key)
-            tree = _definition(function)
+            tree = definition(function)
             # Annotations of plain functions may name anything, and mean nothing here.
             if not decorator:
                 tree.returns = None
@@ -280,7 +279,7 @@ def _unavailable(function: Any, why: Any) -> KernelError:
     )
 
 
-def _definition(function: Any) -> ast.FunctionDef:
+def definition(function: Any) -> ast.FunctionDef:
     """The function's syntax tree, without decorators and docstring, neither of which is compiled.
 
     Raises:
@@ -305,15 +304,19 @@ def _definition(function: Any) -> ast.FunctionDef:
     return tree
 
 
-def _closure(function: Any) -> dict[str, Any]:
-    """The variables of enclosing functions, as far as they are set by now."""
+def names(function: Any) -> collections.ChainMap[str, Any]:
+    """The values of names in a function, as Python looks them up.
+
+    Without builtins, which the other process has as well, and without variables of enclosing
+    functions that are not set by now.
+    """
     values = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             values[name] = cell.cell_contents
         except ValueError:  # the enclosing function has not assigned it yet
             continue
-    return values
+    return collections.ChainMap(values, function.__globals__)
 
 
 def _constant(value: Any) -> str | None:

@@ -45,6 +45,11 @@ class Call(Protocol):
         """Shapes and dtypes of the results."""
         ...
 
+    @property
+    def in_place(self) -> dict[int, int]:
+        """Operands by number, and the results that take their place."""
+        ...
+
     def value(self, *arrays: Array) -> Sequence[Any]:
         """The results, computed by the user's fallback in jnp."""
         ...
@@ -191,7 +196,7 @@ def _gpu(*arrays: Array, call: Call, native: Callable[..., Any]) -> list[Any]:
     if found is None:
         return _value(*arrays, call=call)
     target, attributes, scratch = found
-    return gpu.custom(target, call.outs, scratch, *arrays, **attributes)
+    return gpu.custom(target, call.outs, scratch, call.in_place, *arrays, **attributes)
 
 
 custom_p = register(
@@ -203,5 +208,6 @@ custom_p = register(
     batch=_batch,
     native=lambda *, call: call.target(),
     gpu=_gpu,
+    aliases=lambda *, call: call.in_place,
     multiple_results=True,
 )

@@ -129,12 +129,15 @@ def custom(
     target: str,
     outs: Sequence[jax.ShapeDtypeStruct],
     scratch: int,
+    aliases: dict[int, int],
     *operands: Array,
     **attributes: Any,
 ) -> list[Any]:
     """A user's kernel, whose tasks may leave values for each other in `scratch` bytes.
 
-    The memory is a further result, as the lists above are, and is dropped here.
+    The memory is a further result, as the lists above are, and is dropped here. Operands by number
+    have results in their place.
     """
     more = [jax.ShapeDtypeStruct((scratch,), jnp.uint8)] if scratch else []
-    return list(_call(target, [*outs, *more], *operands, **attributes)[: len(outs)])
+    call = ffi.ffi_call(target, [*outs, *more], input_output_aliases=aliases)
+    return list(call(*operands, **attributes)[: len(outs)])

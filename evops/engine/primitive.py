@@ -62,7 +62,7 @@ def register(
     native: Callable[..., tuple[str, dict[str, Any]] | None] | None = None,
     gpu: Callable[..., Any] | None = None,
     plain: Callable[..., bool] = lambda **_: False,
-    aliases: dict[int, int] | None = None,
+    aliases: Callable[..., dict[int, int]] = lambda **_: {},
     multiple_results: bool = False,
 ) -> Primitive:
     """A primitive with every rule set.
@@ -107,7 +107,7 @@ def register(
         if found is None:
             return in_jnp(ctx, *operands, **statics)
         target, attributes = found
-        rule = ffi.ffi_lowering(target, operand_output_aliases=aliases)
+        rule = ffi.ffi_lowering(target, operand_output_aliases=aliases(**statics))
         return rule(ctx, *operands, **attributes)
 
     on_gpu = traced(functools.partial(gpu, native=native)) if gpu is not None else in_jnp

@@ -1,6 +1,8 @@
 // evops_custom: a user's own kernel, compiled when it is first used and made known here under a key.
 #include "custom.h"
 
+#include <chrono>
+
 #include "handler.h"
 #include "kernels.h"
 #include "parallel.h"
@@ -8,44 +10,80 @@
 namespace evops {
 namespace {
 
+// How long a kernel takes for an element of its largest array, in ns: by its last calls. A guess that is wrong costs
+// time and changes no result, so threads may overwrite one another's.
+class Pace {
+ public:
+  using Clock = std::chrono::steady_clock;
+  double Of(int64_t elements) const { return ns_.load(std::memory_order_relaxed) * static_cast<double>(elements); }
+  void Took(Clock::duration time, double elements) {
+    const double ns = std::chrono::duration<double, std::nano>(time).count() / std::max(elements, 1.0);
+    const double before = ns_.load(std::memory_order_relaxed);
+    // A first call is slow: its memory is new. So what is faster counts at once, what is slower little by little.
+    ns_.store(before == 0 || ns < before ? ns : before + (ns - before) / 8, std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<double> ns_{0};
+};
+
 // A kernel for operands and results in this order. One that can be split takes one array more, int32[2]: which
 // part of its loop to run, and of how many.
 struct Custom {
   Kernel kernel;
   Parameters parameters;
   bool split;
+  std::shared_ptr<Pace> pace = std::make_shared<Pace>();
 };
 
+// Work of a part in ns, and the least for which another thread is woken.
+constexpr double kPart = 6e3, kWake = 1e4;
+
 // Runs one of several parts, in whichever thread, with an argument block of its own.
-void RunPart(Kernel kernel, const Block& block, int64_t part, int64_t parts) {
+void RunPart(const Custom& custom, const Block& block, int64_t elements, int64_t part, int64_t parts) {
   std::vector<uint64_t> own(block.begin(), block.end());
   const int32_t which[] = {static_cast<int32_t>(part), static_cast<int32_t>(parts)};
   const int32_t* data = which;
   own.resize(own.size() + 2, 2);  // the extent
   std::memcpy(&own.back(), &data, sizeof data);
   RuntimeContext context{own.data(), nullptr, 0, nullptr};
-  kernel(&context);
+  const auto begin = Pace::Clock::now();
+  custom.kernel(&context);
+  custom.pace->Took(Pace::Clock::now() - begin, static_cast<double>(elements) / static_cast<double>(parts));
 }
 
 ffi::Error RunCustom(ffi::ThreadPool pool, ffi::RemainingArgs operands, ffi::RemainingRets results,
-                     std::string_view key, std::string_view name) {
+                     std::string_view key, std::string_view name, Contents contents) {
   const auto op = [&] { return "evops_custom " + std::string(name); };
   const Custom* custom = Registry<Custom>::Get().Find(key);
   if (!custom) return NotLoaded(op(), key);
   Block block(custom->parameters, 0);
-  ffi::Error error = Pack(op, custom->parameters, operands, results, results.size(), &block);
+  const auto copy = [](ffi::AnyBuffer to, const ffi::AnyBuffer& from) {
+    if (from.size_bytes()) std::memcpy(to.untyped_data(), from.untyped_data(), from.size_bytes());
+  };
+  ffi::Error error = Pack(op, custom->parameters, operands, results, results.size(), contents, &block, copy);
   if (error.failure()) return error;
   for (size_t i = 0; i < results.size(); ++i) {
     auto buffer = results.get<ffi::AnyBuffer>(i);
-    if ((*buffer)->size_bytes()) std::memset((*buffer)->untyped_data(), 0, (*buffer)->size_bytes());
+    if (contents[i] == kZeros && (*buffer)->size_bytes())
+      std::memset((*buffer)->untyped_data(), 0, (*buffer)->size_bytes());
   }
   if (!custom->split) {
     RuntimeContext context{block.begin(), nullptr, 0, nullptr};
     custom->kernel(&context);
     return ffi::Error::Success();
   }
-  const int64_t parts = std::max<int64_t>(1, pool.num_threads());
-  Parallel(pool, parts, [&](int64_t part) { RunPart(custom->kernel, block, part, parts); });
+  int64_t elements = 0;
+  for (size_t i = 0; i < operands.size(); ++i)
+    elements = std::max<int64_t>(elements, operands.get<ffi::AnyBuffer>(i)->element_count());
+  for (size_t i = 0; i < results.size(); ++i)
+    elements = std::max<int64_t>(elements, (*results.get<ffi::AnyBuffer>(i))->element_count());
+  const double work = custom->pace->Of(elements);
+  const int64_t threads = std::max<int64_t>(1, pool.num_threads());
+  // More parts than threads: one that wakes late finds less to do.
+  const int64_t parts = work < kWake || threads == 1 ? 1 : std::min<int64_t>(work / kPart + 1, 8 * threads);
+  Parallel(
+      pool, parts, [&](int64_t part) { RunPart(*custom, block, elements, part, parts); }, std::min(threads, parts));
   return ffi::Error::Success();
 }
 
@@ -70,4 +108,5 @@ EVOPS_HANDLER(evops_custom, evops::RunCustom,
                   .RemainingArgs()
                   .RemainingRets()
                   .Attr<std::string_view>("key")
-                  .Attr<std::string_view>("name"));
+                  .Attr<std::string_view>("name")
+                  .Attr<evops::Contents>("contents"));

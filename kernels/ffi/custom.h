@@ -107,22 +107,55 @@ inline ffi::Error Unfit(const std::string& op, const char* kind, size_t index, c
                          " with at most 2**31 - 1 elements");
 }
 
-// Packs the operands and the first `count` results, after a check of each; `op()` names the operator.
-template <class Op>
+// What a kernel finds in a result, for each: zeros, anything (it writes all of it), or what is in the operand of this
+// number, of which it is the same array.
+constexpr int64_t kZeros = -1, kAnything = -2;
+using Contents = ffi::Span<const int64_t>;
+
+// The first result that takes the place of an operand; their number if none does.
+inline size_t PlaceOf(size_t operand, const Contents& contents) {
+  return std::find(contents.begin(), contents.end(), static_cast<int64_t>(operand)) - contents.begin();
+}
+
+// Packs the operands and the first `count` results, after a check of each; `op()` names the operator. An operand that a
+// result takes the place of is packed with the result's address. copy(to, from) is called where XLA gave them two.
+template <class Op, class Copy>
 ffi::Error Pack(const Op& op, const Parameters& parameters, const ffi::RemainingArgs& operands,
-                ffi::RemainingRets& results, size_t count, Block* block) {
-  if (operands.size() + count != parameters.size())
-    return Invalid(op(), std::to_string(operands.size()) + " operands and " + std::to_string(count) +
-                             " results, the kernel has " + std::to_string(parameters.size()) + " arrays");
+                ffi::RemainingRets& results, size_t count, const Contents& contents, Block* block, const Copy& copy) {
+  if (contents.size() != count)
+    return Invalid(op(), std::to_string(count) + " results, and contents of " + std::to_string(contents.size()));
+  size_t own = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const int64_t k = contents[i];
+    if (k < kAnything || k >= static_cast<int64_t>(operands.size()) || (k >= 0 && PlaceOf(k, contents) != i))
+      return Invalid(op(), "contents of result " + std::to_string(i) + " are " + std::to_string(k));
+    own += k < 0;
+  }
+  if (operands.size() + own != parameters.size())
+    return Invalid(op(), std::to_string(operands.size()) + " operands and " + std::to_string(own) +
+                             " results of their own, the kernel has " + std::to_string(parameters.size()) + " arrays");
   for (size_t i = 0; i < operands.size(); ++i) {
     const auto buffer = operands.get<ffi::AnyBuffer>(i);
     if (!buffer.has_value()) return buffer.error();
     if (!Fits(*buffer, parameters[i])) return Unfit(op(), "operand", i, *buffer, parameters[i]);
-    block->Add(*buffer);
+    const size_t place = PlaceOf(i, contents);
+    if (place == count) {
+      block->Add(*buffer);
+      continue;
+    }
+    auto result = results.get<ffi::AnyBuffer>(place);
+    if (!result.has_value()) return result.error();
+    const auto extents = (*result)->dimensions(), wanted = buffer->dimensions();
+    if (!Fits(**result, parameters[i]) || !std::equal(extents.begin(), extents.end(), wanted.begin(), wanted.end()))
+      return Unfit(op(), "result", place, **result, parameters[i]);
+    if ((*result)->untyped_data() != buffer->untyped_data()) copy(**result, *buffer);
+    block->Add(**result);
   }
+  size_t at = operands.size();
   for (size_t i = 0; i < count; ++i) {
+    if (contents[i] >= 0) continue;
     auto buffer = results.get<ffi::AnyBuffer>(i);
-    const Parameter& wanted = parameters[operands.size() + i];
+    const Parameter& wanted = parameters[at++];
     if (!buffer.has_value()) return buffer.error();
     if (!Fits(**buffer, wanted)) return Unfit(op(), "result", i, **buffer, wanted);
     block->Add(**buffer);

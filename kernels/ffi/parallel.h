@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <cstring>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -30,18 +31,70 @@ inline int64_t Parts(const xla::ffi::ThreadPool& pool, double work, int64_t sums
   return wanted < 2 ? 1 : static_cast<int64_t>(wanted);
 }
 
+// Where a thread waits a while for the next call before it goes back to XLA's pool: to wake it there takes as long as a
+// step of 30,000 neurons. Calls of one program follow each other within microseconds.
+class Lobby {
+ public:
+  using Job = std::function<void()>;
+
+  // Gives a job to a thread that waits; whether there was one.
+  bool Give(std::unique_ptr<Job>& job) {
+    for (std::atomic<Job*>& seat : seats_) {
+      Job* waiting = &waiting_;
+      if (seat.load(std::memory_order_relaxed) != waiting || !seat.compare_exchange_strong(waiting, job.get()))
+        continue;
+      job.release();
+      return true;
+    }
+    return false;
+  }
+
+  // Does the jobs that come until none comes for some time.
+  void Wait() noexcept {
+    while (std::unique_ptr<Job> job{Next()}) (*job)();
+  }
+
+  static Lobby& Get() {
+    static Lobby* lobby = new Lobby;  // outlives whatever still runs when the process ends
+    return *lobby;
+  }
+
+ private:
+  Job* Next() noexcept {
+    for (std::atomic<Job*>& seat : seats_) {
+      Job* job = nullptr;
+      if (seat.load(std::memory_order_relaxed) || !seat.compare_exchange_strong(job, &waiting_)) continue;
+      for (int spin = 0; spin < kSpins && (job = seat.load()) == &waiting_; ++spin) _mm_pause();
+      // What has come when the time is over is done as well.
+      if (job != &waiting_ || !seat.compare_exchange_strong(job, nullptr)) seat.store(nullptr);
+      return job == &waiting_ ? nullptr : job;
+    }
+    return nullptr;  // as many wait as there are seats
+  }
+
+  Job waiting_;  // stands in a seat whose thread waits
+  std::atomic<Job*> seats_[64] = {};
+};
+
 // Steps that run one after another, each in parts that any thread may take.
 template <size_t kCount>
 class Steps {
  public:
-  explicit Steps(const int64_t (&parts)[kCount]) { std::copy_n(parts, kCount, parts_); }
+  Steps(const int64_t (&parts)[kCount], int64_t threads) : threads_(threads) {
+    std::copy_n(parts, kCount, parts_);
+    for (size_t step = 0; step < kCount; ++step) taken_[step].reset(new std::atomic<bool>[parts[step]]());
+  }
 
-  // Does what is left to do. Whoever waits for the parts of a step gives up after some time, unless it is the `caller`:
-  // no thread sleeps between two steps, since to wake it would take longer than most steps.
+  // Does what is left to do, as one of the threads; number 0 is the caller. Whoever waits for the parts of a step gives
+  // up after some time, unless it is the caller: no thread sleeps between two steps, since to wake it would take longer
+  // than most steps.
   template <class Body>
-  void Work(const Body& body, bool caller) noexcept {
+  void Work(const Body& body, int64_t thread) noexcept {
+    const bool caller = thread == 0;
     for (size_t step = 0; step < kCount; ++step) {
-      for (int64_t part; (part = next_[step].fetch_add(1)) < parts_[step];) {
+      for (int64_t k = 0; k < parts_[step]; ++k) {
+        const int64_t part = Choice(step, thread, k);
+        if (taken_[step][part].exchange(true)) continue;
         try {
           if (!failed_.load()) body(step, part);
         } catch (...) {
@@ -72,10 +125,19 @@ class Steps {
   }
 
  private:
+  // The part that a thread tries as its k-th: first its own, in order, which the memory of its last call lies near;
+  // then those of others, from their ends.
+  int64_t Choice(size_t step, int64_t thread, int64_t k) const {
+    const int64_t parts = parts_[step], begin = parts * thread / threads_,
+                  own = parts * (thread + 1) / threads_ - begin;
+    return k < own ? begin + k : (begin + own - 1 - k + parts) % parts;
+  }
   bool Done(size_t step) const { return done_[step].load() == parts_[step]; }
 
   int64_t parts_[kCount];
-  std::atomic<int64_t> next_[kCount] = {}, done_[kCount] = {};
+  int64_t threads_;
+  std::unique_ptr<std::atomic<bool>[]> taken_[kCount];
+  std::atomic<int64_t> done_[kCount] = {};
   std::atomic<bool> failed_{false};
   std::exception_ptr error_;
   std::mutex mutex_;
@@ -93,13 +155,20 @@ void ParallelSteps(xla::ffi::ThreadPool& pool, const int64_t (&parts)[kCount], i
       for (int64_t part = 0; part < parts[step]; ++part) body(step, part);
     return;
   }
-  auto steps = std::make_shared<Steps<kCount>>(parts);
+  auto steps = std::make_shared<Steps<kCount>>(parts, threads);
   try {
     // a helper that starts when all is done must not touch the body, which is gone then: it finds no part
-    for (int64_t helper = 1; helper < threads; ++helper) pool.Schedule([steps, &body] { steps->Work(body, false); });
+    for (int64_t helper = 1; helper < threads; ++helper) {
+      auto job = std::make_unique<Lobby::Job>([steps, &body, helper] { steps->Work(body, helper); });
+      if (Lobby::Get().Give(job)) continue;
+      pool.Schedule([job = std::shared_ptr<Lobby::Job>(std::move(job))] {
+        (*job)();
+        Lobby::Get().Wait();
+      });
+    }
   } catch (...) {  // no memory for one more: the others do its work
   }
-  steps->Work(body, true);
+  steps->Work(body, 0);
   steps->Check();
 }
 

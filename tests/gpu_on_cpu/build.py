@@ -86,7 +86,7 @@ def compiled(ir: str) -> bytes:
 def objects(out: Path):
     """Name, size of the arguments and an object of every kernel."""
     emit.start("cuda")
-    for name, ir, size in build_gpu.taichi_ir(out):
+    for name, ir, _, size in build_gpu.taichi_ir(out):
         path = out / f"{name}.o"
         path.write_bytes(compiled(build_gpu.with_entry(ir, name, size, by_value=False)))
         yield name, size, path

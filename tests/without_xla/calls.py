@@ -184,7 +184,7 @@ def main(out: Path, few: bool = False) -> None:
     n = np.arange(1000, dtype=np.int32)
     noted["custom"] = {
         "target": "evops_custom", "args": [n], "outs": [((1000,), "int32")],
-        "attrs": {"key": "double", "name": "double"}, "alias": None, "want": [2 * n],
+        "attrs": {"key": "double", "name": "double", "contents": np.array([-1])}, "alias": None, "want": [2 * n],
     }  # fmt: skip
     out.write_bytes(pickle.dumps(noted))
 

@@ -79,7 +79,7 @@ class Commands {
   void Copy(const ffi::AnyBuffer& to, const ffi::AnyBuffer& from) {
     if (!error_.empty() || stage_ == Stage::kLoad || to.untyped_data() == from.untyped_data()) return;
     if (to.size_bytes() == 0) return;
-    Check("copy of a ring", Driver::Get().MemcpyDtoDAsync(Address(to), Address(from), to.size_bytes(), stream_));
+    Check("copying an operand", Driver::Get().MemcpyDtoDAsync(Address(to), Address(from), to.size_bytes(), stream_));
   }
 
   ffi::Error Result() const {

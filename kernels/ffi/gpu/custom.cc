@@ -22,7 +22,7 @@ struct Custom {
 
 template <Stage kStage>
 ffi::Error Run(Stream stream, ffi::RemainingArgs operands, ffi::RemainingRets results, std::string_view key,
-               std::string_view name) {
+               std::string_view name, Contents contents) {
   const auto op = [&] { return "evops_gpu_custom " + std::string(name); };
   const Custom* custom = Registry<Custom>::Get().Find(key);
   if (!custom) return NotLoaded(op(), key);
@@ -30,7 +30,10 @@ ffi::Error Run(Stream stream, ffi::RemainingArgs operands, ffi::RemainingRets re
   if (results.size() < scratches) return Invalid(op(), "no results, the last must be its scratch memory");
   const size_t n = results.size() - scratches;
   Block block(custom->parameters, scratches);
-  ffi::Error error = Pack(op, custom->parameters, operands, results, n, &block);
+  const std::string called = op();
+  Commands commands(called, kStage, stream);
+  const auto copy = [&](const ffi::AnyBuffer& to, const ffi::AnyBuffer& from) { commands.Copy(to, from); };
+  ffi::Error error = Pack(op, custom->parameters, operands, results, n, contents, &block, copy);
   if (error.failure()) return error;
   if (custom->scratch) {
     auto scratch = results.get<ffi::AnyBuffer>(n);
@@ -39,9 +42,8 @@ ffi::Error Run(Stream stream, ffi::RemainingArgs operands, ffi::RemainingRets re
     if (!bad.empty()) return Invalid(op(), bad);
     block.AddAddress((*scratch)->untyped_data());
   }
-  const std::string called = op();
-  Commands commands(called, kStage, stream);
-  for (size_t i = 0; i < n; ++i) commands.ClearResult(**results.get<ffi::AnyBuffer>(i));
+  for (size_t i = 0; i < n; ++i)
+    if (contents[i] == kZeros) commands.ClearResult(**results.get<ffi::AnyBuffer>(i));
   for (size_t k = 0; k < custom->tasks.size(); ++k) {
     const std::string number = std::to_string(k);
     commands.Launch({custom->ptx.c_str(), "evops_custom_" + number, "task " + number}, custom->tasks[k].blocks,
@@ -56,7 +58,8 @@ auto Binding() {
       .RemainingArgs()
       .RemainingRets()
       .template Attr<std::string_view>("key")
-      .template Attr<std::string_view>("name");
+      .template Attr<std::string_view>("name")
+      .template Attr<Contents>("contents");
 }
 
 }  // namespace
