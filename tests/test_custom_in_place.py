@@ -225,3 +225,28 @@ def test_wrong_calls():
                 v[i] = current[i]
 
         evops.XLACustomOp(integrate, other, in_place={"v": 0})
+
+
+# ---- On a GPU, which here is the CPU that runs the GPU's code (test_custom_gpu.py).
+
+
+@pytest.mark.gpu_code
+def test_on_a_gpu(driver):
+    op = evops.XLACustomOp(gpu_kernel=integrate, in_place={"v": 0})
+    v, current = states()
+    before, wanted = np.asarray(v).copy(), expected(v, current)
+    outs = [STRUCT(v.shape, v.dtype), STRUCT(v.shape, bool)]
+
+    def step(v, _):
+        v, spikes = op(v, current, outs=outs)
+        return v, spikes
+
+    same(op(v, current, outs=outs), wanted)
+    same(op(v, v, outs=outs), expected(v, v))
+    np.testing.assert_array_equal(v, before)
+    last, fired = jax.jit(lambda v: jax.lax.scan(step, v, length=2))(v)
+    again, spikes = expected(wanted[0], current)
+    same((last, *fired), (again, wanted[1], spikes))
+    driver.emulated_clear()
+    op(v, current, outs=outs)
+    assert "memset" not in driver.emulated_calls().decode().lower()  # `spikes` is written wholly

@@ -1,5 +1,6 @@
 """Loops of users' kernels are turned into vectors, and what they compute stays the same to the bit."""
 
+import json
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import taichi as ti
 
 import evops
-from evops.compiler import native
+from evops.compiler import cache, native
 from evops.compiler.signature import Kernel
 
 A = ti.types.ndarray(ndim=1)
@@ -169,3 +170,22 @@ def test_neurons_equal_numpy(n, rng):
             for _ in range(3):  # also when the kernel's pace is known, and it is split
                 for found, one in zip(op(v, g, left, add, outs=outs), wanted, strict=True):
                     np.testing.assert_array_equal(found, one)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "in_place", "read_only"),
+    [(lif, {}, 4), (lif_in_place, {"v": 0, "g": 1, "left": 2}, 1)],
+    ids=["apart", "in place"],
+)
+def test_gpus_read_what_no_task_writes_through_its_own_cache(kernel, in_place, read_only):
+    operands = [(F32, (9,)), (F32, (9,)), (I32, (9,)), (F32, (9,))]
+    results = [*operands[:3], (U8, (9,))]
+    request = Kernel(kernel, "gpu_kernel", in_place).request("test", operands, results, {})
+    kept = cache.load(native.registered(request))
+    assert kept is not None
+    text = json.loads(kept)["ptx"]
+    cached = re.findall(r"ld\.global\.nc\.\w+\s+%\w+, \[(%\w+)", text)
+    others = re.findall(r"ld\.global\.[fub]\d+\s+%\w+, \[(%\w+)", text)
+    written = re.findall(r"st\.global\.\w+\s+\[(%\w+)", text)
+    assert len(set(cached)) == read_only and len(set(others)) == 4 - read_only
+    assert len(set(written)) == 4 and not set(written) & set(cached)

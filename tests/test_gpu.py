@@ -117,6 +117,7 @@ AGAIN = {
 USERS = {
     "test_custom_gpu.py": "notebook or many_arrays or dtypes or empty or transforms or atomic_op "
     "or only_the_device",
+    "test_custom_in_place.py": "on_a_gpu",
     "test_custom_shared.py": "block or several_loops or barriers_that_count or additions",
 }
 

@@ -201,6 +201,9 @@ def compile_ptx(ir: str, size: int, tasks: Sequence[Task]) -> bytes:
     if size + 8 > cuda.MAX_ARGUMENT_BYTES:
         raise TooLarge(f"its arrays take {size} bytes of arguments, a launch has 4096")
     entries = {task.name: f"evops_custom_{k}" for k, task in enumerate(tasks)}
+    # A card reads what no task writes through a cache of its own (`ld.global.nc`). In the package's
+    # own kernels this takes more registers.
+    ir = writes.with_invariant_loads(ir)
     text = cuda.ptx(cuda.with_entries(ir, entries, size, by_value=True))
     for task in tasks:
         shared = task.shared or cuda.shared_bytes(text, entries[task.name])

@@ -1,4 +1,4 @@
-"""Which of its arrays a kernel writes to, read from the LLVM IR that Taichi made of it.
+"""Which of its arrays a kernel writes to and reads, from the LLVM IR that Taichi made of it.
 
 By then every function is inlined and every name resolved, so it does not matter how the user's
 source writes. What a call is given belongs to JAX, which may still use it: a write would change
@@ -37,6 +37,8 @@ _ADDRESS = re.compile(r"(?:inbounds )?\{ \{.*\* (%[\w.$-]+), i\d+ 0, i32 1(?:, !
 _BOTH = re.compile(r"(?:inbounds )?\{ \{.*\* %[\w.$-]+, i\d+ 0, i32 (\d+), i32 1(?:, !|$)")
 # The rest of `%10 = load i32*, i32** %9, align 8`, but not of `%11 = load i32, i32* %10`.
 _LOADS_POINTER = re.compile(r"[^,]+\*, ")
+# A load of a number, and its address: `  %53 = load float, float* %52, align 4`
+_LOAD = re.compile(r"^( +%[\w.$-]+ = load (?:i\d+|half|float|double), \S+ (%[\w.$-]+), align \d+)$", re.M)
 # Operations whose result may be an address, or part of one, if an operand is.
 _KEEPS = set(
     "getelementptr bitcast addrspacecast inttoptr ptrtoint phi select freeze add sub "
@@ -52,9 +54,35 @@ def written(ir: str) -> set[int]:
     return {array for body in _FUNCTION.findall(ir) for array in _in_function(body)}
 
 
+def with_invariant_loads(ir: str) -> str:
+    """The IR with a word to LLVM at loads from arrays that no part of the kernel writes to."""
+    changed = written(ir)
+    # An empty node, numbered after all others: `!17 = !{}`.
+    node = 1 + max(map(int, re.findall(r"^!(\d+) = ", ir, re.M)), default=0)
+
+    def in_function(found: re.Match[str]) -> str:
+        arrays = _arrays(_INSTRUCTION.findall(found[1]))
+
+        def at_load(load: re.Match[str]) -> str:
+            behind = arrays.get(load[2], set())
+            return f"{load[1]}, !invariant.load !{node}" if behind and not behind & changed else load[0]
+
+        return _LOAD.sub(at_load, found[0])
+
+    return f"{_FUNCTION.sub(in_function, ir)}\n!{node} = !{{}}\n"
+
+
 def _in_function(body: str) -> Iterator[int]:
     """Positions of arrays behind the addresses to which a function writes."""
     instructions = _INSTRUCTION.findall(body)
+    arrays = _arrays(instructions)
+    for _, what, rest in instructions:
+        for pointer in _addresses(what, rest):
+            yield from arrays.get(pointer, ())
+
+
+def _arrays(instructions: list[tuple[str, str, str]]) -> dict[str, set[int]]:
+    """For each name of a function, the arrays into which it may point."""
     # For each name, the arrays whose address may lie where it points, and those into which it may
     # point itself.
     places: defaultdict[str, set[int]] = defaultdict(set)
@@ -76,9 +104,7 @@ def _in_function(body: str) -> Iterator[int]:
                 elif what in _KEEPS and used != name:
                     places[name] |= places.get(used, set())
                     arrays[name] |= arrays.get(used, set())
-    for _, what, rest in instructions:
-        for pointer in _addresses(what, rest):
-            yield from arrays.get(pointer, ())
+    return arrays
 
 
 def _addresses(what: str, rest: str) -> list[str]:
