@@ -259,7 +259,7 @@ def _compile(folder: Path, arch: str, cpu: str, read_only: Sequence[int]) -> byt
         raise Writes(f"{kernel.__name__} writes to {', '.join(changed)}")
     if arch == "cuda":
         return compile_ptx(made.ir, made.size, tasks((folder / _METADATA).read_text()))
-    code = objects.compile_object(made.tasks, SYMBOL, cpu)
+    code = objects.compile_object(made.tasks, SYMBOL, cpu, for_this_machine=True)
     missing = objects.undefined_symbols(code) - objects.ALLOWED
     if missing:
         raise Refused(f"it needs {', '.join(sorted(missing))} of Taichi's own run time")

@@ -89,3 +89,9 @@ entry:
   %evops.raw = bitcast {block}* %evops.block to i8*
   store i8* %evops.raw, i8** %evops.field
 {ir[head.end() :]}"""
+
+
+def tuned(ir: str, cpu: str) -> str:
+    """The text of `apart` with the processor for whose pipelines LLVM orders instructions."""
+    head = r"^(define internal void @evops\.loop\(.*\)[^\n{]*)\{$"
+    return re.sub(head, rf'\1"tune-cpu"="{cpu}" {{', ir, flags=re.M)

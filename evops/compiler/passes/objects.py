@@ -34,18 +34,27 @@ class Refused(Exception):
     """Taichi compiles the kernel, but it cannot be called without Taichi's run time."""
 
 
-def compile_object(tasks: Sequence[str], symbol: str, cpu: str) -> bytes:
+def compile_object(
+    tasks: Sequence[str], symbol: str, cpu: str, *, for_this_machine: bool = False
+) -> bytes:
     """One object file whose only global function is `symbol`.
 
     Args:
         tasks: the text of each task of the kernel, before Taichi's optimiser.
         symbol: name for the kernel's function.
         cpu: LLVM's name of the processor to compile for.
+        for_this_machine: whether to put instructions into the order that is best here. The code
+            is the same else, and runs on every `cpu`.
 
     Raises:
         Refused: the kernel needs Taichi's run time, does nothing, or has several tasks.
     """
-    module, target = optimised(whole(tasks, symbol), cpu)
+    ir = whole(tasks, symbol)
+    if for_this_machine:
+        import llvmlite.binding as llvm
+
+        ir = arrays.tuned(ir, llvm.get_host_cpu_name())
+    module, target = optimised(ir, cpu)
     return target.emit_object(module)
 
 

@@ -38,7 +38,9 @@ _BOTH = re.compile(r"(?:inbounds )?\{ \{.*\* %[\w.$-]+, i\d+ 0, i32 (\d+), i32 1
 # The rest of `%10 = load i32*, i32** %9, align 8`, but not of `%11 = load i32, i32* %10`.
 _LOADS_POINTER = re.compile(r"[^,]+\*, ")
 # A load of a number, and its address: `  %53 = load float, float* %52, align 4`
-_LOAD = re.compile(r"^( +%[\w.$-]+ = load (?:i\d+|half|float|double), \S+ (%[\w.$-]+), align \d+)$", re.M)
+_LOAD = re.compile(
+    r"^( +%[\w.$-]+ = load (?:i\d+|half|float|double), \S+ (%[\w.$-]+), align \d+)$", re.M
+)
 # Operations whose result may be an address, or part of one, if an operand is.
 _KEEPS = set(
     "getelementptr bitcast addrspacecast inttoptr ptrtoint phi select freeze add sub "
@@ -65,7 +67,11 @@ def with_invariant_loads(ir: str) -> str:
 
         def at_load(load: re.Match[str]) -> str:
             behind = arrays.get(load[2], set())
-            return f"{load[1]}, !invariant.load !{node}" if behind and not behind & changed else load[0]
+            return (
+                f"{load[1]}, !invariant.load !{node}"
+                if behind and not behind & changed
+                else load[0]
+            )
 
         return _LOAD.sub(at_load, found[0])
 
