@@ -11,6 +11,8 @@ import taichi as ti
 import evops
 from evops.compiler import native
 
+pytestmark = pytest.mark.range_ends
+
 STRUCT = jax.ShapeDtypeStruct
 A = ti.types.ndarray(ndim=1)
 N = 1000
