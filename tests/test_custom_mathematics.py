@@ -27,6 +27,17 @@ def levels():
     return library.loaded().evops_levels().decode().split()
 
 
+@pytest.fixture(autouse=True)
+def subnormal_numbers():
+    """Numbers below the smallest normal one count, whatever was run before: `ti.init` ends that."""
+    libc = ctypes.CDLL(None)
+    before = ctypes.create_string_buffer(64)
+    assert libc.fegetenv(before) == 0 and libc.fesetenv(ctypes.c_void_p(-1)) == 0
+    assert np.float32(1e-39) * np.float32(0.5) > 0
+    yield
+    assert libc.fesetenv(before) == 0
+
+
 @functools.cache
 def loop(name):
     """A loop that calls the function, as Taichi's kernels have them."""
