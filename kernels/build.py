@@ -51,12 +51,14 @@ def kernels():
     """Every kernel to build, by name."""
     from draw import READERS, count_rows, delay, draw, variate
     from gather import gather
+    from neurons import NEURONS
     from sampler_ti import ELEMENT
     from scatter import scatter
 
     every = {f"{make.__name__}_{e}": make(e) for make in (scatter, gather) for e in ELEMENT}
     every |= {f"draw_{r}": draw(r) for r in READERS}
-    return every | {f"{make.__name__}": make() for make in (variate, delay, count_rows)}
+    every |= {f"{make.__name__}": make() for make in (variate, delay, count_rows)}
+    return every | {kernel.__name__: kernel for kernel in NEURONS}
 
 
 def write(path: Path, text: str):
@@ -65,10 +67,28 @@ def write(path: Path, text: str):
         path.write_text(text)
 
 
+# XLA's word for the dtype of an array, and Taichi's
+DTYPES = {"bool": ("PRED", "u8"), "uint8": ("U8", "u8"), "float32": ("F32", "f32")}
+
+
+def neurons():
+    """Name of each kernel of neurons, and XLA's words for the dtypes of its arrays."""
+    from neurons import NEURONS
+
+    for kernel, dtypes in NEURONS.items():
+        *arrays, _ = kernel._primal.arguments
+        words, own = zip(*(DTYPES[dtype] for dtype in dtypes.split()), strict=True)
+        if [str(a.annotation.dtype) for a in arrays] != list(own):
+            raise emit.Refused(f"{kernel.__name__}: its arrays are not of {dtypes}")
+        yield kernel.__name__, words
+
+
 def write_names(names, out: Path):
-    """The kernels' names as a macro, for C++."""
+    """The kernels' names as a macro, for C++, and the arrays of those of neurons."""
     table = "".join(f" \\\n  X({name})" for name in names)
-    write(out / "kernel_table.h", f"#pragma once\n#define EVOPS_KERNELS(X){table}\n")
+    own = "".join(f" \\\n  X({name}, {', '.join(words)})" for name, words in neurons())
+    macros = f"#define EVOPS_KERNELS(X){table}\n#define EVOPS_NEURONS(X){own}\n"
+    write(out / "kernel_table.h", f"#pragma once\n{macros}")
 
 
 def sources(script: str) -> set[Path]:

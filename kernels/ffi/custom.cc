@@ -33,8 +33,27 @@ struct Custom {
   Kernel kernel;
   Parameters parameters;
   bool split;
+  Kernel Kernels::* own = nullptr;  // of a kernel of the package, which every level has
   std::shared_ptr<Pace> pace = std::make_shared<Pace>();
+  void Call(RuntimeContext* context) const { (own ? ActiveKernels().*own : kernel)(context); }
 };
+
+// The package's kernels of neurons (kernels/neurons.py), by name.
+const Custom* FindNeurons(std::string_view name) {
+  using ffi::F32, ffi::PRED, ffi::U8;
+  const auto of_rank_one = [](std::initializer_list<ffi::DataType> types) {
+    Parameters parameters;
+    for (const ffi::DataType type : types) parameters.push_back({type, 1});
+    return parameters;
+  };
+  static const auto& neurons = *new std::map<std::string_view, Custom>{
+#define EVOPS_NEURON(name, ...) {#name, {nullptr, of_rank_one({__VA_ARGS__}), true, &Kernels::name}},
+      EVOPS_NEURONS(EVOPS_NEURON)
+#undef EVOPS_NEURON
+  };
+  const auto found = neurons.find(name);
+  return found == neurons.end() ? nullptr : &found->second;
+}
 
 // Work of a part in ns, and the least for which another thread is woken.
 constexpr double kPart = 6e3, kWake = 1e4;
@@ -48,7 +67,7 @@ void RunPart(const Custom& custom, const Block& block, int64_t elements, int64_t
   std::memcpy(&own.back(), &data, sizeof data);
   RuntimeContext context{own.data(), nullptr, 0, nullptr};
   const auto begin = Pace::Clock::now();
-  custom.kernel(&context);
+  custom.Call(&context);
   custom.pace->Took(Pace::Clock::now() - begin, static_cast<double>(elements) / static_cast<double>(parts));
 }
 
@@ -56,6 +75,7 @@ ffi::Error RunCustom(ffi::ThreadPool pool, ffi::RemainingArgs operands, ffi::Rem
                      std::string_view key, std::string_view name, Contents contents) {
   const auto op = [&] { return "evops_custom " + std::string(name); };
   const Custom* custom = Registry<Custom>::Get().Find(key);
+  if (!custom) custom = FindNeurons(key);
   if (!custom) return NotLoaded(op(), key);
   Block block(custom->parameters, 0);
   const auto copy = [](ffi::AnyBuffer to, const ffi::AnyBuffer& from) {
@@ -70,7 +90,7 @@ ffi::Error RunCustom(ffi::ThreadPool pool, ffi::RemainingArgs operands, ffi::Rem
   }
   if (!custom->split) {
     RuntimeContext context{block.begin(), nullptr, 0, nullptr};
-    custom->kernel(&context);
+    custom->Call(&context);
     return ffi::Error::Success();
   }
   int64_t elements = 0;
