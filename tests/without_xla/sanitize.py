@@ -20,6 +20,7 @@ import xla
 FFI = xla.HERE.parents[1] / "kernels" / "ffi"
 sys.path.insert(0, str(FFI.parent))
 
+import build as build_kernels  # noqa: E402
 import format_header  # noqa: E402
 
 HANDLERS = ("custom", "edges", "library", "product", "push", "scratch", "stored", "tiles")
@@ -59,8 +60,7 @@ def build(
     out.mkdir(exist_ok=True)
     kernels = subprocess.run(["nm", "-D", library], capture_output=True, text=True, check=True)
     found = sorted(set(re.findall(r"evops_(\w+)_x86_64$", kernels.stdout, re.M)))
-    table = " ".join(f"F({name})" for name in found)
-    (out / "kernel_table.h").write_text(f"#define EVOPS_KERNELS(F) {table}\n")
+    build_kernels.write_names(found, out)
     (out / "format.h").write_text(format_header.header())
     flags = ["-std=c++17", "-O1", "-g", "-fPIC", f"-fsanitize={sanitizer}"]
     flags += ["-fno-sanitize-recover=all", "-fno-omit-frame-pointer", '-DEVOPS_VERSION="sanitized"']
