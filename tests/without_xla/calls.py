@@ -181,9 +181,9 @@ def main(out: Path, few: bool = False) -> None:
             example()
         for k, call in enumerate(recorder.calls):
             noted[f"{name} ({call['target']} {k})"] = call
-    n = np.arange(1000, dtype=np.int32)
+    n = np.arange(300_000, dtype=np.int32)  # enough to be split once its pace is known
     noted["custom"] = {
-        "target": "evops_custom", "args": [n], "outs": [((1000,), "int32")],
+        "target": "evops_custom", "args": [n], "outs": [(n.shape, "int32")],
         "attrs": {"key": "double", "name": "double", "contents": np.array([-1])}, "alias": None, "want": [2 * n],
     }  # fmt: skip
     out.write_bytes(pickle.dumps(noted))
