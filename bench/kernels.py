@@ -22,6 +22,7 @@ from pathlib import Path
 SIZES = [1_000, 10_000, 100_000, 138_639, 1_000_000]
 THREADS = (1, 2)
 WORK = 4_000_000  # neurons in all steps of a call
+COLOURS = {"evops": "C0", "C": "C1", "jnp": "C2", "numba": "C3", "NumPy": "C4"}
 FLAGS = "-O3 -ffast-math -march=native".split()
 
 
@@ -218,6 +219,9 @@ def measured(model, n, threads, rounds, library):
     best, firing = {}, {}
     for round in range(rounds + 1):  # the first compiles
         for name, run in ways.items():
+            time.sleep(
+                0.03
+            )  # threads of OpenMP spin a while after their work, on a core of the next
             begin = time.perf_counter()
             result = run()
             us = (time.perf_counter() - begin) / steps(n) * 1e6
@@ -256,7 +260,8 @@ def draw(rows, path):
             for name in dict.fromkeys(k for r in mine for k in r["us"]):
                 points = [(r["n"], 1000 * r["us"][name] / r["n"]) for r in mine if name in r["us"]]
                 width = 2.5 if name == "evops" else 1.2
-                axis.loglog(*zip(*points, strict=True), marker="o", ms=3, lw=width, label=name)
+                line = {"color": COLOURS[name], "lw": width, "marker": "o", "ms": 3}
+                axis.loglog(*zip(*points, strict=True), label=name, **line)
             axis.set_title(f"{model}, {threads} thread{'s' if threads > 1 else ''}", size=10)
             axis.grid(alpha=0.3)
     panels[0][0].legend()
