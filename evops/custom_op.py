@@ -239,7 +239,7 @@ class _Call:
 
     def _attributes(self, kernel: Kernel, key: str) -> dict[str, Any]:
         contents = kernel.contents(self.operands, self.results, self.keywords)
-        return {"key": key, "name": self.name, "contents": np.array(contents, np.int64)}
+        return custom.attributes(key, self.name, contents)
 
     def _kernel(self, which: str, kernel: Kernel | None) -> Kernel | None:
         """The kernel of the platform that is lowered; None where the fallback takes its place."""

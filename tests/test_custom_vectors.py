@@ -45,30 +45,30 @@ def text_of(kernel, operands, results, folder, cpu, in_place=None, parallel=Fals
     return run.stdout
 
 
+@ti.func
+def updated(v, g, left, add):
+    free = left <= 0
+    vn = ti.select(free, v + 0.005 * (-52.0 - v + g), v)
+    gn = ti.select(free, g * 0.98 + add, g)
+    fired = vn > -45.0
+    return (
+        ti.select(fired, -52.0, vn),
+        ti.select(fired, 0.0, gn),
+        ti.select(fired, 22, left - 1),
+        ti.cast(fired, ti.u8),
+    )
+
+
 @ti.kernel
 def lif(v: A, g: A, left: A, add: A, v1: A, g1: A, left1: A, spikes: A):
     for i in range(v.shape[0]):
-        free = left[i] <= 0
-        vn = ti.select(free, v[i] + 0.005 * (-52.0 - v[i] + g[i]), v[i])
-        gn = ti.select(free, g[i] * 0.98 + add[i], g[i])
-        fired = vn > -45.0
-        v1[i] = ti.select(fired, -52.0, vn)
-        g1[i] = ti.select(fired, 0.0, gn)
-        left1[i] = ti.select(fired, 22, left[i] - 1)
-        spikes[i] = ti.cast(fired, ti.u8)
+        v1[i], g1[i], left1[i], spikes[i] = updated(v[i], g[i], left[i], add[i])
 
 
 @ti.kernel
 def lif_in_place(v: A, g: A, left: A, add: A, spikes: A):
     for i in range(v.shape[0]):
-        free = left[i] <= 0
-        vn = ti.select(free, v[i] + 0.005 * (-52.0 - v[i] + g[i]), v[i])
-        gn = ti.select(free, g[i] * 0.98 + add[i], g[i])
-        fired = vn > -45.0
-        v[i] = ti.select(fired, -52.0, vn)
-        g[i] = ti.select(fired, 0.0, gn)
-        left[i] = ti.select(fired, 22, left[i] - 1)
-        spikes[i] = ti.cast(fired, ti.u8)
+        v[i], g[i], left[i], spikes[i] = updated(v[i], g[i], left[i], add[i])
 
 
 @ti.kernel

@@ -254,7 +254,7 @@ def _failure(name: str, kind: str, message: str) -> Exception:
     if kind == "writes":
         return KernelError(
             f"{message}: what a call is given stays as it is; write to the arrays of outs, the "
-            "kernel's last"
+            "kernel's last, or name the array in in_place"
         )
     if kind == "large":
         return KernelError(f"{name}: the kernel is too large: {message}")

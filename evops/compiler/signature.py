@@ -14,12 +14,11 @@ import numpy as np
 from evops.compiler.native import EXTRA, TYPES, Request
 from evops.compiler.source import definition, dtype_name, kernel_text, names, unwrapped
 from evops.compiler.whole import whole
+from evops.engine.custom import ANYTHING, ZEROS
 from evops.errors import BackendError
 
 # Dtype and shape of an array.
 Typed = tuple[np.dtype, tuple[int, ...]]
-# What a kernel finds in a result; of one in the place of an operand, that operand's number.
-ZEROS, ANYTHING = -1, -2
 
 # Ranges of values for scalar parameters, by Taichi's types; types that are not here are floats.
 _INTEGERS = {name: np.iinfo(np.dtype(name)) for name in TYPES if "int" in name}

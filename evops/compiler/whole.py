@@ -5,7 +5,7 @@ entries, by a loop whose indices take all their values. What is not certain is n
 """
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evops.compiler.syntax import called
@@ -182,18 +182,12 @@ def _names(target: ast.expr) -> list[str]:
     return [each.id if isinstance(each, ast.Name) else "" for each in _elements(target)]
 
 
-def _nodes(node: ast.AST, kinds: tuple[type, ...]) -> Iterator[ast.AST]:
-    return (each for each in ast.walk(node) if isinstance(each, kinds))
-
-
 def _leaves(statement: ast.stmt) -> bool:
     """Whether a statement may end the round of its loop."""
-    return any(_nodes(statement, (ast.Break, ast.Continue)))
+    return any(isinstance(each, (ast.Break, ast.Continue)) for each in ast.walk(statement))
 
 
 def _stores(name: str, statement: ast.stmt) -> bool:
     """Whether a statement assigns to a name."""
-    return any(
-        isinstance(each, ast.Name) and each.id == name and _is_store(each)
-        for each in ast.walk(statement)
-    )
+    names = (each for each in ast.walk(statement) if isinstance(each, ast.Name))
+    return any(each.id == name and _is_store(each) for each in names)

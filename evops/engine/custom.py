@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from evops.engine import gpu
@@ -26,6 +27,14 @@ from evops.engine.compat import (
     zero_tangent,
 )
 from evops.engine.primitive import register
+
+# What a kernel finds in a result; of one in the place of an operand, that operand's number.
+ZEROS, ANYTHING = -1, -2
+
+
+def attributes(key: str, name: str, contents: Sequence[int]) -> dict[str, Any]:
+    """What the handlers of users' kernels are told: which kernel, and what results hold."""
+    return {"key": key, "name": name, "contents": np.array(contents, np.int64)}
 
 
 @runtime_checkable  # for tests, which check types at run time

@@ -15,8 +15,6 @@ from jaxtyping import Array
 
 from evops.engine import custom
 
-ANYTHING = -2  # what a kernel finds in results of its own, all of which it writes
-
 
 @dataclasses.dataclass(frozen=True)
 class Neurons:
@@ -45,9 +43,9 @@ class Neurons:
 
     def target(self) -> tuple[str, dict[str, Any]] | None:
         operand_of = {result: operand for operand, result in self.places}
-        contents = [operand_of.get(k, ANYTHING) for k in range(len(self.outs))]
-        attributes = {"key": self.name, "name": self.name, "contents": np.array(contents, np.int64)}
-        return "evops_custom", attributes
+        # The kernels write all of the results that are their own.
+        contents = [operand_of.get(k, custom.ANYTHING) for k in range(len(self.outs))]
+        return "evops_custom", custom.attributes(self.name, self.name, contents)
 
     def gpu_target(self) -> None:
         return None

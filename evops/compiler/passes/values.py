@@ -65,7 +65,7 @@ class Value:
 
     def constant(self, number: float | int) -> "Value":
         """A number of this value's type."""
-        if self.type.startswith("i"):
+        if self._is_integer():
             return Value(self.code, self.type, str(int(number)))
         if self.type == "float" and math.isfinite(number):
             (number,) = struct.unpack("f", struct.pack("f", number))
