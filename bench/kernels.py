@@ -21,14 +21,14 @@ from pathlib import Path
 
 SIZES = [1_000, 10_000, 100_000, 138_639, 1_000_000]
 THREADS = (1, 2)
-WORK = 4_000_000  # neurons in all steps of a call
+WORK = 20_000_000  # neurons in all steps of a call, since the first step finds cold caches
 COLOURS = {"evops": "C0", "C": "C1", "jnp": "C2", "numba": "C3", "NumPy": "C4"}
 FLAGS = "-O3 -ffast-math -march=native".split()
 
 
 def steps(n):
     """How many steps a call runs."""
-    return min(max(WORK // n, 4), 1000)
+    return min(WORK // n, 2000)
 
 
 def arrays(model, n):

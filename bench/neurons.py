@@ -132,7 +132,11 @@ C = {
 
 
 def c_source():
-    """All models in C, as functions <model>(count, steps, states, spikes, inputs)."""
+    """All models in C, as functions <model>(count, steps, states, spikes, inputs).
+
+    A step is a function that is not inlined: a compiler that sees two steps at once makes one pass
+    over the arrays of both, as no network can, whose synapses come between.
+    """
     numbers = "".join(f"#define {name} ({value!r}f)\n" for name, value in NUMBERS.items())
     parts = [f"#include <math.h>\n{numbers}"]
     for model, body in C.items():
@@ -142,10 +146,13 @@ def c_source():
             "unsigned char* restrict spikes",
             *(f"const float* restrict {s}" for s in inputs),
         ]
+        names = [array.split()[-1] for array in arrays]
         parts.append(
-            f"void {model}(int count, int steps, {', '.join(arrays)}) {{\n"
-            "  for (int step = 0; step < steps; step++)\n"
+            f"__attribute__((noinline)) static void {model}_step(int count, {', '.join(arrays)}) {{\n"
             "#pragma omp parallel for simd schedule(static)\n"
             f"  for (int i = 0; i < count; i++) {{{body}  }}\n}}\n"
+            f"void {model}(int count, int steps, {', '.join(arrays)}) {{\n"
+            f"  for (int step = 0; step < steps; step++) {model}_step(count, {', '.join(names)});\n"
+            "}\n"
         )
     return "\n".join(parts)
