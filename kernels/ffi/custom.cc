@@ -55,8 +55,22 @@ const Custom* FindNeurons(std::string_view name) {
   return found == neurons.end() ? nullptr : &found->second;
 }
 
-// Work of a part in ns, and the least for which another thread is woken.
-constexpr double kPart = 6e3, kWake = 1e4;
+// Least work of a part in ns, and the least for which another thread is woken. Parts of a thread: one that wakes late
+// finds less to do.
+constexpr double kPart = 4e3, kWake = 1e4;
+constexpr int64_t kPartsOfAThread = 8;
+
+// How a call of `work` ns is split over so many threads of a pool.
+struct Split {
+  Split(double work, int64_t pool) {
+    if (work < kWake || pool < 2) return;
+    parts = threads = std::min<int64_t>(work / kPart, pool);
+    // As many parts for every thread, in powers of two: so a thread keeps its entries, which lie in its cache, when the
+    // kernel's pace, as it is measured, changes a little.
+    while (parts < kPartsOfAThread * threads && work / (2 * parts) >= kPart) parts *= 2;
+  }
+  int64_t threads = 1, parts = 1;
+};
 
 // Runs one of several parts, in whichever thread, with an argument block of its own.
 void RunPart(const Custom& custom, const Block& block, int64_t elements, int64_t part, int64_t parts) {
@@ -99,11 +113,9 @@ ffi::Error RunCustom(ffi::ThreadPool pool, ffi::RemainingArgs operands, ffi::Rem
   for (size_t i = 0; i < results.size(); ++i)
     elements = std::max<int64_t>(elements, (*results.get<ffi::AnyBuffer>(i))->element_count());
   const double work = custom->pace->Of(elements);
-  const int64_t threads = std::max<int64_t>(1, pool.num_threads());
-  // More parts than threads: one that wakes late finds less to do.
-  const int64_t parts = work < kWake || threads == 1 ? 1 : std::min<int64_t>(work / kPart + 1, 8 * threads);
+  const Split split(work, pool.num_threads());
   Parallel(
-      pool, parts, [&](int64_t part) { RunPart(*custom, block, elements, part, parts); }, std::min(threads, parts));
+      pool, split.parts, [&](int64_t part) { RunPart(*custom, block, elements, part, split.parts); }, split.threads);
   return ffi::Error::Success();
 }
 
