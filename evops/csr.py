@@ -1,6 +1,5 @@
 """Stored matrices of synapses in compressed rows, driven by events."""
 
-import functools
 import math
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, SupportsFloat, SupportsIndex
@@ -8,16 +7,16 @@ from typing import Any, ClassVar, SupportsFloat, SupportsIndex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.experimental import sparse
 from jaxtyping import Array, Int32, Num, Shaped
 
-from evops import inputs
+from evops import csr_dense, inputs, synapse_lists
+from evops.delays import DelayBuffer, check_push
 from evops.edges import Edges
-from evops.engine import library, ops, stored
-from evops.engine.compat import Tracer, typed_like
+from evops.engine import library, ops, stored, stored_ring
+from evops.engine.compat import Tracer
 from evops.engine.stored_columns import columns
-from evops.errors import check_integer, check_shape
+from evops.errors import check_shape
 from evops.inputs import Nested
 from evops.leaves import dtype_of, shape_of
 from evops.matrix import Matrix
@@ -39,12 +38,15 @@ class CSR(Matrix):
         indices: post neurons, `(nnz,)` integers in [0, n_post).
         indptr: where the synapses of each pre neuron begin, `(n_pre + 1,)` integers.
         shape: `(n_pre, n_post)`.
+        delay: steps from a spike to its arrival, 1 or more: an integer for all synapses, `(nnz,)`
+            integers, or None.
         backend: "native", "jnp" or None for the fastest there is.
 
     Raises:
-        ValueError: lengths that do not fit, indices or indptr outside their range. Traced ones are
-            checked where they are read. Native kernels raise an error of XLA. Plain JAX cannot
-            raise: entries out of range add nothing, and the float results they belong to are NaN.
+        ValueError: lengths that do not fit, indices, indptr or delays outside their range. Traced
+            ones are checked where they are read. Native kernels raise an error of XLA. Plain JAX
+            cannot raise: entries out of range add nothing, and float results they belong to are
+            NaN; of a buffer that is the current slot.
         TypeError: complex or non-numeric arrays, a traced shape.
 
     Example:
@@ -54,15 +56,18 @@ class CSR(Matrix):
         Array([0.5, 0. , 0. , 0.1], dtype=float32)
     """
 
-    _leaves = ("data", "indices", "indptr")
+    _leaves = ("data", "indices", "indptr", "delay")
     _words: ClassVar[dict[str, np.dtype]] = {
         "indices": np.dtype(np.int32),
         "indptr": np.dtype(np.int32),
+        "delay": np.dtype(np.int32),
     }
     data: Num[Array, "..."]
     indices: Int32[Array, "nnz"]
     indptr: Int32[Array, "n_pre+1"]
+    delay: Int32[Array, "..."] | None
     _shape: tuple[int, int]
+    _longest: int | None  # delay in steps; None where it is traced
     _backend: str | None
 
     def __init__(
@@ -72,44 +77,176 @@ class CSR(Matrix):
         indptr: Shaped[Any, "_"] | Nested,
         *,
         shape: Iterable[SupportsIndex],
+        delay: Shaped[Any, "..."] | SupportsIndex | Nested | None = None,
         backend: str | None = None,
     ):
         self._shape = check_shape("shape", shape)
-        self.indices, self.indptr = _pattern(indices, indptr, *self._shape)
-        self.data = _weights(data, self.nnz)
+        self.indices, self.indptr = synapse_lists.pattern(indices, indptr, *self._shape)
+        self.data = synapse_lists.weights("data", data, self.nnz)
+        self.delay, self._longest = synapse_lists.delays(delay, self.nnz)
         library.choose(backend)  # raises where there is none of that name
         self._backend = backend
 
     def tree_flatten(self) -> tuple[Any, Any]:
         """Weights and connections are leaves; new values of them do not recompile."""
-        return (self.data, self.indices, self.indptr), (self._shape, self._backend)
+        leaves = self.data, self.indices, self.indptr, self.delay
+        return leaves, (self._shape, self._longest, self._backend)
 
     @classmethod
     def tree_unflatten(cls, static: Any, leaves: Any) -> "CSR":
         self = object.__new__(cls)
-        self.data, self.indices, self.indptr = leaves
-        self._shape, self._backend = static
+        self.data, self.indices, self.indptr, self.delay = leaves
+        self._shape, self._longest, self._backend = static
         return self
 
     @classmethod
-    def from_scipy(cls, matrix: Any, *, backend: str | None = None) -> "CSR":
-        """The synapses of a scipy sparse matrix or array of any format; rows are pre neurons."""
+    def from_edges(
+        cls,
+        pre: Shaped[Any, "nnz"] | Nested,
+        post: Shaped[Any, "nnz"] | Nested,
+        weight: Shaped[Any, "..."] | SupportsFloat | Nested,
+        *,
+        shape: Iterable[SupportsIndex],
+        delay: Shaped[Any, "..."] | SupportsIndex | Nested | None = None,
+        backend: str | None = None,
+    ) -> "CSR":
+        """The matrix of a list of synapses, in any order; pairs that repeat stay apart.
+
+        Synapses of a pre neuron keep the order of the list (not inside ``jax.jit``, where only
+        weights and delays may be traced).
+
+        Args:
+            pre: pre neuron of each synapse, `(nnz,)` integers in [0, n_pre).
+            post: post neuron of each, `(nnz,)` integers in [0, n_post).
+            weight: of each, `(nnz,)`, or one for all. Not NaN.
+            shape: `(n_pre, n_post)`.
+            delay: steps of each, `(nnz,)`, or one for all, or None.
+            backend: as of `CSR`.
+
+        Raises:
+            ValueError: lengths that differ, neurons, weights or delays outside their range.
+            TypeError: neurons that are no integers or traced; as of `CSR`.
+
+        Example:
+            >>> import evops
+            >>> W = evops.CSR.from_edges([2, 0, 2], [1, 3, 1], 0.5, shape=(3, 4), delay=[1, 2, 3])
+            >>> [int(i) for i in W.edges().pre], [int(d) for d in W.edges().delay]
+            ([0, 2, 2], [2, 1, 3])
+        """
+        shape = check_shape("shape", shape)
+        pattern, weight, delay = synapse_lists.by_row(pre, post, weight, delay, shape)
+        return cls(weight, *pattern, shape=shape, delay=delay, backend=backend)
+
+    @classmethod
+    def from_scipy(
+        cls,
+        matrix: Any,
+        *,
+        delay: Shaped[Any, "..."] | SupportsIndex | Nested | None = None,
+        backend: str | None = None,
+    ) -> "CSR":
+        """The synapses of a scipy sparse matrix or array of any format; rows are pre neurons.
+
+        Entries that repeat in a COO, CSR or CSC matrix stay apart. scipy adds them up before evops
+        sees them in ``coo.tocsr()``, ``tocsc()``, ``todok()``, ``tolil()``, in
+        ``sum_duplicates()``, and in arithmetic: hand over the COO matrix itself.
+
+        Args:
+            matrix: of weights.
+            delay: steps of each entry, in the order of ``matrix.data``, or one for all, or None.
+                For each entry only of COO and CSR matrices, whose order is plain.
+            backend: as of `CSR`.
+        """
         if not hasattr(matrix, "tocsr"):
             raise TypeError(f"matrix must be a scipy sparse matrix, got {type(matrix).__name__}")
         shape = check_shape("shape of matrix", matrix.shape)
+        if matrix.format == "coo":
+            edges = matrix.row, matrix.col, matrix.data
+            return cls.from_edges(*edges, shape=shape, delay=delay, backend=backend)
+        if matrix.format != "csr" and delay is not None and not isinstance(delay, SupportsIndex):
+            raise ValueError(
+                f"delay of each entry needs a COO or CSR matrix, got format {matrix.format!r}"
+            )
         csr = matrix.tocsr()
-        return cls(csr.data, csr.indices, csr.indptr, shape=shape, backend=backend)
+        arrays = csr.data, csr.indices, csr.indptr
+        return cls(*arrays, shape=shape, delay=delay, backend=backend)
+
+    @classmethod
+    def from_networkx(
+        cls,
+        graph: Any,
+        *,
+        weight: str | SupportsFloat = "weight",
+        delay: str | SupportsIndex | None = None,
+        backend: str | None = None,
+    ) -> "CSR":
+        """A synapse for every edge of a networkx graph; of an undirected one for both directions.
+
+        Neuron i is the i-th of ``list(graph.nodes)``. Parallel edges stay apart.
+
+        Args:
+            graph: a `networkx.Graph`, `DiGraph`, `MultiGraph` or `MultiDiGraph`.
+            weight: the attribute that holds the weights, 1 where an edge has none; or one number.
+            delay: the attribute that holds the delays, which every edge has; or one number of
+                steps, or None.
+            backend: as of `CSR`.
+
+        Raises:
+            ValueError: an edge without delay; as of `from_edges`.
+            TypeError: no graph of networkx.
+        """
+        columns = synapse_lists.of_graph(graph, weight, delay)
+        n = len(graph.nodes)
+        pre, post, weights, delays = columns
+        return cls.from_edges(pre, post, weights, shape=(n, n), delay=delays, backend=backend)
+
+    def append(
+        self,
+        pre: Shaped[Any, "m"] | Nested,
+        post: Shaped[Any, "m"] | Nested,
+        weight: Shaped[Any, "..."] | SupportsFloat | Nested,
+        *,
+        delay: Shaped[Any, "..."] | SupportsIndex | Nested | None = None,
+    ) -> "CSR":
+        """Another matrix, with these synapses after those that each pre neuron has.
+
+        Args and errors are those of `from_edges`. Weights take the dtype of the matrix; floats do
+        not go into one of integers. `delay` is needed where the matrix has delays, and only there
+        (not inside ``jax.jit``).
+        """
+        if (delay is None) != (self.delay is None):
+            what = "needs" if delay is None else "takes no"
+            raise ValueError(
+                f"append {what} delay=…, as the matrix has {'' if delay is None else 'no '}delays"
+            )
+        if not self._known():
+            raise TypeError("append needs known synapses: call it outside jax.jit")
+        given = CSR.from_edges(pre, post, weight, shape=self.shape, delay=delay)
+        whole, also_whole = (jnp.issubdtype(W.dtype, jnp.integer) for W in (self, given))
+        if whole and not also_whole:
+            raise TypeError(
+                f"weight must be integers, as those of the matrix ({self.dtype}), got {given.dtype}"
+            )
+        old, new = self.edges(), given.edges()
+        new = new._replace(weight=inputs.cast("weight", new.weight, self.dtype))
+        both: list[Any] = [pair for pair in zip(old, new, strict=True) if pair[1] is not None]
+        pre, post, weights, *delays = map(jnp.concatenate, both)
+        more = {"shape": self.shape, "backend": self._backend}
+        return CSR.from_edges(pre, post, weights, delay=delays[0] if delays else None, **more)
 
     def __repr__(self) -> str:
+        delays = f", delays of up to {self._longest} steps" if self._longest else ""
         return (
-            f"CSR(shape={self.shape}, nnz={self.nnz}, dtype={self.dtype}, {self.nbytes} bytes, "
-            f"backend={self._backend!r})"
+            f"CSR(shape={self.shape}, nnz={self.nnz}, dtype={self.dtype}, {self.nbytes} bytes"
+            f"{delays}, backend={self._backend!r})"
         )
 
     def _axes(self) -> Iterator[tuple[str, Any, int]]:
         yield "data", self.data, 1
         yield "indices", self.indices, 1
         yield "indptr", self.indptr, 1
+        if self.delay is not None:
+            yield "delay", self.delay, 1
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -126,13 +263,15 @@ class CSR(Matrix):
 
     @property
     def nbytes(self) -> int:
-        """Memory of `data`, `indices` and `indptr`, in bytes."""
-        arrays = (a for a in (self.data, self.indices, self.indptr) if dtype_of(a) is not None)
+        """Memory of `data`, `indices`, `indptr` and `delay`, in bytes."""
+        leaves = self.data, self.indices, self.indptr, self.delay
+        arrays: Any = (leaf for leaf in leaves if dtype_of(leaf) is not None)
         return sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays)
 
     def edges(self) -> Edges:
         """The synapses in the order in which they are stored."""
-        return Edges(self._row_of(), self.indices, self._weight_of_each())
+        delay = None if self.delay is None else self._of_each(self.delay)
+        return Edges(self._row_of(), self.indices, self._of_each(self.data), delay)
 
     def in_degree(self) -> Int32[Array, "n_post"]:
         """Number of synapses onto each post neuron."""
@@ -141,8 +280,8 @@ class CSR(Matrix):
             return jnp.zeros(n_post, jnp.int32).at[self.indices].add(jnp.int32(1))
         # On the host: a program that closes over the matrix would count at every call.
         indices, counts = np.asarray(self.indices), np.zeros(n_post, np.int32)
-        for at in range(0, self.nnz, _PIECE):
-            piece = indices[at : at + _PIECE]
+        for at in range(0, self.nnz, csr_dense.PIECE):
+            piece = indices[at : at + csr_dense.PIECE]
             counts += np.bincount(piece[(piece >= 0) & (piece < n_post)], minlength=n_post)
         return inputs.device_array(counts)
 
@@ -151,13 +290,14 @@ class CSR(Matrix):
         return jnp.diff(self.indptr)
 
     def _dense(self, transposed: bool) -> jax.Array:
-        return (_dense_of_known if self._known() else _dense)(self, transposed=transposed)
+        dense = csr_dense.of_known if self._known() else csr_dense.of_any
+        return dense(self, transposed=transposed)
 
     def to_scipy(self) -> Any:
         """The same synapses as a ``scipy.sparse.csr_array``; weights of half floats in float32."""
         import scipy.sparse
 
-        weight = self._weight_of_each()
+        weight = self._of_each(self.data)
         if jnp.issubdtype(weight.dtype, jnp.floating):
             weight = weight.astype(ops.accumulator(weight.dtype))
         arrays = tuple(np.array(a) for a in (weight, self.indices, self.indptr))
@@ -165,24 +305,69 @@ class CSR(Matrix):
 
     def to_bcsr(self) -> sparse.BCSR:
         """The same synapses as a ``jax.experimental.sparse.BCSR``, with the same arrays."""
-        return sparse.BCSR((self._weight_of_each(), self.indices, self.indptr), shape=self.shape)
+        return sparse.BCSR((self._of_each(self.data), self.indices, self.indptr), shape=self.shape)
 
     def _known(self) -> bool:
         """Whether the arrays can be read on the host, which needs no program for their length."""
-        leaves = self.data, self.indices, self.indptr, jnp.zeros(())  # traced inside jax.jit
-        return all(map(_on_host, leaves))
+        # Zeros are traced inside jax.jit.
+        return all(map(_on_host, (*self.tree_flatten()[0], jnp.zeros(()))))
 
     def _row_of(self) -> jax.Array:
         if self._known():
-            return inputs.device_array(_row_of(np.asarray(self.indptr), 0, self.nnz))
+            return inputs.device_array(csr_dense.row_of(np.asarray(self.indptr), 0, self.nnz))
         return stored.row_of(self.indptr, self.nnz)
 
-    def _weight_of_each(self) -> jax.Array:
-        if self.data.shape == (self.nnz,):
-            return self.data
+    def _of_each(self, leaf: jax.Array) -> jax.Array:
+        """A leaf that may be one number for all synapses, as one for each."""
+        if leaf.shape == (self.nnz,):
+            return leaf
         if self._known():
-            return inputs.device_array(np.repeat(np.asarray(self.data), self.nnz))
-        return jnp.broadcast_to(self.data, (self.nnz,))
+            return inputs.device_array(np.repeat(np.asarray(leaf), self.nnz))
+        return jnp.broadcast_to(leaf, (self.nnz,))
+
+    @property
+    def max_delay(self) -> int:
+        """Longest delay, in steps; 0 without delays.
+
+        Raises:
+            TypeError: delays that were traced when the matrix was made.
+        """
+        if self.delay is not None and self._longest is None:
+            raise TypeError(
+                "max_delay is unknown: the delays were traced when the matrix was made. Make the "
+                "buffer with evops.DelayBuffer.zeros"
+            )
+        return self._longest or 0
+
+    def push(
+        self,
+        spikes: Shaped[Any, " n_pre"] | Nested,
+        buffer: DelayBuffer,
+        post_offset: SupportsIndex = 0,
+    ) -> DelayBuffer:
+        """The buffer after this step's spikes: their input is added at the time of its arrival.
+
+        As `Projection.push`, with the same arguments and errors. A delay that does not fit into the
+        buffer is an error when it is read: see `CSR`.
+        """
+        if self.delay is None:
+            raise ValueError("push needs delays: make the matrix with delay=…, in steps")
+        x, post_offset = check_push(spikes, self._shape[0], buffer, post_offset)
+        n_pre, n_post = self._shape
+        buffer.check(n_post, self._longest or 0, post_offset, weights=self.dtype, spikes=x.dtype)
+        dtype = buffer.sums.dtype
+        inputs.check_dtype("weights of W", self.dtype)
+        # No kernel narrows weights as it reads them.
+        data = self.data.astype(dtype) if self.dtype.itemsize > dtype.itemsize else self.data
+        sums = stored_ring.push(
+            buffer.sums,
+            x if x.dtype == bool else inputs.cast("spikes", x, dtype),
+            buffer.step,
+            [(data, self.indices, self.indptr, self.delay)],
+            places=(stored_ring.Place(0, n_pre, post_offset, n_post),),
+            backend=library.choose(self._backend),
+        )
+        return buffer.with_sums(sums)
 
     def _product(self, x: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
         return stored.stored(
@@ -207,167 +392,3 @@ class CSR(Matrix):
 def _on_host(leaf: Any) -> bool:
     """Whether the values of an array can be read here."""
     return not isinstance(leaf, Tracer) and getattr(leaf, "is_fully_addressable", True)
-
-
-def _weights(data: Any, nnz: int) -> jax.Array:
-    weights = inputs.numbers("data", data, copy=True)
-    if jnp.issubdtype(weights.dtype, jnp.integer) and weights.dtype.itemsize > 4:
-        raise TypeError(f"data must be floats or integers of up to 32 bits, got {weights.dtype}")
-    if weights.ndim > 1 or weights.size not in (1, nnz):
-        raise ValueError(
-            f"data must be one weight or have shape (nnz = {nnz},), got {weights.shape}"
-        )
-    return weights.reshape(-1).astype(weights.dtype)
-
-
-def _pattern(indices: Any, indptr: Any, rows: int, columns: int) -> tuple[jax.Array, jax.Array]:
-    """`indices` and `indptr` as int32, their values checked where they are known.
-
-    Those that are traced and out of range stay so: wider integers are not cut to 32 bits.
-    """
-    indices, indptr = _integers("indices", indices), _integers("indptr", indptr)
-    nnz = check_integer("number of synapses", indices.shape[0], 0)
-    if indptr.shape != (rows + 1,):
-        raise ValueError(f"indptr must have n_pre + 1 = {rows + 1} entries, got {indptr.size}")
-    if not isinstance(indptr, Tracer):
-        known = np.asarray(indptr)
-        if known[0] != 0:
-            raise ValueError(f"indptr must start at 0, got {known[0]}")
-        falls = known[1:] < known[:-1]
-        if falls.any():
-            row = int(falls.argmax())
-            raise ValueError(
-                f"indptr must not decrease, got {known[row]} to {known[row + 1]} for pre {row}"
-            )
-        if known[-1] != nnz:
-            raise ValueError(f"indptr must end at the number of indices, {nnz}, got {known[-1]}")
-    if nnz and not isinstance(indices, Tracer):
-        known = np.asarray(indices)
-        for extreme in (known.min(), known.max()):
-            if not 0 <= extreme < columns:
-                raise ValueError(f"indices must be in [0, n_post = {columns}), got {extreme}")
-    return _int32(indices, columns), _int32(indptr, nnz + 1)
-
-
-def _int32(value: jax.Array | np.ndarray, beyond: int) -> jax.Array:
-    if isinstance(value, np.ndarray):
-        return inputs.device_array(value.astype(np.int32))
-    if isinstance(value, Tracer) and value.dtype != jnp.int32:
-        most = min(jnp.iinfo(value.dtype).max, 2**31 - 1)
-        fits = (value >= 0) & (value <= jnp.asarray(most, value.dtype))
-        return jnp.where(fits, value.astype(jnp.int32), jnp.int32(beyond))
-    return jnp.asarray(value, jnp.int32)
-
-
-def _integers(name: str, value: Any) -> jax.Array | np.ndarray:
-    """`value` as an integer vector: a jax array, or a copy on the host, as jax shares memory."""
-    try:
-        shape = np.shape(value)
-    except ValueError:  # lists of different lengths, which are named below
-        shape = (0,)
-    if len(shape) != 1:
-        raise ValueError(f"{name} must have 1 axis, got shape {shape}")
-    array = value if isinstance(value, jax.Array) else np.array(inputs.host(name, value))
-    if array.size == 0 and not isinstance(value, jax.Array):
-        array = array.astype(np.int32)  # an empty list has no dtype of its own
-    if array.dtype != np.dtype(object) and not inputs.is_whole(array.dtype):
-        raise TypeError(f"{name} must be an array of integers, got dtype {array.dtype}")
-    return array
-
-
-# Synapses that are added up at once, whatever their number.
-_PIECE = 1 << 16
-# Entries of the matrix that are added up at once, where they are cast afterwards.
-_ENTRIES = 1 << 22
-
-
-def _row_of(indptr: np.ndarray, begin: int, end: int) -> np.ndarray:
-    """Rows of synapses ``begin … end - 1``, int32."""
-    first = max(int(np.searchsorted(indptr, begin, "right")) - 1, 0)
-    last = int(np.searchsorted(indptr, end, "left"))
-    counts = np.diff(np.clip(indptr[first : last + 1], begin, end))
-    return np.repeat(np.arange(first, last, dtype=np.int32), counts)
-
-
-def _pieces(
-    indptr: np.ndarray, indices: np.ndarray, begin: int, end: int, data: Any = None
-) -> Iterator[tuple[Any, Any, Any]]:
-    """Rows, columns and weights of synapses ``begin … end - 1``, `_PIECE` at a time.
-
-    The last ones are filled up with entries far outside. A single weight, which is a jax array,
-    comes as it is.
-    """
-
-    def filled(values, filler):
-        piece = np.full(_PIECE, filler, values.dtype)
-        piece[: len(values)] = values
-        return inputs.device_array(piece)
-
-    outside = np.iinfo(np.int32).max
-    for at in range(begin, end, _PIECE):
-        some = slice(at, min(at + _PIECE, end))
-        row = filled(_row_of(indptr, at, some.stop), outside)
-        weight = filled(data[some], 0) if isinstance(data, np.ndarray) else data
-        yield row, filled(indices[some], outside), weight
-
-
-@functools.partial(jax.jit, donate_argnums=0)
-def _add(sums: jax.Array, index: tuple, values: Any) -> jax.Array:
-    return sums.at[index].add(values.astype(sums.dtype), mode="drop")
-
-
-@functools.partial(jax.jit, static_argnames="transposed", donate_argnums=0)
-def _put(out: jax.Array, block: jax.Array, row: jax.Array, *, transposed: bool) -> jax.Array:
-    start = (jnp.zeros_like(row), row) if transposed else (row, jnp.zeros_like(row))
-    return lax.dynamic_update_slice(out, block.astype(out.dtype), start)
-
-
-def _dense_of_known(csr: CSR, transposed: bool) -> jax.Array:
-    """`_dense` in pieces of one size, so that any number of synapses takes the same programs."""
-    n_pre, n_post = csr.shape
-    indices, indptr = np.asarray(csr.indices), np.asarray(csr.indptr)
-    data = csr.data if csr.data.size == 1 else np.asarray(csr.data)
-    wide = ops.accumulator(csr.dtype)
-
-    def block(row, size):
-        sums = jnp.zeros((n_post, size) if transposed else (size, n_post), wide)
-        span = int(indptr[row]), int(indptr[row + size])
-        for pre, post, weight in _pieces(indptr, indices, *span, data):
-            sums = _add(sums, (post, pre - row) if transposed else (pre - row, post), weight)
-        return sums
-
-    if wide == csr.dtype:
-        return block(0, n_pre)
-    out = jnp.zeros((n_post, n_pre) if transposed else csr.shape, csr.dtype)
-    size = min(n_pre, max(1, _ENTRIES // n_post))
-    for first in range(0, n_pre, size):
-        row = min(first, n_pre - size)  # the last two blocks may overlap
-        out = _put(out, block(row, size), jnp.int32(row), transposed=transposed)
-    return out
-
-
-@functools.partial(jax.jit, static_argnames="transposed")
-def _dense(csr: CSR, *, transposed: bool) -> jax.Array:
-    """The same where the number of synapses is that of a program."""
-    n_pre, n_post = csr.shape
-    nnz, wide = csr.nnz, ops.accumulator(csr.dtype)
-    size = max(min(nnz, _PIECE), 1)
-    zero = typed_like(jnp.zeros((), wide), *jax.tree.leaves(csr))
-    sums = jnp.broadcast_to(zero, (n_post, n_pre) if transposed else csr.shape)
-    if nnz == 0:  # no piece has an entry that could be read
-        return sums.astype(csr.dtype)
-
-    def add(i, sums):
-        first = i.astype(jnp.int32) * size
-        start = jnp.minimum(first, nnz - size)
-        at = start + jnp.arange(size, dtype=jnp.int32)
-        row = jnp.searchsorted(csr.indptr, at, side="right").astype(jnp.int32) - 1
-        row = jnp.where(at < first, n_pre, row)  # what the piece before has added
-        post = lax.dynamic_slice(csr.indices, (start,), (size,))
-        weight = csr.data
-        if weight.shape == (nnz,):
-            weight = lax.dynamic_slice(weight, (start,), (size,))
-        index = (post, row) if transposed else (row, post)
-        return sums.at[index].add(weight.astype(wide), mode="drop")
-
-    return lax.fori_loop(0, -(-nnz // size), add, sums).astype(csr.dtype)

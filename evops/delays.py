@@ -241,6 +241,15 @@ def check_buffer(buffer: Any) -> None:
     buffer._check_leaves()
 
 
+def check_push(
+    spikes: Any, n_pre: int, buffer: Any, post_offset: SupportsIndex
+) -> tuple[jax.Array, int]:
+    """Spikes of `n_pre` neurons as an array, and the buffer's neuron that is post neuron 0."""
+    x = inputs.shaped("spikes", spikes, ("n_pre",), (n_pre,))
+    check_buffer(buffer)
+    return x, check_integer("post_offset", post_offset, 0, buffer.sums.shape[1])
+
+
 def _check_dtype(name: str, dtype: Any) -> None:
     try:
         known = np.dtype(dtype)

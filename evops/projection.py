@@ -16,11 +16,11 @@ from evops.connectivity.laws import Law
 from evops.connectivity.rules import LfsrGaps, Rule
 from evops.connectivity.schemes import check_rule
 from evops.csr import CSR
-from evops.delays import DelayBuffer, check_buffer
+from evops.delays import DelayBuffer, check_push
 from evops.edges import Edges
 from evops.engine import dense, library, ops
 from evops.engine.compat import Tracer
-from evops.errors import check_integer, check_shape
+from evops.errors import check_shape
 from evops.inputs import Nested, Seed
 from evops.matrix import Matrix
 from evops.population_grid import PlacedProjection
@@ -241,9 +241,7 @@ class Projection(Matrix):
         """
         if self.delay is None:
             raise ValueError("push needs delays: make the projection with delay=…, in steps")
-        x = inputs.shaped("spikes", spikes, ("n_pre",), self._shape[:1])
-        check_buffer(buffer)
-        post_offset = check_integer("post_offset", post_offset, 0, buffer.sums.shape[1])
+        x, post_offset = check_push(spikes, self._shape[0], buffer, post_offset)
         indptr = jnp.zeros(0, jnp.uint32) if self.indptr is None else self.indptr
         return population_grid.push([self._placed(0, post_offset, 0)], indptr, x, buffer)
 
@@ -300,7 +298,7 @@ class Projection(Matrix):
 
     def _columns(self) -> Iterator[Any]:
         """What `Edges` has, on the host, one after another: each may go before the next comes."""
-        indptr, post, z, drawn = self._synapses(delay=True)
+        indptr, post, z, drawn = self._synapses()
         yield np.repeat(np.arange(self._shape[0], dtype=np.int32), np.diff(indptr))
         total = post.size
         yield post
@@ -316,15 +314,19 @@ class Projection(Matrix):
     def tocsr(self) -> CSR:
         """The same synapses, stored (not inside ``jax.jit``: their number must be known).
 
-        Where the law is one weight for all, so is `CSR.data`: one number.
+        Where the law is one weight for all, so is `CSR.data`: one number. The same holds of delays.
         """
-        indptr, post, z, _ = self._synapses()
+        indptr, post, z, drawn = self._synapses()
         weight = inputs.device_array(self._weights(z, 1))
-        return CSR(
-            weight, inputs.device_array(post), indptr, shape=self._shape, backend=self._backend
-        )
+        delay = None
+        if self.delay is not None:
+            shortest = np.int32(discretise(self.delay).shortest)
+            delay = drawn + shortest if drawn.size else shortest
+        post = inputs.device_array(post)
+        arrays = weight, post, indptr
+        return CSR(*arrays, shape=self._shape, delay=delay, backend=self._backend)
 
-    def _synapses(self, delay: bool = False) -> list[np.ndarray]:
+    def _synapses(self) -> list[np.ndarray]:
         """Where the synapses of each row begin, and the results of `ops.edges`."""
         if isinstance(self.key, Tracer):
             raise TypeError("tocsr and edges need a known seed: call them outside jax.jit")
@@ -333,7 +335,7 @@ class Projection(Matrix):
         if total >= 2**31:
             raise ValueError(f"{total} synapses are more than a CSR holds: at most {2**31 - 1}")
         indptr = np.concatenate([[0], np.cumsum(degrees)]).astype(np.int32)
-        spec = self._spec(delay=delay)
+        spec = self._spec(delay=True)
         found = ops.edges(
             self.key,
             self._tables(spec),

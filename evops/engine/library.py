@@ -24,6 +24,7 @@ TARGETS = (
     "evops_stored_gather",
     "evops_stored_columns",
     "evops_stored_outer",
+    "evops_stored_push",
     "evops_custom",
 )
 GPU_TARGETS = (

@@ -15,7 +15,6 @@ the ring, x and weight always, the others if they are not the same for all rings
 """
 
 import functools
-import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,7 +25,7 @@ import numpy as np
 from jaxtyping import Array, Int32, Num, Shaped, UInt32
 
 from evops.connectivity.format import MatrixSpec
-from evops.engine import gpu, jnp_impl
+from evops.engine import gpu, jnp_impl, ring_batches
 from evops.engine.compat import (
     Cotangent,
     Dims,
@@ -86,22 +85,13 @@ def _push_shape(
     **_: Any,
 ) -> ShapedArray:
     ring, x, weight = operands[:_PUSH_BATCHED]
-    seed, delay = _shapes_of_one(operands, _PUSH_RANKS)[3:5]
+    seed, delay = ring_batches.shapes_of_one(operands, _PUSH_RANKS)[3:5]
     pair, batch = grid.shape, ring.shape[:-2]
     parameters = max(spec.parameters for spec in specs)
     assert x.shape == (*batch, grid.n_pre) and weight.shape == (*batch, *pair, parameters)
     assert weight.dtype == ring.dtype and seed == (*pair, 2)
     assert delay[0] == (grid.n_pre if grid.delay_column else pair[0])
     return ShapedArray(ring.shape, ring.dtype)
-
-
-def _shapes_of_one(operands: Sequence[Any], ranks: Sequence[int]) -> list[tuple[int, ...]]:
-    """Shapes of operands without the axes of a batch, which the first has wherever others do."""
-    batch = operands[0].shape[: -ranks[0]]
-    shapes = [o.shape[o.ndim - rank :] for o, rank in zip(operands, ranks, strict=True)]
-    for operand, own in zip(operands, shapes, strict=True):
-        assert operand.shape in (own, (*batch, *own))
-    return shapes
 
 
 def _push_native(
@@ -148,59 +138,10 @@ def _push_transpose(
     return back, dx, dw, *(None,) * 6
 
 
-def _in_front(
-    operands: Sequence[Operand], dims: Dims, ranks: Sequence[int], always: int
-) -> list[Operand]:
-    """Operands with one more axis of their batch, the first.
-
-    The first `always` get it, and the others where they differ from entry to entry.
-    """
-    size = next(o.shape[d] for o, d in zip(operands, dims, strict=True) if d is not None)
-    inner = list(operands[0].shape)
-    if dims[0] is not None:
-        del inner[dims[0]]
-    batch = size, *inner[: -ranks[0]]
-    out = []
-    for k, (o, d, rank) in enumerate(zip(operands, dims, ranks, strict=True)):
-        had = o.ndim > rank + (d is not None)  # axes of the batch that there is already
-        if d is not None or had or k < always:
-            o = jnp.expand_dims(o, 0) if d is None else jnp.moveaxis(o, d, 0)
-            if not had:
-                o = jnp.expand_dims(o, tuple(range(1, len(batch))))
-            o = jnp.broadcast_to(o, (*batch, *o.shape[o.ndim - rank :]))
-        out.append(o)
-    return out
-
-
 def _push_batch(operands: Sequence[Operand], dims: Dims, **statics: Any) -> tuple[Array, int]:
-    return push_p.bind(*_in_front(operands, dims, _PUSH_RANKS, _PUSH_BATCHED), **statics), 0
-
-
-def _one_batch(operands: Sequence[Array], ranks: Sequence[int]) -> list[Array]:
-    """Operands with one axis for those of their batch."""
-    size = math.prod(operands[0].shape[: -ranks[0]])
-    return [
-        o.reshape(size, *o.shape[o.ndim - rank :]) if o.ndim > rank else o
-        for o, rank in zip(operands, ranks, strict=True)
-    ]
-
-
-def _each(push: Callable[..., Array]) -> Callable[..., Array]:
-    """`push` of one ring, or of `entry` in a batch, for all entries: in place in a loop's carry."""
-
-    def value(*operands: Array, **statics: Any) -> Array:
-        if operands[0].ndim == 2:
-            return push(*operands, **statics)
-        ring, *rest = _one_batch(operands, _PUSH_RANKS)
-
-        def one(k: Any, rings: Array) -> Array:
-            own = (o[k] if o.ndim > r else o for o, r in zip(rest, _PUSH_RANKS[1:], strict=True))
-            return push(rings, *own, entry=k, **statics)
-
-        size = jnp.int32(ring.shape[0])
-        return jax.lax.fori_loop(jnp.int32(0), size, one, ring).reshape(operands[0].shape)
-
-    return value
+    return push_p.bind(
+        *ring_batches.in_front(operands, dims, _PUSH_RANKS, _PUSH_BATCHED), **statics
+    ), 0
 
 
 def _push_gpu(ring: Array, *rest: Array, entry: Any = None, **statics: Any) -> Array:
@@ -216,12 +157,12 @@ def _push_gpu(ring: Array, *rest: Array, entry: Any = None, **statics: Any) -> A
 push_p = register(
     "evops_push",
     shape=_push_shape,
-    value=_each(jnp_impl.push),
+    value=ring_batches.each(jnp_impl.push, _PUSH_RANKS),
     jvp=_push_jvp,
     transpose=_push_transpose,
     batch=_push_batch,
     native=_push_native,
-    gpu=_each(_push_gpu),
+    gpu=ring_batches.each(_push_gpu, _PUSH_RANKS),
     aliases=lambda **_: {0: 0},
 )
 
@@ -310,7 +251,7 @@ def pop(
 
 def _pop_shape(*operands: Shaped[ShapedArray, "..."], **_: Any) -> list[ShapedArray]:
     ring, _step = operands
-    _shapes_of_one(operands, _POP_RANKS)
+    ring_batches.shapes_of_one(operands, _POP_RANKS)
     now = (*ring.shape[:-2], ring.shape[-1])
     return [ShapedArray(shape, ring.dtype) for shape in (ring.shape, now)]
 
@@ -339,7 +280,9 @@ def _pop_transpose(
 def _pop_batch(
     operands: Sequence[Operand], dims: Dims, **statics: Any
 ) -> tuple[list[Array], list[int]]:
-    return pop_p.bind(*_in_front(operands, dims, _POP_RANKS, _POP_BATCHED), **statics), [0, 0]
+    return pop_p.bind(
+        *ring_batches.in_front(operands, dims, _POP_RANKS, _POP_BATCHED), **statics
+    ), [0, 0]
 
 
 def _pop_each(pop: Callable[..., Any]) -> Callable[..., Any]:
@@ -348,7 +291,7 @@ def _pop_each(pop: Callable[..., Any]) -> Callable[..., Any]:
     def value(*operands: Array, **statics: Any) -> Any:
         if operands[0].ndim == 2:
             return pop(*operands, **statics)
-        ring, step = _one_batch(operands, _POP_RANKS)
+        ring, step = ring_batches.one_batch(operands, _POP_RANKS)
         out = jax.vmap(jnp_impl.pop, (0, 0 if step.ndim else None))(ring, step)
         batch = operands[0].shape[:-2]
         return [o.reshape(*batch, *o.shape[1:]) for o in out]

@@ -106,7 +106,7 @@ def row_of(indptr: Int32[Operand, " n_rows_1"], nnz: int) -> Int32[Array, " nnz"
     return jnp.cumsum(begun, dtype=jnp.int32)[:nnz] - 1
 
 
-def _valid(
+def valid(
     indices: Int32[Operand, " nnz"], indptr: Int32[Operand, " n_rows_1"], columns: int
 ) -> tuple[Bool[Array, " nnz"], Bool[Array, " nnz"], Bool[Array, ""]]:
     """Which entries may be used, which lie in a row, and whether indptr is that of rows.
@@ -145,7 +145,7 @@ def value(
     # One pass over all entries: XLA has no loop over the rows that fired, whose number varies.
     row = row_of(indptr, indices.shape[0])
     zeros = jnp.zeros(n_out, dtype)
-    valid, of_row, rows = _valid(indices, indptr, x.shape[1] if gather else n_out)
+    usable, of_row, rows = valid(indices, indptr, x.shape[1] if gather else n_out)
     none = jnp.zeros((), dtype)
 
     # Terms that are not valid are 0, although the addition drops those past the end: jnp wraps
@@ -154,16 +154,16 @@ def value(
         fired = x if x.dtype == bool else x != 0
         hit = fired[row]
         # `where`, not a product with a mask: 0 times an infinite weight would be NaN.
-        term = jnp.where(hit & valid, x[row].astype(dtype) * data.astype(dtype), none)
+        term = jnp.where(hit & usable, x[row].astype(dtype) * data.astype(dtype), none)
         y = zeros.at[indices].add(term, mode="drop")
-        return _poisoned(y, (hit & of_row & ~valid).any() | (~rows & fired.any()))
+        return _poisoned(y, (hit & of_row & ~usable).any() | (~rows & fired.any()))
 
     def gather_(x):
         at = x[indices]
         fired = at if at.dtype == bool else at != 0
-        term = jnp.where(fired & valid, at.astype(dtype) * data.astype(dtype), none)
+        term = jnp.where(fired & usable, at.astype(dtype) * data.astype(dtype), none)
         y = zeros.at[row].add(term, mode="drop", indices_are_sorted=True)
-        return _poisoned(y, (of_row & ~valid).any() | ~rows)
+        return _poisoned(y, (of_row & ~usable).any() | ~rows)
 
     # A map over the rows of x: side by side they would take rows times entries of memory.
     return lax.map(gather_ if gather else scatter, x)
@@ -275,7 +275,7 @@ def _outer_value(
 
     zeros = typed_like(jnp.zeros(indices.shape, r.dtype), r)
     total = lax.scan(add, zeros, (r, c))[0]
-    return _poisoned(total, ~_valid(indices, indptr, c.shape[1])[0])
+    return _poisoned(total, ~valid(indices, indptr, c.shape[1])[0])
 
 
 def _outer_shape(

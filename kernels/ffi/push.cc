@@ -10,12 +10,11 @@
 // A batch of rings is one call too, in place. The ring and x then have the axes of the batch in front, and so has every
 // other operand that is not the same for all rings.
 #include <algorithm>
-#include <functional>
-#include <numeric>
 
 #include "handler.h"
 #include "parallel.h"
 #include "push.h"
+#include "ring_batches.h"
 #include "row_buffers.h"
 #include "spikes.h"
 
@@ -204,40 +203,6 @@ class PushOp {
   std::vector<int64_t> active_, begin_;  // neurons that fire, and where those of each block begin
   std::vector<int64_t> pairs_, first_;   // pairs by their spec, and where those of each begin
 };
-
-// Entry `k` of the `size` of a batch: the part of an operand that has the axes of the batch before its own, else all.
-XLA_FFI_Buffer EntryOf(const ffi::AnyBuffer& b, size_t own, int64_t k, int64_t size) {
-  const auto dims = b.dimensions();
-  const size_t axes = dims.size() > own ? dims.size() - own : 0;
-  XLA_FFI_Buffer entry{};
-  entry.struct_size = XLA_FFI_Buffer_STRUCT_SIZE;
-  entry.dtype = static_cast<XLA_FFI_DataType>(b.element_type());
-  entry.data = static_cast<char*>(b.untyped_data()) + (axes ? b.size_bytes() / size * k : 0);
-  entry.rank = static_cast<int64_t>(dims.size() - axes);
-  entry.dims = const_cast<int64_t*>(dims.begin()) + axes;
-  return entry;
-}
-
-// Calls one(entries) for every ring of a batch until there is an error; `own` are the axes of operands for one ring.
-template <size_t kCount, class One>
-ffi::Error ForEachEntry(const char* op, const ffi::AnyBuffer (&operands)[kCount], const size_t (&own)[kCount],
-                        One one) {
-  const auto ring = operands[0].dimensions();
-  const size_t axes = ring.size() - own[0];
-  const int64_t size = std::accumulate(ring.begin(), ring.begin() + axes, int64_t{1}, std::multiplies<>());
-  for (size_t i = 0; i < kCount; ++i) {
-    const auto dims = operands[i].dimensions();
-    if (dims.size() > own[i] &&
-        (dims.size() != own[i] + axes || !std::equal(dims.begin(), dims.begin() + axes, ring.begin())))
-      return Invalid(op, Describe(operands[i]) + " is of another batch than the ring, " + Describe(operands[0]));
-  }
-  for (int64_t k = 0; k < size; ++k) {
-    XLA_FFI_Buffer entries[kCount];
-    for (size_t i = 0; i < kCount; ++i) entries[i] = EntryOf(operands[i], own[i], k, size);
-    if (ffi::Error error = one(entries); error.failure()) return error;
-  }
-  return ffi::Error::Success();
-}
 
 ffi::Error PushOne(ffi::ThreadPool& pool, const PushOperands& o, PushPlan p) {
   constexpr const char* kOp = "evops_push";

@@ -23,7 +23,7 @@ class Recorder:
         self.calls: list[dict] = []
 
     def __enter__(self):
-        from evops.engine import ops, ring, stored, stored_columns
+        from evops.engine import ops, ring, stored, stored_columns, stored_ring
 
         natives = {
             ops.product_p: ops._product_native,
@@ -32,6 +32,7 @@ class Recorder:
             stored.stored_p: stored.native,
             stored_columns.columns_p: lambda **_: ("evops_stored_columns", {}),
             stored.outer_p: lambda: ("evops_stored_outer", {}),
+            stored_ring.push_p: stored_ring._native,
         }
         self.before = [(p, "bind", p.bind) for p in natives]
         self.before += [(ops, "edges", ops.edges), (ops, "draw_indptr", ops.draw_indptr)]
@@ -65,7 +66,7 @@ class Recorder:
             out = bind(*operands, backend=backend, **statics)
             if not any(isinstance(o, jax.core.Tracer) for o in operands):
                 target, attrs = native(**statics)
-                alias = 0 if target in ("evops_push", "evops_pop") else None
+                alias = 0 if target in ("evops_push", "evops_pop", "evops_stored_push") else None
                 several = out if primitive.multiple_results else [out]
                 self.note(target, args, attrs, several, alias)
             return out
@@ -152,6 +153,9 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
     yield "stored batch", lambda: tile[0] @ csr
     yield "stored batch back", lambda: tile[1] @ csr.T
     yield "stored columns", lambda: csr @ tile[1].T
+    delayed = evops.Projection(rules["total"], laws["each"], (N_PRE, N_POST), seed=4, delay=delay)
+    delayed = delayed.tocsr()
+    yield "stored push", lambda: delayed.push(x, evops.DelayBuffer.zeros(N_POST, delayed.max_delay))
     pattern = csr.indices, csr.indptr
     outer = lambda *tiles: stored.outer_p.bind(*tiles, *pattern, backend="native")  # noqa: E731
     yield "stored outer", lambda: outer(*(a[:1] for a in tile))

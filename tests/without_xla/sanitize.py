@@ -23,7 +23,17 @@ sys.path.insert(0, str(FFI.parent))
 import build as build_kernels  # noqa: E402
 import format_header  # noqa: E402
 
-HANDLERS = ("custom", "edges", "library", "product", "push", "scratch", "stored", "tiles")
+HANDLERS = (
+    "custom",
+    "edges",
+    "library",
+    "product",
+    "push",
+    "scratch",
+    "stored",
+    "stored_push",
+    "tiles",
+)
 SANITIZERS = ("thread", "address", "undefined")
 OPTIONS = {
     "TSAN_OPTIONS": "halt_on_error=1",

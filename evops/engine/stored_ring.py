@@ -1,0 +1,278 @@
+"""Spikes on their way through stored matrices to a ring of delayed sums: a primitive and its rules.
+
+``push`` takes any number of matrices in one call. Every entry k of row i of a matrix adds
+
+    x[pre_offset + i] * data[k]   to   ring[(step + delay[k]) mod slots, post_offset + indices[k]]
+
+It is linear in the ring, and bilinear in x and each `data`. The ring as one vector of slots * n
+sums takes a product of `stored`, whose columns follow from slots and neurons. So the derivatives
+bind `stored` with such columns.
+
+A batch of rings is one call, in place: operands then have its axes in front, the ring and x always,
+the others if they are not the same for all rings.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int32, Num, Shaped
+
+from evops.engine import ring_batches, stored
+from evops.engine.compat import (
+    Cotangent,
+    Dims,
+    Linear,
+    Operand,
+    ShapedArray,
+    Tangent,
+    ad,
+    is_zero,
+)
+from evops.engine.primitive import register
+
+
+class Place(NamedTuple):
+    """Where the rows of a matrix lie among the spikes, and its columns among the ring's neurons."""
+
+    pre_offset: int
+    n_pre: int
+    post_offset: int
+    n_post: int
+
+
+def push(
+    ring: Num[Operand, "slots n"],
+    x: Shaped[Operand, " n_x"],
+    step: Int32[Operand, ""],
+    matrices: Sequence[Sequence[Operand]],
+    *,
+    places: tuple[Place, ...],
+    backend: str,
+) -> Num[Array, "slots n"]:
+    """Bind `push`; the result is the ring.
+
+    Args:
+        ring: (slots, n), int32, float32 or float64.
+        x: (n_x,), bool or of the ring's dtype.
+        step: current slot, int32 scalar.
+        matrices: `data`, `indices` and `indptr` of each, as `stored.stored` takes them, and
+            `delay`, int32, (nnz,) or (1,) for one delay of all entries.
+        places: where each matrix lies.
+        backend: "native" or "jnp".
+    """
+    matrices = [(stored.one_if_equal(x, data), *rest) for data, *rest in matrices]
+    flat = [operand for matrix in matrices for operand in matrix]
+    return push_p.bind(ring, x, step, *flat, places=places, backend=backend)
+
+
+# Axes of the operands of one ring: of those before the matrices, and of a matrix; and how many
+# operands of a batch always have its axes.
+_HEAD, _MATRIX, _BATCHED = (2, 1, 0), (1, 1, 1, 1), 2
+
+
+def _ranks(operands: Sequence[Any]) -> tuple[int, ...]:
+    return _HEAD + _MATRIX * ((len(operands) - len(_HEAD)) // len(_MATRIX))
+
+
+def _split(operands: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+    """The operands before the matrices, and those of the matrices."""
+    return operands[: len(_HEAD)], operands[len(_HEAD) :]
+
+
+def _each_matrix(matrices: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    """The operands of a matrix, for each."""
+    size = len(_MATRIX)
+    return (tuple(matrices[k : k + size]) for k in range(0, len(matrices), size))
+
+
+def _shape(
+    *operands: Shaped[ShapedArray, "..."], places: tuple[Place, ...], **_: Any
+) -> ShapedArray:
+    ring, x = operands[:_BATCHED]
+    ((_, n), (n_x,), _), rest = _split(ring_batches.shapes_of_one(operands, _ranks(operands)))
+    assert x.dtype in (bool, ring.dtype)
+    for place, (data, indices, indptr, delay) in zip(places, _each_matrix(rest), strict=True):
+        assert data in ((1,), indices) and delay in ((1,), indices)
+        assert indptr == (place.n_pre + 1,)
+        assert place.pre_offset + place.n_pre <= n_x and place.post_offset + place.n_post <= n
+    return ShapedArray(ring.shape, ring.dtype)
+
+
+def _columns(
+    shape: Sequence[int],
+    step: Int32[Operand, ""],
+    indices: Int32[Operand, " nnz"],
+    delay: Int32[Operand, " d"],
+    place: Place,
+) -> Int32[Array, " nnz"]:
+    """Where each entry adds to the ring as one vector; past its end where it is out of range."""
+    slots, n = shape
+    known = (delay >= 0) & (delay < slots) & (indices >= 0) & (indices < place.n_post)
+    slot = (step + jnp.where(known, delay, 0)) % slots
+    return jnp.where(known, slot * n + place.post_offset + indices, slots * n)
+
+
+def _value(*operands: Array, places: tuple[Place, ...]) -> Num[Array, "*b slots n"]:
+    push_one = functools.partial(_push_one, places=places)
+    return ring_batches.each(push_one, _ranks(operands))(*operands)
+
+
+def _push_one(
+    ring: Num[Array, "*b slots n"],
+    x: Shaped[Array, " n_x"],
+    step: Int32[Array, ""],
+    *matrices: Array,
+    places: tuple[Place, ...],
+    entry: Int32[Array, ""] | None = None,
+) -> Num[Array, "*b slots n"]:
+    """The jnp path, of one ring or of `entry` in a batch: every entry is read.
+
+    Entries out of range contribute nothing; a float ring then gets a NaN in its current slot.
+    """
+    shape = ring.shape[-2:]
+    flat = ring.reshape(*ring.shape[:-2], -1)
+    for place, matrix in zip(places, _each_matrix(matrices), strict=True):
+        data, indices, indptr, delay = matrix
+        nnz = indices.shape[0]
+        if nnz == 0:
+            continue
+        row = stored.row_of(indptr, nnz)
+        own = jax.lax.slice_in_dim(x, place.pre_offset, place.pre_offset + place.n_pre)
+        fired = own if own.dtype == bool else own != 0
+        hit = fired[row]
+        at = _columns(shape, step, indices, delay, place)
+        usable, of_row, rows = stored.valid(at, indptr, shape[0] * shape[1])
+        # `where`, not a product with a mask: 0 times an infinite weight would be NaN.
+        added = own[row].astype(ring.dtype) * data.astype(ring.dtype)
+        term = jnp.where(hit & usable, added, jnp.zeros((), ring.dtype))
+        if jnp.issubdtype(ring.dtype, jnp.floating):  # plain XLA cannot raise
+            first = jnp.arange(nnz, dtype=jnp.int32) == 0
+            wrong = (hit & of_row & ~usable) | (first & ~rows & fired.any())
+            term = jnp.where(wrong, jnp.nan, term)
+            at = jnp.where(wrong, step * shape[1] + place.post_offset, at)
+        flat = flat.at[at if entry is None else (entry, at)].add(term, mode="drop")
+    return flat.reshape(ring.shape)
+
+
+def _jvp(
+    primals: Sequence[Operand], tangents: Sequence[Tangent], *, places: Any, backend: str
+) -> tuple[Array, Array]:
+    (ring, x, step), rest = _split(primals)
+    (dring, dx, _), moving = _split(tangents)
+    matrices = [*_each_matrix(rest)]
+    out = push_p.bind(*primals, places=places, backend=backend)
+    bind = functools.partial(push, backend=backend)
+    # The tangent is a ring itself, so every term is pushed into it: no other ring is needed.
+    tangent = jnp.zeros_like(ring) if is_zero(dring) else dring
+    if not is_zero(dx):
+        tangent = bind(tangent, dx.astype(ring.dtype), step, matrices, places=places)
+    moved = [
+        (k, (ddata.astype(ring.dtype), *matrices[k][1:]))
+        for k, (ddata, *_) in enumerate(_each_matrix(moving))
+        if not is_zero(ddata)
+    ]
+    if moved:
+        own = tuple(places[k] for k, _ in moved)
+        tangent = bind(tangent, x, step, [matrix for _, matrix in moved], places=own)
+    return out, tangent
+
+
+def _transpose(
+    ct: Cotangent,
+    ring: Linear,
+    x: Linear,
+    step: Operand,
+    *matrices: Linear,
+    places: tuple[Place, ...],
+    backend: str,
+) -> list[Cotangent | None]:
+    cts: list[Any] = [None] * (len(_HEAD) + len(matrices))
+    if isinstance(ct, ad.Zero):
+        return cts
+    # The ring passes through unchanged, so its cotangent does too.
+    cts[0] = ct if ad.is_undefined_primal(ring) else None
+    of_x = ad.is_undefined_primal(x)
+    if of_x:
+        cts[1] = jnp.zeros(x.aval.shape, ct.dtype)
+    for k, (place, matrix) in enumerate(zip(places, _each_matrix(matrices), strict=True)):
+        if of_x:
+            span = jnp.arange(place.pre_offset, place.pre_offset + place.n_pre, dtype=jnp.int32)
+            part = _transpose_of_one(ct, x, step, matrix, place, backend)
+            cts[1] = cts[1].at[..., span].add(part)
+        elif ad.is_undefined_primal(matrix[0]):
+            at = len(_HEAD) + len(_MATRIX) * k
+            cts[at] = _transpose_of_one(ct, x, step, matrix, place, backend)
+    return cts
+
+
+def _transpose_of_one(
+    ct: Operand, x: Linear, step: Operand, matrix: Sequence[Linear], place: Place, backend: str
+) -> Any:
+    """The cotangent of the matrix's own part of x, or of its data; of one ring or of a batch."""
+    data, indices, indptr, delay = matrix
+    of_x = ad.is_undefined_primal(x)
+    known = data if of_x else x[..., place.pre_offset : place.pre_offset + place.n_pre]
+    weights = data.aval if ad.is_undefined_primal(data) else data
+
+    def product(ct, known, step, indices, indptr, delay):
+        """Of rows of cotangents, and of x where it is known; all of one matrix and one step."""
+        rows, shape = ct.shape[0], ct.shape[1:]
+        if of_x:
+            pair = ad.UndefinedPrimal(ShapedArray((rows, place.n_pre), ct.dtype)), known
+        else:
+            pair = known, ad.UndefinedPrimal(ShapedArray(weights.shape[-1:], weights.dtype))
+        columns = _columns(shape, step, indices, delay, place)
+        size = shape[0] * shape[1]
+        statics = {"dtype": ct.dtype, "n_out": size, "gather": False, "backend": backend}
+        found: Any = stored.transpose(ct.reshape(rows, size), *pair, columns, indptr, **statics)
+        return found[0] if of_x else found[1]
+
+    batch = ct.shape[:-2]
+    rest = step, indices, indptr, delay
+    one = all(o.ndim == r for o, r in zip(rest, (*_HEAD[2:], *_MATRIX[1:]), strict=True))
+    if one and weights.ndim == 1:  # the batch is the rows
+        rows = ct.reshape(-1, *ct.shape[-2:])
+        found = product(rows, known if of_x else known.reshape(-1, place.n_pre), *rest)
+        return found.reshape(*batch, place.n_pre) if of_x else found
+
+    def single(ct, known, *rest):
+        found = product(ct[None], known if of_x else known[None], *rest)
+        return found[0] if of_x else found
+
+    operands = ct, known, *rest
+    ranks = (2, 1, *_HEAD[2:], *_MATRIX[1:])
+    for _ in batch:
+        axes = [0 if o.ndim > rank else None for o, rank in zip(operands, ranks, strict=True)]
+        single = jax.vmap(single, axes)
+    found = single(*operands)
+    if of_x or weights.ndim > 1:
+        return found
+    return found.sum(tuple(range(len(batch))))
+
+
+def _batch(operands: Sequence[Operand], dims: Dims, **statics: Any) -> tuple[Array, int]:
+    moved = ring_batches.in_front(operands, dims, _ranks(operands), _BATCHED)
+    return push_p.bind(*moved, **statics), 0
+
+
+def _native(*, places: tuple[Place, ...]) -> tuple[str, dict[str, Any]]:
+    words = [word for place in places for word in place]
+    return "evops_stored_push", {"places": np.array(words, np.int64)}
+
+
+# Operand 0, the ring, gives its memory to the result: else XLA would copy the whole ring in every
+# step of a scan.
+push_p = register(
+    "evops_stored_push",
+    shape=_shape,
+    value=_value,
+    jvp=_jvp,
+    transpose=_transpose,
+    batch=_batch,
+    native=_native,
+    aliases=lambda **_: {0: 0},
+)
