@@ -46,7 +46,7 @@ def close(got, want) -> bool:
 
 
 def check(library: xla.Library, every: dict[str, dict], levels: list[str]) -> None:
-    """Every call at some levels, on one, two and five threads, and from two callers at once."""
+    """Every call at some levels: on one, two, two busy and five threads, and from two callers at once."""
     wrong, at_first = [], {}
 
     def one(name, call, want, threads, equal):
@@ -64,6 +64,7 @@ def check(library: xla.Library, every: dict[str, dict], levels: list[str]) -> No
                 wrong.append((name, "as at the first level"))
             equal = close if splits_sums(call) else same
             one(name, call, alone, 2, equal)
+            one(name, call, alone, -2, equal)
             several = name, call, alone, 5, equal
             callers = [threading.Thread(target=one, args=several) for _ in range(2)]
             for caller in callers:

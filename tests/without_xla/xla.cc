@@ -78,11 +78,12 @@ void SetMessage(A* api, long) {
 }
 void Destroy(XLA_FFI_Error_Destroy_Args*) {}
 
-// ---- The pool. Its threads are new for every call, and gone after it.
+// ---- The pool. Its threads are new for every call, and gone after it. One of -n threads has n that are busy: what is
+// given to them begins when the call is over.
 
 class Pool {
  public:
-  explicit Pool(int64_t threads) {
+  explicit Pool(int64_t threads) : size_(std::abs(threads)) {
     for (int64_t k = 0; k < threads; ++k) threads_.emplace_back([this] { Work(); });
   }
   ~Pool() {
@@ -92,8 +93,9 @@ class Pool {
     }
     changed_.notify_all();
     for (std::thread& thread : threads_) thread.join();
+    if (threads_.empty()) Work();
   }
-  int64_t size() const { return static_cast<int64_t>(threads_.size()); }
+  int64_t size() const { return size_; }
   void Schedule(XLA_FFI_Task* task, void* data) {
     {
       std::lock_guard<std::mutex> lock(mutex_);
@@ -116,6 +118,7 @@ class Pool {
     }
   }
 
+  const int64_t size_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::pair<XLA_FFI_Task*, void*>> tasks_;

@@ -101,7 +101,7 @@ class Library:
             args: arrays.
             outs: (shape, dtype name) of each result.
             attrs: integers, arrays of integers and texts, by name.
-            threads: of the pool.
+            threads: of the pool; -n for n that are busy until the call is over.
             fail: which allocations fail: from the first, up to the second.
             alias: operand whose memory the first result takes over.
         """
