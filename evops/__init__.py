@@ -17,7 +17,7 @@ from evops.braintaichi.operators import (
     mv_prob_normal,
     mv_prob_uniform,
 )
-from evops.circuit import Circuit, Populations
+from evops.circuit import Circuit
 from evops.connectivity.grids import Neighbours
 from evops.connectivity.laws import Constant, Law, Normal, Uniform
 from evops.connectivity.rules import (
@@ -45,6 +45,7 @@ from evops.errors import (
     EvopsError,
     KernelError,
 )
+from evops.populations import Populations
 from evops.projection import Projection
 
 backends()  # programs that jax.export wrote find their handlers; no backend of jax starts

@@ -1,131 +1,44 @@
-"""Named populations inside one index range, and the projections between them."""
+"""Projections between named populations, drawn and stored, pushed together."""
 
 import dataclasses
 import itertools
 import types
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, SupportsIndex
+from typing import Any, ClassVar, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Shaped, UInt32
 
-from evops import inputs, population_grid
+from evops import inputs, placed_matrices, population_grid
 from evops.connectivity.rules import LfsrGaps, Rule
-from evops.delays import DelayBuffer, DelayedNetwork, check_buffer
+from evops.csr import CSR
+from evops.delays import Buffers, DelayBuffer, DelayedNetwork, check_buffer
 from evops.edges import Edges
+from evops.engine import library
 from evops.engine.compat import Tracer
-from evops.errors import check_integer
 from evops.inputs import Nested
-from evops.leaves import Fixed
+from evops.placed_matrices import PlacedMatrix
+from evops.populations import Populations
 from evops.projection import Projection
 
-
-class Populations(Fixed):
-    """Populations one after another in one range of neurons, without overlap or gap.
-
-    Args:
-        sizes: number of neurons of each, by name, in their order.
-
-    Attributes:
-        n: all neurons.
-        names: the populations, in their order.
-
-    Raises:
-        ValueError: no population, or a size outside 1 … 2**31 - 1.
-        TypeError: a size that is not an integer, a name that is not a string.
-
-    Example:
-        >>> import evops
-        >>> p = evops.Populations({"E": 3200, "I": 800})
-        >>> p.n, p.slice("I")
-        (4000, slice(3200, 4000, None))
-    """
-
-    n: int
-    _sizes: dict[str, int]
-    _offsets: dict[str, int]
-
-    def __init__(self, sizes: Mapping[str, SupportsIndex]):
-        if not isinstance(sizes, Mapping) or not sizes:
-            raise ValueError(f"sizes must map names to numbers of neurons, got {sizes!r}")
-        for name in sizes:
-            if not isinstance(name, str):
-                raise TypeError(f"names of populations must be strings, got {name!r}")
-        self._sizes = {k: check_integer(f"sizes[{k!r}]", v, 1) for k, v in sizes.items()}
-        ends = np.cumsum(list(self._sizes.values()))
-        self.n = check_integer("the sum of sizes", int(ends[-1]), 1)
-        self._offsets = dict(zip(self._sizes, [0, *ends[:-1].tolist()], strict=True))
-
-    @classmethod
-    def from_ranges(
-        cls,
-        ranges: Mapping[str, tuple[SupportsIndex, SupportsIndex] | list[SupportsIndex]],
-        n: SupportsIndex,
-    ) -> "Populations":
-        """Populations ``name: (first, end)`` that cover neurons 0 … n - 1.
-
-        Raises:
-            ValueError: ranges that overlap, leave neurons out, or end before they begin.
-            TypeError: a range that is no pair of integers.
-        """
-        n = check_integer("n", n, 1)
-        if not isinstance(ranges, Mapping):
-            raise TypeError(f"ranges must map names to (first, end), got {ranges!r}")
-        spans = {}
-        for name, span in ranges.items():
-            if not isinstance(span, (tuple, list)) or len(span) != 2:
-                raise TypeError(f"ranges[{name!r}] must be a pair (first, end), got {span!r}")
-            first = check_integer(f"ranges[{name!r}][0]", span[0], 0)
-            spans[name] = first, check_integer(f"ranges[{name!r}][1]", span[1], first + 1)
-        at, before = 0, ""
-        ordered = sorted(spans.items(), key=lambda item: item[1][0])
-        for name, (first, end) in ordered:
-            if first != at:
-                what = "overlap" if first < at else "leave a gap"
-                raise ValueError(f"ranges {what}: {name!r} begins at {first}, not at {at}{before}")
-            at, before = end, f" where {name!r} ends"
-        if at != n:
-            raise ValueError(f"ranges end at {at}, but there are {n} neurons")
-        return cls({name: end - first for name, (first, end) in ordered})
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The populations, in their order."""
-        return tuple(self._sizes)
-
-    def size(self, name: str) -> int:
-        """Number of neurons of one population."""
-        return self._sizes[self._known(name)]
-
-    def offset(self, name: str) -> int:
-        """Index of a population's first neuron among all neurons."""
-        return self._offsets[self._known(name)]
-
-    def slice(self, name: str) -> slice:
-        """Indices of a population: ``spikes[p.slice("E")]`` are its spikes among those of all."""
-        return slice(self.offset(name), self.offset(name) + self.size(name))
-
-    def _known(self, name: str) -> str:
-        if not isinstance(name, str) or name not in self._sizes:
-            raise ValueError(f"unknown population {name!r}; there are {', '.join(self._sizes)}")
-        return name
-
-    def __repr__(self) -> str:
-        return f"Populations({self._sizes})"
-
-    def __eq__(self, other: object) -> bool:
-        """Same names and sizes in the same order."""
-        return isinstance(other, Populations) and [*self._sizes.items()] == [*other._sizes.items()]
-
-    def __hash__(self) -> int:
-        return hash(tuple(self._sizes.items()))
+Key: TypeAlias = tuple[str, str] | tuple[str, str, str]
+Synapses: TypeAlias = Projection | CSR
+Projections: TypeAlias = (
+    Mapping[tuple[str, str], Synapses]
+    | Mapping[tuple[str, str, str], Synapses]
+    | Mapping[Key, Synapses]
+)
 
 
 @jax.tree_util.register_pytree_node_class
 class Circuit(DelayedNetwork):
-    """Projections between named populations that share one `DelayBuffer`.
+    """Projections between named populations that share one `DelayBuffer`, or one per receptor.
+
+    Projections are drawn (`Projection`) or stored (`CSR`). A pair of populations may have several:
+    a third part of their keys tells them apart, and names a receptor where receptors have buffers
+    of their own (`buffers`). However many there are, a step takes a few native calls.
 
     The synapses of a pair depend on its projection alone (rule, law, shape, seed, delays). So you
     get the same network if you push the pairs one by one, or divide them among several circuits.
@@ -138,11 +51,12 @@ class Circuit(DelayedNetwork):
 
     Args:
         populations: of all neurons.
-        projections: by (source, target), each with delays and the shape of its populations.
+        projections: by (source, target) or (source, target, name), each with delays and the shape
+            of its populations.
 
     Raises:
         ValueError: unknown populations, shapes that differ, projections without delays.
-        TypeError: arguments that are no `Populations`, no pairs of names, no `Projection`.
+        TypeError: arguments that are no `Populations`, no such keys, no `Projection` or `CSR`.
 
     Example:
         >>> import jax.numpy as jnp, evops
@@ -159,81 +73,98 @@ class Circuit(DelayedNetwork):
     _words: ClassVar[dict[str, np.dtype]] = Projection._words
     populations: Populations
     _indptr: UInt32[Array, " m"]
-    _drawn: dict[tuple[str, str], Projection]
+    _held: dict[Key, Synapses]
 
-    def __init__(self, populations: Populations, projections: Mapping[tuple[str, str], Projection]):
+    def __init__(self, populations: Populations, projections: Projections):
         if not isinstance(populations, Populations):
             raise TypeError(f"populations must be Populations, got {populations!r}")
         if not isinstance(projections, Mapping):
             raise TypeError(
                 f"projections must map (source, target) to Projection, got {projections!r}"
             )
-        for pair, W in projections.items():
-            if not isinstance(pair, tuple) or len(pair) != 2:
-                raise TypeError(f"projections must have keys (source, target), got {pair!r}")
-            name = f"projections[{pair[0]!r}, {pair[1]!r}]"
-            if not isinstance(W, Projection):
-                raise TypeError(f"{name} must be a Projection, got {W!r}")
-            shape = tuple(populations.size(k) for k in pair)
+        for key, W in projections.items():
+            if not isinstance(key, tuple) or len(key) not in (2, 3) or not isinstance(key[-1], str):
+                raise TypeError(
+                    f"projections must have keys (source, target), got {key!r}; or (source, "
+                    "target, name)"
+                )
+            name = _name(key)
+            if not isinstance(W, (Projection, CSR)):
+                raise TypeError(f"{name} must be a Projection or a CSR, got {W!r}")
+            shape = tuple(populations.size(k) for k in key[:2])
             if W.shape != shape:
                 raise ValueError(f"{name} must have shape {shape}, got {W.shape}")
             if W.delay is None:
                 raise ValueError(f"{name} has no delays: make it with delay=…, in steps")
         self.populations = populations
         # Counted rules keep where their rows start: here in one array, for a call that pushes all.
-        indptr = [W.indptr for W in projections.values() if W.indptr is not None]
+        drawn = {key: W for key, W in projections.items() if isinstance(W, Projection)}
+        indptr = [W.indptr for W in drawn.values() if W.indptr is not None]
         self._indptr = jnp.concatenate([jnp.zeros(0, jnp.uint32), *indptr])
-        self._drawn = {pair: W._with(rule=_rule(*pair, W)) for pair, W in projections.items()}
-        _warn_of_seeds(projections)
+        without = {key: W._with(rule=_rule(*key[:2], W)) for key, W in drawn.items()}
+        self._held = dict(projections.items()) | without
+        _warn_of_seeds(drawn)
 
     def tree_flatten(self) -> tuple[Any, Any]:
         """The projections are children; names and populations are static."""
-        leaves = tuple(self._drawn.values()), self._indptr
-        return leaves, (self.populations, tuple(self._drawn))
+        leaves = tuple(self._held.values()), self._indptr
+        return leaves, (self.populations, tuple(self._held))
 
     @classmethod
     def tree_unflatten(cls, static: Any, leaves: Any) -> "Circuit":
         self = object.__new__(cls)
         self.populations, names = static
         projections, self._indptr = leaves
-        self._drawn = dict(zip(names, projections, strict=True))
+        self._held = dict(zip(names, projections, strict=True))
         return self
 
     def __repr__(self) -> str:
-        pairs = ", ".join(f"{source} to {target}" for source, target in self._drawn)
+        pairs = ", ".join(f"{' to '.join(key[:2])}{_named(key)}" for key in self._held)
         return f"Circuit({self.populations}: {pairs})"
 
     @property
-    def projections(self) -> Mapping[tuple[str, str], Projection]:
-        """The projections, by (source, target); for others make another circuit."""
-        spans = zip(self._drawn.items(), self._spans(), strict=True)
+    def projections(self) -> Mapping[Key, Synapses]:
+        """The projections, by their keys; for others make another circuit."""
         return types.MappingProxyType(
             {
-                pair: W._with(_part(self._indptr, at, end)) if end > at else W
-                for (pair, W), (at, end) in spans
+                key: W._with(_part(self._indptr, at, end)) if end > at else W
+                for key, W, (at, end) in self._with_spans()
             }
         )
 
-    def _spans(self) -> list[tuple[int, int]]:
-        """Where the indptr of each projection begins and ends."""
+    @property
+    def receptors(self) -> tuple[str, ...]:
+        """The names of projections, those that stand third in their keys, each once."""
+        return tuple(dict.fromkeys(key[2] for key in self._held if len(key) == 3))
+
+    def _with_spans(self) -> Iterator[tuple[Key, Any, tuple[int, int]]]:
+        """Every projection, and where its indptr begins and ends among those of counted rules."""
         sizes = [
-            W.shape[0] + 1 if W.rule.total(W.shape) is not None else 0 for W in self._drawn.values()
+            W.shape[0] + 1 if isinstance(W, Projection) and W.rule.total(W.shape) is not None else 0
+            for W in self._held.values()
         ]
-        ends = np.cumsum([0, *sizes]).tolist()
-        return list(itertools.pairwise(ends))
+        spans = itertools.pairwise(np.cumsum([0, *sizes]).tolist())
+        for (key, W), span in zip(self._held.items(), spans, strict=True):
+            yield key, W, span
 
     def _axes(self) -> Iterator[tuple[str, Any, int]]:
-        for pair, W in self._drawn.items():
-            if not isinstance(W, Projection):
-                raise TypeError(f"projections[{pair}] must be a Projection, got {W!r}")
-            for name, leaf, axes in W._axes():
+        for key, W in self._held.items():
+            if not isinstance(W, (Projection, CSR)):
+                raise TypeError(f"{_name(key)} must be a Projection or a CSR, got {W!r}")
+            for name, leaf, axes in W._axes() if isinstance(W, Projection) else ():
                 if name != "indptr":
-                    yield f"{name} of projections[{pair}]", leaf, axes
+                    yield f"{name} of {_name(key)}", leaf, axes
         yield "indptr", self._indptr, 1
+
+    def _check_leaves(self, name: str | None = None) -> None:
+        super()._check_leaves(name)
+        for key, W in self._held.items():
+            if isinstance(W, CSR):
+                W._check_leaves(_name(key))
 
     @property
     def max_delay(self) -> int:
-        return max((W.max_delay for W in self._drawn.values()), default=0)
+        return max((W.max_delay for W in self._held.values()), default=0)
 
     @property
     def _post_shape(self) -> tuple[int]:
@@ -241,14 +172,18 @@ class Circuit(DelayedNetwork):
 
     @property
     def _own_backend(self) -> str | None:
-        backends = {W._backend for W in self._drawn.values()}
+        backends = {W._backend for W in self._held.values()}
         return backends.pop() if len(backends) == 1 else None
 
     @property
     def _wide(self) -> bool:
-        return any(W.dtype == np.float64 for W in self._drawn.values())
+        return any(W.dtype == np.float64 for W in self._held.values())
 
-    def push(self, spikes: Shaped[Any, " n"] | Nested, buffer: DelayBuffer) -> DelayBuffer:
+    def buffers(self, dtype: Any = None) -> dict[str, DelayBuffer]:
+        """An empty buffer for each of `receptors`; `dtype` as of `buffer`."""
+        return {name: self.buffer(dtype) for name in self.receptors}
+
+    def push(self, spikes: Shaped[Any, " n"] | Nested, buffer: Buffers) -> Any:
         """The buffer after this step's spikes: their input is added at the time of its arrival.
 
         Events are 0 or 1 in a `MultiAreaProjection`: any value but 0 and NaN is one spike. In a
@@ -256,23 +191,50 @@ class Circuit(DelayedNetwork):
 
         Args:
             spikes: `(n,)`, of all neurons; bool, integer or float; zeros cost nothing.
-            buffer: of the post neurons, `(n,)`.
+            buffer: of the post neurons, `(n,)`; or one for each receptor, by name, as `buffers`
+                makes them: then every projection is pushed into that of its name, and a dict comes
+                back.
 
         Raises:
-            ValueError: spikes of another shape, a buffer with too few neurons or slots.
+            ValueError: spikes of another shape, a buffer with too few neurons or slots, a receptor
+                without a buffer, a projection without a name where buffers have names.
             TypeError: no buffer, or one of integers for weights or spikes that are floats.
         """
         x = inputs.shaped("spikes", spikes, ("n",), (self.populations.n,))
+        if not isinstance(buffer, Mapping):
+            return self._push(x, buffer, list(self._held))
+        of_receptor: dict[str, list[Key]] = {name: [] for name in buffer}
+        for key in self._held:
+            if len(key) != 3:
+                raise ValueError(
+                    f"{_name(key)} names no receptor: give it a key (source, target, name)"
+                )
+            if key[2] not in of_receptor:
+                raise ValueError(f"buffers lack receptor {key[2]!r}, that of {_name(key)}")
+            of_receptor[key[2]].append(key)
+        return {
+            name: self._push(x, buffer[name], keys) if keys else buffer[name]
+            for name, keys in of_receptor.items()
+        }
+
+    def _push(self, x: jax.Array, buffer: DelayBuffer, keys: list[Key]) -> DelayBuffer:
+        """The buffer after the spikes on their way through some projections."""
         check_buffer(buffer)
-        buffer.check(self.populations.n, self.max_delay)
+        buffer.check(
+            self.populations.n, max((self._held[key].max_delay for key in keys), default=0)
+        )
         offset = self.populations.offset
-        placed = [
-            W._placed(offset(source), offset(target), at)
-            for ((source, target), W), (at, _) in zip(
-                self._drawn.items(), self._spans(), strict=True
-            )
-        ]
-        return population_grid.push(placed, self._indptr, x, buffer)
+        drawn, stored = [], {}
+        for key, W, (at, _) in self._with_spans():
+            places = offset(key[0]), offset(key[1])
+            if key in keys and isinstance(W, Projection):
+                drawn.append(W._placed(*places, at))
+            elif key in keys:
+                stored.setdefault(library.choose(W._backend), []).append(PlacedMatrix(W, *places))
+        buffer = population_grid.push(drawn, self._indptr, x, buffer)
+        for backend, matrices in stored.items():
+            buffer = placed_matrices.push(matrices, x, buffer, backend)
+        return buffer
 
     def edges(self) -> Edges:
         """All synapses, with indices into all neurons, pair after pair (not inside ``jax.jit``)."""
@@ -280,12 +242,21 @@ class Circuit(DelayedNetwork):
         dtype = inputs.common_dtype(dtypes) if dtypes else np.dtype(np.float32)
         # on the host: no program is compiled for the number of synapses
         parts = [[np.zeros(0, t) for t in (np.int32, np.int32, dtype, np.int32)]]
-        for (source, target), W in self.projections.items():
+        for key, W in self.projections.items():
             pre, post, weight, delay = W._columns()
-            pre = pre + np.int32(self.populations.offset(source))
-            post = post + np.int32(self.populations.offset(target))
+            pre = pre + np.int32(self.populations.offset(key[0]))
+            post = post + np.int32(self.populations.offset(key[1]))
             parts.append([pre, post, weight.astype(dtype), delay])
         return Edges(*(_joined([part.pop(0) for part in parts]) for _ in Edges._fields))
+
+
+def _named(key: Key) -> str:
+    return f" ({key[2]})" if len(key) == 3 else ""
+
+
+def _name(key: Key) -> str:
+    """A projection in errors."""
+    return f"projections[{', '.join(map(repr, key))}]"
 
 
 def _joined(parts: list) -> jax.Array:
@@ -306,9 +277,9 @@ def _part(indptr: Any, at: int, end: int) -> Any:
     return indptr[..., at:end] if np.ndim(indptr) else indptr
 
 
-def _warn_of_seeds(projections: Mapping[tuple[str, str], Projection]) -> None:
+def _warn_of_seeds(projections: Mapping[Key, Projection]) -> None:
     """Warn of two projections of one seed: they share their random numbers."""
-    known: dict[tuple, tuple[str, str]] = {}
+    known: dict[tuple, Key] = {}
     for pair, W in projections.items():
         if isinstance(W.key, Tracer):
             continue

@@ -10,10 +10,10 @@ import numpy as np
 from jax.experimental import sparse
 from jaxtyping import Array, Int32, Num, Shaped
 
-from evops import csr_dense, inputs, synapse_lists
+from evops import csr_dense, inputs, placed_matrices, synapse_lists
 from evops.delays import DelayBuffer, check_push
 from evops.edges import Edges
-from evops.engine import library, ops, stored, stored_ring
+from evops.engine import library, ops, stored
 from evops.engine.compat import Tracer
 from evops.engine.stored_columns import columns
 from evops.errors import check_shape
@@ -270,8 +270,14 @@ class CSR(Matrix):
 
     def edges(self) -> Edges:
         """The synapses in the order in which they are stored."""
-        delay = None if self.delay is None else self._of_each(self.delay)
-        return Edges(self._row_of(), self.indices, self._of_each(self.data), delay)
+        return Edges(*self._columns())
+
+    def _columns(self) -> Iterator[Any]:
+        """What `Edges` has."""
+        yield self._row_of()
+        yield self.indices
+        yield self._of_each(self.data)
+        yield None if self.delay is None else self._of_each(self.delay)
 
     def in_degree(self) -> Int32[Array, "n_post"]:
         """Number of synapses onto each post neuron."""
@@ -353,21 +359,8 @@ class CSR(Matrix):
         if self.delay is None:
             raise ValueError("push needs delays: make the matrix with delay=…, in steps")
         x, post_offset = check_push(spikes, self._shape[0], buffer, post_offset)
-        n_pre, n_post = self._shape
-        buffer.check(n_post, self._longest or 0, post_offset, weights=self.dtype, spikes=x.dtype)
-        dtype = buffer.sums.dtype
-        inputs.check_dtype("weights of W", self.dtype)
-        # No kernel narrows weights as it reads them.
-        data = self.data.astype(dtype) if self.dtype.itemsize > dtype.itemsize else self.data
-        sums = stored_ring.push(
-            buffer.sums,
-            x if x.dtype == bool else inputs.cast("spikes", x, dtype),
-            buffer.step,
-            [(data, self.indices, self.indptr, self.delay)],
-            places=(stored_ring.Place(0, n_pre, post_offset, n_post),),
-            backend=library.choose(self._backend),
-        )
-        return buffer.with_sums(sums)
+        placed = [placed_matrices.PlacedMatrix(self, 0, post_offset)]
+        return placed_matrices.push(placed, x, buffer, library.choose(self._backend))
 
     def _product(self, x: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
         return stored.stored(

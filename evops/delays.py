@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
-from typing import Any, SupportsIndex
+from collections.abc import Iterator, Mapping
+from typing import Any, SupportsIndex, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -166,6 +166,10 @@ class DelayBuffer(Node):
         return DelayBuffer.tree_unflatten(self.backend, (sums, step))
 
 
+# A buffer for all input, or one for each receptor.
+Buffers: TypeAlias = DelayBuffer | Mapping[str, DelayBuffer]
+
+
 class DelayedNetwork(Node):
     """Synapses with delays and their buffer: how a network runs, step by step.
 
@@ -207,17 +211,23 @@ class DelayedNetwork(Node):
         # a loop's carry varies over devices from the start (jax.shard_map) as what is pushed does
         return buffer.with_sums(typed_like(buffer.sums, *jax.tree.leaves(self)))
 
-    def push(self, spikes: Shaped[Any, "..."] | Nested, buffer: DelayBuffer) -> DelayBuffer:
+    def push(self, spikes: Shaped[Any, "..."] | Nested, buffer: Any) -> Any:
         """The buffer after this step's spikes: their input is added at the time of its arrival."""
         raise NotImplementedError
 
-    def pop(self, buffer: DelayBuffer) -> tuple[Num[Array, "..."], DelayBuffer]:
+    def pop(self, buffer: Buffers) -> tuple[Any, Any]:
         """The input of this step, in the shape of the post neurons, and the next step's buffer.
+
+        Of a dict of buffers it gives a dict of inputs and a dict of buffers.
 
         Raises:
             ValueError: a buffer of more or fewer neurons than the network has.
             TypeError: no buffer.
         """
+        if isinstance(buffer, Mapping):
+            both = {name: self.pop(each) for name, each in buffer.items()}
+            now, after = ({name: pair[k] for name, pair in both.items()} for k in (0, 1))
+            return now, after
         check_buffer(buffer)
         n, room = math.prod(self._post_shape), buffer.sums.shape[1]
         if room != n:
@@ -227,9 +237,7 @@ class DelayedNetwork(Node):
         now, buffer = buffer.pop(self._own_backend)
         return now.reshape(self._post_shape), buffer
 
-    def __call__(
-        self, spikes: Shaped[Any, "..."] | Nested, buffer: DelayBuffer
-    ) -> tuple[Num[Array, "..."], DelayBuffer]:
+    def __call__(self, spikes: Shaped[Any, "..."] | Nested, buffer: Buffers) -> tuple[Any, Any]:
         """One step: `push` the spikes, then `pop` the input of this step."""
         return self.pop(self.push(spikes, buffer))
 

@@ -1,10 +1,11 @@
 """Projections placed into a grid of populations, and pushed together in few calls.
 
-A row of the grid is a presynaptic population, a column a postsynaptic one. A cell holds the random
-matrix between the two, or none. One call pushes many cells: one by one, those of the cortical
-microcircuit took 55 calls in every step.
+A row of the grid is a presynaptic population, a column a postsynaptic one, which may have several.
+A cell holds the random matrix between the two, or none. One call pushes many cells: one by one,
+those of the cortical microcircuit took 55 calls in every step.
 """
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -141,7 +142,7 @@ class _Grid(NamedTuple):
 
     Attributes:
         pre: first neuron and size of every pre population.
-        post: first neuron and size of every post population.
+        post: first neuron and size of every post population, once for each of its columns.
         cells: for each projection the index of its cell, row by row.
     """
 
@@ -162,10 +163,21 @@ class _Grid(NamedTuple):
 
 
 def _grid(projections: list[PlacedProjection]) -> _Grid:
-    """The grid of these projections: populations in the order of their neurons."""
-    pre, post = (sorted({getattr(p, side) for p in projections}) for side in ("pre", "post"))
-    cells = [pre.index(p.pre) * len(post) + post.index(p.post) for p in projections]
-    return _Grid(pre, post, cells)
+    """The grid of these projections: populations in the order of their neurons.
+
+    Of several projections of one pair each has a column of its own.
+    """
+    before = collections.Counter()
+    columns = []
+    for p in projections:
+        columns.append((p.post, before[p.pre, p.post]))
+        before[p.pre, p.post] += 1
+    pre, post = sorted({p.pre for p in projections}), sorted(set(columns))
+    cells = [
+        pre.index(p.pre) * len(post) + post.index(column)
+        for p, column in zip(projections, columns, strict=True)
+    ]
+    return _Grid(pre, [population for population, _ in post], cells)
 
 
 def _pack_tables(

@@ -47,17 +47,17 @@ class PushOp {
     const double work = List();
     if (active_.empty()) return ffi::Error::Success();
     GroupPairs();
-    const int64_t targets = p_.post.count();
     // Targets are shared out, so every sum has one thread. Into how many units does not depend on the threads there
     // are: synapses of a unit are drawn side by side, which settles the order in which they are added up.
-    const bool several = work >= 2 * kWorkOfAThread && Disjoint();
-    const int64_t units = several ? std::min(targets, kUnits) : 1;
+    const std::vector<int64_t> begins = BeginsOfTargets();
+    const int64_t targets = static_cast<int64_t>(begins.size()) - 1;
+    const int64_t units = work >= 2 * kWorkOfAThread ? std::clamp<int64_t>(targets, 1, kUnits) : 1;
     std::vector<BadDelay> bad(units);
     Parallel(
         pool, units,
         [&](int64_t unit) {
           for (const MatrixSpec& spec : p_.specs)
-            PushSpec(spec, targets * unit / units, targets * (unit + 1) / units, &bad[unit]);
+            PushSpec(spec, begins[targets * unit / units], begins[targets * (unit + 1) / units], &bad[unit]);
         },
         std::min(Parts(pool, work), units));
     for (const BadDelay& b : bad)
@@ -109,14 +109,20 @@ class PushOp {
       if (const int64_t k = p_.spec_of_pair[pair]; k >= 0) pairs_[at[k]++] = pair;
   }
 
-  // Whether no two blocks of targets share a neuron.
-  bool Disjoint() const {
-    std::vector<std::pair<int64_t, int64_t>> blocks;
-    for (int64_t t = 0; t < p_.post.count(); ++t) blocks.emplace_back(p_.post.offset[t], p_.post.size[t]);
-    std::sort(blocks.begin(), blocks.end());
-    for (size_t t = 1; t < blocks.size(); ++t)
-      if (blocks[t - 1].first + blocks[t - 1].second > blocks[t].first) return false;
-    return true;
+  // Where the populations begin, and end, that share no neuron with those before them; all of them where they do not
+  // come in the order of their neurons.
+  std::vector<int64_t> BeginsOfTargets() const {
+    const int64_t all = p_.post.count();
+    std::vector<int64_t> begins;
+    for (int64_t t = 0, end = 0; t < all; ++t) {
+      const int64_t first = p_.post.offset[t], last = first + p_.post.size[t];
+      if (t && first < p_.post.offset[t - 1]) return {0, all};
+      if (first >= end) begins.push_back(t);
+      end = std::max(end, last);
+    }
+    if (begins.empty() || begins[0] != 0) begins.insert(begins.begin(), 0);
+    begins.push_back(all);
+    return begins;
   }
 
   T A(int64_t pair) const { return weight_[pair * p_.parameters]; }

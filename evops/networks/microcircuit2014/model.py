@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evops.circuit import Circuit, Populations
+from evops.circuit import Circuit
 from evops.connectivity.laws import Normal
 from evops.connectivity.rules import FixedTotalNumber
 from evops.delays import DelayBuffer
@@ -33,6 +33,7 @@ from evops.errors import Real, check_choice, check_real
 from evops.networks.shared.noise import noise_key, poisson, poisson_thresholds, random_words
 from evops.networks.shared.published import read
 from evops.networks.shared.simulate import whole_steps
+from evops.populations import Populations
 from evops.projection import Projection
 
 DRIVES = ("poisson", "dc")
