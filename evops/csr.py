@@ -219,9 +219,9 @@ class CSR(Matrix):
             raise ValueError(
                 f"append {what} delay=…, as the matrix has {'' if delay is None else 'no '}delays"
             )
+        given = CSR.from_edges(pre, post, weight, shape=self.shape, delay=delay)
         if not self._known():
             raise TypeError("append needs known synapses: call it outside jax.jit")
-        given = CSR.from_edges(pre, post, weight, shape=self.shape, delay=delay)
         whole, also_whole = (jnp.issubdtype(W.dtype, jnp.integer) for W in (self, given))
         if whole and not also_whole:
             raise TypeError(

@@ -102,7 +102,8 @@ def _integers(name: str, value: Any) -> jax.Array | np.ndarray:
 
 def neurons(name: str, value: Any, n: int | None = None) -> np.ndarray:
     """`value` as known indices of neurons, int64, in [0, n) where n is given."""
-    check_static(name, value)
+    for part in jax.tree.leaves(value):
+        check_static(name, part)
     found = np.asarray(_integers(name, value))
     if n is not None and found.size:
         for at in (found.argmin(), found.argmax()):

@@ -142,7 +142,7 @@ PAIRS = texts("""{'EI': W} | {('E', 'X'): W} | {('I', 'E'): W} | {('E', 'I'): 3}
     {('E',): W}""")
 PAIRS += [
     "{('E', 'I'): evops.Projection(RULE, 1.0, (5, 6), seed=1)}",
-    "{('E', 'I', 'E'): W}",
+    "{('E', 'I', 3): W}",
     "{('E', 3): W}",
 ]
 PAIRS += texts("{('E', 'I'): W.T} | {(('E',), 'I'): W} | [W] | {('E', 'I'): None}")
@@ -167,6 +167,16 @@ INDPTR += texts("""[0.0, 1, 1, 2, 3, 3] | [[0, 1, 1, 2, 3, 3]] | [0, 1, 1, 2, 3,
     [0, 1, 1, 2, 3, 10**400]""")
 INDPTR += texts("""[0, 1, 1, 2, 2, 2] | [0, -1, 1, 2, 3, 3] | object() | np.zeros(6, complex) | [None] * 6 |
     3 | {}""")
+# of three synapses, out of range for 5 and for 6 neurons
+NEURONS = Kind(
+    [text for text in INDICES if text not in ("[0, 5]", "[True] * 3")]
+    + ["[0, 1, 6]", "TRACED([0, 1, 2])"]
+)
+DELAYS = Kind(
+    texts("""'0' | [1, 2] | [1, 0, 2] | 0 | -3 | 1.5 | [1.0, 2.0, 3.0] | 2**31 - 1 | [1, 2**40, 3] | object() |
+    [[1, 2, 3]] | True | evops.Constant(2) | [None] * 3 | math.nan"""),
+    [("np.int64(2)", "2"), ("np.uint8([3, 1, 2])", "[3, 1, 2]")],
+)
 DTYPES = texts("""'float33' | bool | jnp.float16 | jnp.bfloat16 | 'int8' | complex | object | 'U3' | 3 |
     math.nan""")
 DTYPES += texts("""jnp.float8_e4m3fn | jnp.int4 | 'M8' | [] | {} | object() | float.__add__ |
@@ -312,6 +322,16 @@ CALLS = [
          indptr=("[0, 1, 1, 2, 3, 3]", Kind(INDPTR, [("np.int64([0, 1, 1, 2, 3, 3])", "[0, 1, 1, 2, 3, 3]")])),
          shape=("(5, 6)", shape(5, 6)), backend=BACKEND, names={"data": "synapses", "indices": "synapses"}),
     call("evops.CSR.from_scipy({matrix})", matrix=("CSR.to_scipy()", SCIPY)),
+    call("evops.CSR.from_edges({pre}, {post}, {weight}, shape={shape}, delay={delay}, backend={backend})",
+         pre=("[1, 4, 1]", NEURONS), post=("[0, 5, 2]", NEURONS),
+         weight=("[0.5, 1.0, 2.0]", Kind([*DATA, "[1.0, math.nan, 2.0]"])), shape=("(5, 6)", shape(5, 6)),
+         delay=(["[3, 1, 2]", "2", "None"], DELAYS), backend=BACKEND),
+    call("evops.CSR(0.5, [0, 5, 2], [0, 1, 1, 2, 3, 3], shape=(5, 6), delay={delay})", delay=("[3, 1, 2]", DELAYS)),
+    call("CSR.append({pre}, {post}, {weight})", pre=("[1, 4, 1]", NEURONS), post=("[0, 5, 2]", NEURONS),
+         weight=("[0.5, 1.0, 2.0]", Kind(DATA))),
+    call("evops.CSR.from_networkx({graph})", graph=("GRAPH", Kind([*NO_NUMBERS, "[(0, 1)]", "np.ones((3, 3))"]))),
+    call("DELAYED.push({spikes}, {buffer}, post_offset={post_offset})", spikes=SPIKES, post_offset=(["0", "5"], integer(0, 5)),
+         buffer=("BUFFER", buffer(*TOO_SMALL, "evops.DelayBuffer.zeros(11, 2, 'int32')")), names={"post_offset": "n=", "buffer": "post_offset must"}),
     call("({x}) @ CSR", x=SPIKES),
     call("CSR @ ({v})", v=BATCH),
     call("evops.Populations({sizes})", sizes=("{'E': 5}", mapping(SIZES)), names={"sizes": "names of populations"}),
@@ -353,6 +373,8 @@ CALLS = [
            names={"area_num": "weight|seed|events", "seed": "area_num"})
       for kind, sizes, weights in (("E", (5,), ("np.ones(2)", Kind(OF_AREAS))), ("I", (2, 5), PUBLISHED))),
     call("evops.XLACustomOp({cpu_kernel}, {gpu_kernel}, fallback=KERNEL)", cpu_kernel=KERNELS, gpu_kernel=KERNELS),
+    call("evops.XLACustomOp(fallback=KERNEL, in_place={in_place})", in_place=("{}", Kind(texts("""'x' | 3 | {'y': 0} | {'x': -1} |
+        {'x': 0.5} | {'x': True} | {3: 0} | [('x', 0)] | object()""")))),
     call("evops.XLACustomOp(fallback={fallback}, jvp={jvp}, transpose={transpose}, batching={batching}, "
          "parallel={parallel})", fallback=("KERNEL", function()), jvp=("None", function()),
          transpose=("None", function()), batching=("None", function()), parallel=("True", Kind(flag().bad))),

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp  # noqa: F401
 import ml_dtypes  # noqa: F401
+import networkx
 import numpy as np
 
 import evops
@@ -26,6 +27,8 @@ from fuzz_kinds import pick
 RULE = evops.FixedProbability(0.5)
 W = evops.Projection(RULE, 0.5, (5, 6), seed=1, delay=2)
 CSR = evops.CSR([0.5, 1.0, 2.0], [0, 5, 2], [0, 1, 1, 2, 3, 3], shape=(5, 6))
+DELAYED = evops.CSR.from_edges([1, 4, 1], [0, 5, 2], 0.5, shape=(5, 6), delay=2)
+GRAPH = networkx.path_graph(3)
 POPULATIONS = evops.Populations({"E": 5, "I": 6})
 CIRCUIT = evops.Circuit(POPULATIONS, {("E", "I"): W})
 MULTI = evops.MultiAreaProjection(0.5, np.ones((2, 2)), 1, pre=5, post=6, seed=1)

@@ -93,6 +93,18 @@ def stored_dense(x, w, s):
     return x @ jnp.zeros((N_PRE, N_POST)).at[ROWS, s].add(w)
 
 
+DELAYS = np.arange(20, dtype=np.int32) % 3 + 1
+
+
+def stored_push(x, w, s, backend):
+    W = evops.CSR(w, s, INDPTR, shape=(N_PRE, N_POST), delay=DELAYS, backend=backend)
+    return W.push(x, evops.DelayBuffer.zeros(N_POST, 3)).sums
+
+
+def stored_push_dense(x, w, s):
+    return jnp.zeros((4, N_POST)).at[DELAYS, s].add(x[ROWS] * w)
+
+
 @functools.cache
 def times():
     """A user's operator, x times one number, with rules for derivatives."""
@@ -135,6 +147,9 @@ OPERATORS = {
     ),
     "x @ CSR": Operator(
         stored, stored_dense, random(DEVICES, 3, N_PRE), random(DEVICES, 20), COLUMNS
+    ),
+    "push through CSR": Operator(
+        stored_push, stored_push_dense, random(DEVICES, N_PRE), random(DEVICES, 20), COLUMNS
     ),
     "push": Operator(push, push_dense, random(DEVICES, N_PRE), random(DEVICES, 2), SEEDS),
     "push onto a ring": Operator(

@@ -188,6 +188,32 @@ def test_batches_of_everything(kind, delays, backend, rng):
     np.testing.assert_array_equal(twice[2, 1], push(x[1], data[2], sums[1], steps[2]))
 
 
+@pytest.mark.parametrize("axes", [(0, 0, 0), (0, None, 0), (None, 0, 0), (0, None, None)])
+def test_derivatives_of_batches(axes, kind, delays, backend, rng):
+    W = make(rng, kind, backend=backend, delays=delays)
+    x = jnp.asarray(rng.normal(size=(3, N_PRE)), jnp.float32)
+    data = W.data[None] * jnp.arange(1.0, 4.0)[:, None]
+    sums = jnp.asarray(rng.normal(size=(3, LONGEST + 2, N)), jnp.float32)
+    operands = [a if axis == 0 else a[0] for a, axis in zip((x, data, sums), axes, strict=True)]
+    weights = jnp.asarray(rng.normal(size=(LONGEST + 2, N)), jnp.float32)
+
+    def one(x, data, sums):
+        own = evops.CSR(data, W.indices, W.indptr, shape=W.shape, delay=W.delay, backend=backend)
+        return (weights * own.push(x, evops.DelayBuffer(sums, 1), post_offset=AT).sums ** 2).sum()
+
+    def together(*operands):
+        return jax.vmap(one, axes)(*operands).sum()
+
+    def apart(*operands):
+        own = lambda k: [a[k] if axis == 0 else a for a, axis in zip(operands, axes, strict=True)]  # noqa: E731
+        return sum(one(*own(k)) for k in range(3))
+
+    for of in (jax.grad, jax.jacfwd):
+        got, want = (of(f, (0, 1, 2))(*operands) for f in (together, apart))
+        for mine, theirs in zip(got, want, strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-3)
+
+
 def test_a_ring_is_never_copied(kind, backend, rng):
     W = make(rng, kind, backend=backend)
     buffer = evops.DelayBuffer.zeros(N, LONGEST)

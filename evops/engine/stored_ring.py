@@ -65,8 +65,15 @@ def push(
         backend: "native" or "jnp".
     """
     matrices = [(stored.one_if_equal(x, data), *rest) for data, *rest in matrices]
+    return _bind(ring, x, step, matrices, places=places, backend=backend)
+
+
+def _bind(
+    ring: Operand, x: Operand, step: Operand, matrices: Sequence[Sequence[Operand]], **statics: Any
+) -> Array:
+    """The primitive, of one ring or of a batch."""
     flat = [operand for matrix in matrices for operand in matrix]
-    return push_p.bind(ring, x, step, *flat, places=places, backend=backend)
+    return push_p.bind(ring, x, step, *flat, **statics)
 
 
 # Axes of the operands of one ring: of those before the matrices, and of a matrix; and how many
@@ -165,7 +172,7 @@ def _jvp(
     (dring, dx, _), moving = _split(tangents)
     matrices = [*_each_matrix(rest)]
     out = push_p.bind(*primals, places=places, backend=backend)
-    bind = functools.partial(push, backend=backend)
+    bind = functools.partial(_bind, backend=backend)
     # The tangent is a ring itself, so every term is pushed into it: no other ring is needed.
     tangent = jnp.zeros_like(ring) if is_zero(dring) else dring
     if not is_zero(dx):
