@@ -299,6 +299,19 @@ class CSR(Matrix):
         dense = csr_dense.of_known if self._known() else csr_dense.of_any
         return dense(self, transposed=transposed)
 
+    def tocsr(self) -> "CSR":
+        """This matrix itself, which is stored."""
+        return self
+
+    def _transposed(self) -> "CSR":
+        """The transpose by its own rows, whose synapses keep the order of this matrix."""
+        if not self._known():
+            raise TypeError("W.T.tocsr() needs known synapses: call it outside jax.jit")
+        pre, post, *_ = self.edges()
+        n_pre, n_post = self._shape
+        more = {"shape": (n_post, n_pre), "delay": self.delay, "backend": self._backend}
+        return CSR.from_edges(post, pre, self.data, **more)
+
     def to_scipy(self) -> Any:
         """The same synapses as a ``scipy.sparse.csr_array``; weights of half floats in float32."""
         import scipy.sparse

@@ -60,6 +60,10 @@ class Matrix(Node, metaclass=_MatrixType):
         """`todense`, or its transpose, in hardly more memory than the result takes."""
 
     @abc.abstractmethod
+    def tocsr(self) -> Any:
+        """The same synapses as a `CSR`."""
+
+    @abc.abstractmethod
     def _product(self, x: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
         """``x @ W``, or ``x @ W.T`` if `transposed`, for x (X, n), bool or of `dtype`, in `dtype`.
 
@@ -195,6 +199,10 @@ class Transposed(Matrix):
 
     def _dense(self, transposed: bool) -> jax.Array:
         return self.matrix._dense(not transposed)
+
+    def tocsr(self) -> Any:
+        """The same synapses as a `CSR` with a row for each post neuron (not inside ``jax.jit``)."""
+        return self.matrix.tocsr()._transposed()
 
     def _check_leaves(self, name: str | None = None) -> None:
         self.matrix._check_leaves(name)

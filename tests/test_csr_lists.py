@@ -255,3 +255,25 @@ def test_neurons_must_be_known():
         TypeError, match="matrix must be a scipy sparse matrix, got SimpleNamespace"
     ):
         evops.CSR.from_scipy(types.SimpleNamespace())
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_the_transpose_is_stored(drawn, backend):
+    if drawn:
+        rule, law = evops.FixedProbability(0.3), evops.Normal(1.0, 0.2)
+        W = evops.Projection(
+            rule, law, (30, 20), seed=2, delay=evops.Uniform(1, 5), backend=backend
+        )
+    else:
+        W = evops.CSR.from_edges(PRE, POST, WEIGHT, shape=SHAPE, delay=DELAY, backend=backend)
+    T = W.T.tocsr()
+    assert T.shape == W.shape[::-1] and W.T.T.tocsr().shape == W.shape
+    np.testing.assert_allclose(T.todense(), W.todense().T, rtol=1e-6)
+    pre, post, weight, delay = (np.asarray(a) for a in W.edges())
+    order = np.lexsort((np.arange(pre.size), post))
+    for mine, theirs in zip(T.edges(), (post, pre, weight, delay), strict=True):
+        np.testing.assert_array_equal(mine, theirs[order])
+    one = evops.CSR.from_edges(PRE, POST, 0.5, shape=SHAPE)
+    assert one.T.tocsr().data.shape == (1,) and one.tocsr() is one
+    with pytest.raises(TypeError, match="outside jax.jit"):
+        jax.jit(lambda W: W.T.tocsr().data)(one)
