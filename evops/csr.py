@@ -1,36 +1,34 @@
 """Stored matrices of synapses in compressed rows, driven by events."""
 
-import math
-from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, SupportsFloat, SupportsIndex
+from collections.abc import Iterable
+from typing import Any, SupportsFloat, SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import sparse
-from jaxtyping import Array, Int32, Num, Shaped
+from jaxtyping import Shaped
 
-from evops import csr_dense, inputs, placed_matrices, synapse_lists
-from evops.delays import DelayBuffer, check_push
-from evops.edges import Edges
-from evops.engine import library, ops, stored
-from evops.engine.compat import Tracer
-from evops.engine.stored_columns import columns
+from evops import inputs, synapse_lists
+from evops.engine import ops
 from evops.errors import check_shape
 from evops.inputs import Nested
-from evops.leaves import dtype_of, shape_of
-from evops.matrix import Matrix
+from evops.stored_matrix import StoredMatrix
 
 
 @jax.tree_util.register_pytree_node_class
-class CSR(Matrix):
+class CSR(StoredMatrix):
     """A stored matrix of synapses: ``spikes @ W`` reads the rows of the neurons that fire.
 
     Pre neuron i has the synapses ``k = indptr[i] … indptr[i + 1] - 1``, onto post neurons
     ``indices[k]`` with weights ``data[k]``; targets need not be sorted and may repeat. A pre neuron
-    whose x is 0 costs nothing (native) and contributes nothing, whatever its weights. `data`,
-    `indices` and `indptr` are leaves of a pytree; `shape` and `backend` are static. Gradients are
-    with respect to `data` and float x. Dtypes of results: see `Matrix`.
+    whose x is 0 costs nothing (native) and contributes nothing, whatever its weights. The arrays
+    are leaves of a pytree; `shape` and `backend` are static. Gradients are with respect to `data`,
+    `scale` and float x. Dtypes of results: see `Matrix`.
+
+    `push` adds spikes to a `DelayBuffer`, where each synapse has its delay; ``x @ W`` ignores
+    delays. `from_edges`, `from_scipy` and `from_networkx` make a matrix of what you have, and
+    `append` adds synapses to it.
 
     Args:
         data: weights, `(nnz,)`, or a scalar or `(1,)` for one weight of all synapses. Any unit.
@@ -40,6 +38,8 @@ class CSR(Matrix):
         shape: `(n_pre, n_post)`.
         delay: steps from a spike to its arrival, 1 or more: an integer for all synapses, `(nnz,)`
             integers, or None.
+        scale: one float by which integer `data` are multiplied, such as numbers of contacts; or
+            None.
         backend: "native", "jnp" or None for the fastest there is.
 
     Raises:
@@ -56,49 +56,6 @@ class CSR(Matrix):
         Array([0.5, 0. , 0. , 0.1], dtype=float32)
     """
 
-    _leaves = ("data", "indices", "indptr", "delay")
-    _words: ClassVar[dict[str, np.dtype]] = {
-        "indices": np.dtype(np.int32),
-        "indptr": np.dtype(np.int32),
-        "delay": np.dtype(np.int32),
-    }
-    data: Num[Array, "..."]
-    indices: Int32[Array, "nnz"]
-    indptr: Int32[Array, "n_pre+1"]
-    delay: Int32[Array, "..."] | None
-    _shape: tuple[int, int]
-    _longest: int | None  # delay in steps; None where it is traced
-    _backend: str | None
-
-    def __init__(
-        self,
-        data: Shaped[Any, "..."] | SupportsFloat | Nested,
-        indices: Shaped[Any, "nnz"] | Nested,
-        indptr: Shaped[Any, "_"] | Nested,
-        *,
-        shape: Iterable[SupportsIndex],
-        delay: Shaped[Any, "..."] | SupportsIndex | Nested | None = None,
-        backend: str | None = None,
-    ):
-        self._shape = check_shape("shape", shape)
-        self.indices, self.indptr = synapse_lists.pattern(indices, indptr, *self._shape)
-        self.data = synapse_lists.weights("data", data, self.nnz)
-        self.delay, self._longest = synapse_lists.delays(delay, self.nnz)
-        library.choose(backend)  # raises where there is none of that name
-        self._backend = backend
-
-    def tree_flatten(self) -> tuple[Any, Any]:
-        """Weights and connections are leaves; new values of them do not recompile."""
-        leaves = self.data, self.indices, self.indptr, self.delay
-        return leaves, (self._shape, self._longest, self._backend)
-
-    @classmethod
-    def tree_unflatten(cls, static: Any, leaves: Any) -> "CSR":
-        self = object.__new__(cls)
-        self.data, self.indices, self.indptr, self.delay = leaves
-        self._shape, self._longest, self._backend = static
-        return self
-
     @classmethod
     def from_edges(
         cls,
@@ -108,6 +65,7 @@ class CSR(Matrix):
         *,
         shape: Iterable[SupportsIndex],
         delay: Shaped[Any, "..."] | SupportsIndex | Nested | None = None,
+        scale: SupportsFloat | None = None,
         backend: str | None = None,
     ) -> "CSR":
         """The matrix of a list of synapses, in any order; pairs that repeat stay apart.
@@ -121,6 +79,7 @@ class CSR(Matrix):
             weight: of each, `(nnz,)`, or one for all. Not NaN.
             shape: `(n_pre, n_post)`.
             delay: steps of each, `(nnz,)`, or one for all, or None.
+            scale: a factor of integer weights, or None.
             backend: as of `CSR`.
 
         Raises:
@@ -135,7 +94,7 @@ class CSR(Matrix):
         """
         shape = check_shape("shape", shape)
         pattern, weight, delay = synapse_lists.by_row(pre, post, weight, delay, shape)
-        return cls(weight, *pattern, shape=shape, delay=delay, backend=backend)
+        return cls(weight, *pattern, shape=shape, delay=delay, scale=scale, backend=backend)
 
     @classmethod
     def from_scipy(
@@ -210,9 +169,9 @@ class CSR(Matrix):
     ) -> "CSR":
         """Another matrix, with these synapses after those that each pre neuron has.
 
-        Args and errors are those of `from_edges`. Weights take the dtype of the matrix; floats do
-        not go into one of integers. `delay` is needed where the matrix has delays, and only there
-        (not inside ``jax.jit``).
+        Args and errors are those of `from_edges`. Weights take the dtype of `data`; floats do not
+        go into a matrix of integers, which keeps its `scale`. `delay` is needed where the matrix
+        has delays, and only there (not inside ``jax.jit``).
         """
         if (delay is None) != (self.delay is None):
             what = "needs" if delay is None else "takes no"
@@ -222,82 +181,18 @@ class CSR(Matrix):
         given = CSR.from_edges(pre, post, weight, shape=self.shape, delay=delay)
         if not self._known():
             raise TypeError("append needs known synapses: call it outside jax.jit")
-        whole, also_whole = (jnp.issubdtype(W.dtype, jnp.integer) for W in (self, given))
+        own = self.data.dtype
+        whole, also_whole = (jnp.issubdtype(W.data.dtype, jnp.integer) for W in (self, given))
         if whole and not also_whole:
             raise TypeError(
-                f"weight must be integers, as those of the matrix ({self.dtype}), got {given.dtype}"
+                f"weight must be integers, as those of the matrix ({own}), got {given.dtype}"
             )
-        old, new = self.edges(), given.edges()
-        new = new._replace(weight=inputs.cast("weight", new.weight, self.dtype))
+        old, new = self.edges()._replace(weight=self._of_each(self.data)), given.edges()
+        new = new._replace(weight=inputs.cast("weight", new.weight, own))
         both: list[Any] = [pair for pair in zip(old, new, strict=True) if pair[1] is not None]
         pre, post, weights, *delays = map(jnp.concatenate, both)
-        more = {"shape": self.shape, "backend": self._backend}
+        more = {"shape": self.shape, "scale": self.scale, "backend": self._backend}
         return CSR.from_edges(pre, post, weights, delay=delays[0] if delays else None, **more)
-
-    def __repr__(self) -> str:
-        delays = f", delays of up to {self._longest} steps" if self._longest else ""
-        return (
-            f"CSR(shape={self.shape}, nnz={self.nnz}, dtype={self.dtype}, {self.nbytes} bytes"
-            f"{delays}, backend={self._backend!r})"
-        )
-
-    def _axes(self) -> Iterator[tuple[str, Any, int]]:
-        yield "data", self.data, 1
-        yield "indices", self.indices, 1
-        yield "indptr", self.indptr, 1
-        if self.delay is not None:
-            yield "delay", self.delay, 1
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self._shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return dtype_of(self.data) or np.dtype(np.float32)
-
-    @property
-    def nnz(self) -> int:
-        """Number of stored synapses, those of weight 0 among them."""
-        return shape_of(self.indices, 1)[0]
-
-    @property
-    def nbytes(self) -> int:
-        """Memory of `data`, `indices`, `indptr` and `delay`, in bytes."""
-        leaves = self.data, self.indices, self.indptr, self.delay
-        arrays: Any = (leaf for leaf in leaves if dtype_of(leaf) is not None)
-        return sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays)
-
-    def edges(self) -> Edges:
-        """The synapses in the order in which they are stored."""
-        return Edges(*self._columns())
-
-    def _columns(self) -> Iterator[Any]:
-        """What `Edges` has."""
-        yield self._row_of()
-        yield self.indices
-        yield self._of_each(self.data)
-        yield None if self.delay is None else self._of_each(self.delay)
-
-    def in_degree(self) -> Int32[Array, "n_post"]:
-        """Number of synapses onto each post neuron."""
-        n_post = self.shape[1]
-        if not _on_host(self.indices):
-            return jnp.zeros(n_post, jnp.int32).at[self.indices].add(jnp.int32(1))
-        # On the host: a program that closes over the matrix would count at every call.
-        indices, counts = np.asarray(self.indices), np.zeros(n_post, np.int32)
-        for at in range(0, self.nnz, csr_dense.PIECE):
-            piece = indices[at : at + csr_dense.PIECE]
-            counts += np.bincount(piece[(piece >= 0) & (piece < n_post)], minlength=n_post)
-        return inputs.device_array(counts)
-
-    def out_degree(self) -> Int32[Array, "n_pre"]:
-        """Number of synapses of each pre neuron."""
-        return jnp.diff(self.indptr)
-
-    def _dense(self, transposed: bool) -> jax.Array:
-        dense = csr_dense.of_known if self._known() else csr_dense.of_any
-        return dense(self, transposed=transposed)
 
     def tocsr(self) -> "CSR":
         """This matrix itself, which is stored."""
@@ -309,14 +204,14 @@ class CSR(Matrix):
             raise TypeError("W.T.tocsr() needs known synapses: call it outside jax.jit")
         pre, post, *_ = self.edges()
         n_pre, n_post = self._shape
-        more = {"shape": (n_post, n_pre), "delay": self.delay, "backend": self._backend}
-        return CSR.from_edges(post, pre, self.data, **more)
+        more = {"delay": self.delay, "scale": self.scale, "backend": self._backend}
+        return CSR.from_edges(post, pre, self.data, shape=(n_post, n_pre), **more)
 
     def to_scipy(self) -> Any:
         """The same synapses as a ``scipy.sparse.csr_array``; weights of half floats in float32."""
         import scipy.sparse
 
-        weight = self._of_each(self.data)
+        weight = self._weight_of_each()
         if jnp.issubdtype(weight.dtype, jnp.floating):
             weight = weight.astype(ops.accumulator(weight.dtype))
         arrays = tuple(np.array(a) for a in (weight, self.indices, self.indptr))
@@ -324,77 +219,4 @@ class CSR(Matrix):
 
     def to_bcsr(self) -> sparse.BCSR:
         """The same synapses as a ``jax.experimental.sparse.BCSR``, with the same arrays."""
-        return sparse.BCSR((self._of_each(self.data), self.indices, self.indptr), shape=self.shape)
-
-    def _known(self) -> bool:
-        """Whether the arrays can be read on the host, which needs no program for their length."""
-        # Zeros are traced inside jax.jit.
-        return all(map(_on_host, (*self.tree_flatten()[0], jnp.zeros(()))))
-
-    def _row_of(self) -> jax.Array:
-        if self._known():
-            return inputs.device_array(csr_dense.row_of(np.asarray(self.indptr), 0, self.nnz))
-        return stored.row_of(self.indptr, self.nnz)
-
-    def _of_each(self, leaf: jax.Array) -> jax.Array:
-        """A leaf that may be one number for all synapses, as one for each."""
-        if leaf.shape == (self.nnz,):
-            return leaf
-        if self._known():
-            return inputs.device_array(np.repeat(np.asarray(leaf), self.nnz))
-        return jnp.broadcast_to(leaf, (self.nnz,))
-
-    @property
-    def max_delay(self) -> int:
-        """Longest delay, in steps; 0 without delays.
-
-        Raises:
-            TypeError: delays that were traced when the matrix was made.
-        """
-        if self.delay is not None and self._longest is None:
-            raise TypeError(
-                "max_delay is unknown: the delays were traced when the matrix was made. Make the "
-                "buffer with evops.DelayBuffer.zeros"
-            )
-        return self._longest or 0
-
-    def push(
-        self,
-        spikes: Shaped[Any, " n_pre"] | Nested,
-        buffer: DelayBuffer,
-        post_offset: SupportsIndex = 0,
-    ) -> DelayBuffer:
-        """The buffer after this step's spikes: their input is added at the time of its arrival.
-
-        As `Projection.push`, with the same arguments and errors. A delay that does not fit into the
-        buffer is an error when it is read: see `CSR`.
-        """
-        if self.delay is None:
-            raise ValueError("push needs delays: make the matrix with delay=…, in steps")
-        x, post_offset = check_push(spikes, self._shape[0], buffer, post_offset)
-        placed = [placed_matrices.PlacedMatrix(self, 0, post_offset)]
-        return placed_matrices.push(placed, x, buffer, library.choose(self._backend))
-
-    def _product(self, x: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
-        return stored.stored(
-            x,
-            self.data,
-            self.indices,
-            self.indptr,
-            dtype=dtype,
-            n_out=self.shape[0 if transposed else 1],
-            gather=transposed,
-            backend=library.choose(self._backend),
-        )
-
-    def _product_of_columns(self, v: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
-        if not transposed:
-            return super()._product_of_columns(v, dtype, transposed)
-        backend = library.choose(self._backend)
-        pattern = self.indices, self.indptr
-        return columns(v.astype(dtype), self.data, *pattern, dtype=dtype, backend=backend)
-
-
-def _on_host(leaf: Any) -> bool:
-    """Whether the values of an array can be read here."""
-    return not isinstance(leaf, Tracer) and getattr(leaf, "is_fully_addressable", True)
+        return sparse.BCSR((self._weight_of_each(), self.indices, self.indptr), shape=self.shape)

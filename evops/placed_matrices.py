@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Num
 
 from evops import inputs
@@ -38,8 +39,9 @@ def push(
         buffer.check(n_post, S._longest or 0, post_offset, **types)
         inputs.check_dtype("weights", S.dtype)
         # No kernel narrows weights as it reads them.
-        data = S.data.astype(dtype) if S.dtype.itemsize > dtype.itemsize else S.data
-        operands.append((data, S.indices, S.indptr, S.delay))
+        data = S.data.astype(dtype) if S.data.dtype.itemsize > dtype.itemsize else S.data
+        scale = jnp.ones(1, dtype) if S.scale is None else S.scale.astype(dtype)
+        operands.append((data, S.indices, S.indptr, S.delay, scale))
         places.append(stored_ring.Place(pre_offset, n_pre, post_offset, n_post))
     x = spikes if spikes.dtype == bool else inputs.cast("spikes", spikes, dtype)
     sums = stored_ring.push(

@@ -45,6 +45,19 @@ def delays(delay: Any, nnz: int) -> tuple[jax.Array | None, int | None]:
     return _int32(known, INT32_MAX), int(known.max()) if known.size else 1
 
 
+def scale(value: Any, data: np.dtype) -> jax.Array | None:
+    """A factor of integer weights as a float array of one entry; None without one."""
+    if value is None:
+        return None
+    dtype = inputs.own_dtype(value)
+    found = inputs.array_of("scale", value, dtype or np.float32, bools=False, copy=True)
+    if found.size != 1 or not jnp.issubdtype(found.dtype, jnp.floating):
+        raise TypeError(f"scale must be one float, got {value!r}")
+    if not jnp.issubdtype(data, jnp.integer):
+        raise TypeError(f"scale is a factor of integer weights; data have dtype {data}")
+    return found.reshape(1)
+
+
 def pattern(indices: Any, indptr: Any, rows: int, columns: int) -> tuple[jax.Array, jax.Array]:
     """`indices` and `indptr` as int32, their values checked where they are known.
 

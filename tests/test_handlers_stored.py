@@ -8,7 +8,13 @@ import pytest
 import evops
 
 F32, I32 = np.float32, np.int32
-MATRIX = {"data": ((4,), F32), "indices": [0, 1, 2, 1], "indptr": [0, 1, 4], "delay": [1, 2, 1, 0]}
+MATRIX = {
+    "data": ((4,), F32),
+    "indices": [0, 1, 2, 1],
+    "indptr": [0, 1, 4],
+    "delay": [1, 2, 1, 0],
+    "scale": ((1,), F32),
+}
 PLACE = (1, 2, 2, 3)  # first pre neuron and their number, first post neuron and their number
 
 
@@ -45,6 +51,7 @@ def test_a_good_call():
     twice = push(more=[((4,), F32), *list(MATRIX.values())[1:]], places=PLACE * 2)
     np.testing.assert_array_equal(twice, 2 * want - 1)
     np.testing.assert_array_equal(push(delay=[1], data=((1,), F32))[0], [1, 1, 2, 3, 2, 1])
+    np.testing.assert_array_equal(push(scale=jnp.float32([2])), 2 * want - 1)
 
 
 REFUSED = [
@@ -61,6 +68,8 @@ REFUSED = [
     ({"out": ((4, 5), F32)}, r"result is float32\[4,5\], expected float32\[4,6\]"),
     ({"data": ((3,), F32)}, r"data is float32\[3\], expected float32\[4\]"),
     ({"data": ((4,), F32), "ring": ((4, 6), I32)}, r"data is float32\[4\], expected int32\[4\]"),
+    ({"scale": ((2,), F32)}, r"scale is float32\[2\], expected float32\[1\]"),
+    ({"scale": ((1,), I32)}, r"scale is int32\[1\], expected float32\[1\]"),
     ({"delay": [1, 2, 3]}, r"delay is int32\[3\], expected int32\[4\]"),
     ({"delay": ((4,), F32)}, r"delay is float32\[4\], expected int32\[4\]"),
     ({"delay": [1, 2, 4, 0]}, r"delay\[2\] is 4, expected 0 to 3"),
@@ -74,10 +83,10 @@ REFUSED = [
     ({"indptr": [-1, 1, 4]}, "indptr of row 0 is -1 to 1"),
     ({"indptr": [0, 4]}, r"indptr is int32\[2\], expected int32\[3\]"),
     ({"indptr": [0, 1, 2, 4]}, r"indptr is int32\[4\], expected int32\[3\]"),
-    ({"places": ()}, "7 operands and places of 0 numbers"),
-    ({"places": (1, 2, 2)}, "7 operands and places of 3 numbers"),
-    ({"places": PLACE * 2}, "7 operands and places of 8 numbers"),
-    ({"more": [((1,), F32)]}, "8 operands and places of 4 numbers"),
+    ({"places": ()}, "8 operands and places of 0 numbers"),
+    ({"places": (1, 2, 2)}, "8 operands and places of 3 numbers"),
+    ({"places": PLACE * 2}, "8 operands and places of 8 numbers"),
+    ({"more": [((1,), F32)]}, "9 operands and places of 4 numbers"),
     ({"places": (4, 2, 2, 3)}, "places reach outside"),
     ({"places": (-1, 2, 2, 3)}, "places reach outside"),
     ({"places": (1, -2, 2, 3)}, "places reach outside"),

@@ -2,11 +2,12 @@
 
 ``push`` takes any number of matrices in one call. Every entry k of row i of a matrix adds
 
-    x[pre_offset + i] * data[k]   to   ring[(step + delay[k]) mod slots, post_offset + indices[k]]
+    scale * x[pre_offset + i] * data[k]
 
-It is linear in the ring, and bilinear in x and each `data`. The ring as one vector of slots * n
-sums takes a product of `stored`, whose columns follow from slots and neurons. So the derivatives
-bind `stored` with such columns.
+to ``ring[(step + delay[k]) mod slots, post_offset + indices[k]]``. It is linear in the ring, and in
+x, each `data` and each `scale` where the others stay. The ring as one vector of slots * n sums
+takes a product of `stored`, whose columns follow from slots and neurons. So the derivatives bind
+`stored` with such columns.
 
 A batch of rings is one call, in place: operands then have its axes in front, the ring and x always,
 the others if they are not the same for all rings.
@@ -60,7 +61,8 @@ def push(
         x: (n_x,), bool or of the ring's dtype.
         step: current slot, int32 scalar.
         matrices: `data`, `indices` and `indptr` of each, as `stored.stored` takes them, and
-            `delay`, int32, (nnz,) or (1,) for one delay of all entries.
+            `delay`, int32, (nnz,) or (1,) for one delay of all entries, and `scale`, (1,) of the
+            ring's dtype.
         places: where each matrix lies.
         backend: "native" or "jnp".
     """
@@ -78,7 +80,7 @@ def _bind(
 
 # Axes of the operands of one ring: of those before the matrices, and of a matrix; and how many
 # operands of a batch always have its axes.
-_HEAD, _MATRIX, _BATCHED = (2, 1, 0), (1, 1, 1, 1), 2
+_HEAD, _MATRIX, _BATCHED = (2, 1, 0), (1, 1, 1, 1, 1), 2
 
 
 def _ranks(operands: Sequence[Any]) -> tuple[int, ...]:
@@ -102,8 +104,9 @@ def _shape(
     ring, x = operands[:_BATCHED]
     ((_, n), (n_x,), _), rest = _split(ring_batches.shapes_of_one(operands, _ranks(operands)))
     assert x.dtype in (bool, ring.dtype)
-    for place, (data, indices, indptr, delay) in zip(places, _each_matrix(rest), strict=True):
-        assert data in ((1,), indices) and delay in ((1,), indices)
+    for place, matrix in zip(places, _each_matrix(rest), strict=True):
+        data, indices, indptr, delay, scale = matrix
+        assert data in ((1,), indices) and delay in ((1,), indices) and scale == (1,)
         assert indptr == (place.n_pre + 1,)
         assert place.pre_offset + place.n_pre <= n_x and place.post_offset + place.n_post <= n
     return ShapedArray(ring.shape, ring.dtype)
@@ -143,7 +146,7 @@ def _push_one(
     shape = ring.shape[-2:]
     flat = ring.reshape(*ring.shape[:-2], -1)
     for place, matrix in zip(places, _each_matrix(matrices), strict=True):
-        data, indices, indptr, delay = matrix
+        data, indices, indptr, delay, scale = matrix
         nnz = indices.shape[0]
         if nnz == 0:
             continue
@@ -154,7 +157,7 @@ def _push_one(
         at = _columns(shape, step, indices, delay, place)
         usable, of_row, rows = stored.valid(at, indptr, shape[0] * shape[1])
         # `where`, not a product with a mask: 0 times an infinite weight would be NaN.
-        added = own[row].astype(ring.dtype) * data.astype(ring.dtype)
+        added = (own.astype(ring.dtype) * scale)[row] * data.astype(ring.dtype)
         term = jnp.where(hit & usable, added, jnp.zeros((), ring.dtype))
         if jnp.issubdtype(ring.dtype, jnp.floating):  # plain XLA cannot raise
             first = jnp.arange(nnz, dtype=jnp.int32) == 0
@@ -177,14 +180,15 @@ def _jvp(
     tangent = jnp.zeros_like(ring) if is_zero(dring) else dring
     if not is_zero(dx):
         tangent = bind(tangent, dx.astype(ring.dtype), step, matrices, places=places)
-    moved = [
-        (k, (ddata.astype(ring.dtype), *matrices[k][1:]))
-        for k, (ddata, *_) in enumerate(_each_matrix(moving))
-        if not is_zero(ddata)
-    ]
-    if moved:
-        own = tuple(places[k] for k, _ in moved)
-        tangent = bind(tangent, x, step, [matrix for _, matrix in moved], places=own)
+    for which in (0, 4):  # data and scale
+        moved = [
+            (k, (*matrices[k][:which], own[which].astype(ring.dtype), *matrices[k][which + 1 :]))
+            for k, own in enumerate(_each_matrix(moving))
+            if not is_zero(own[which])
+        ]
+        if moved:
+            own = tuple(places[k] for k, _ in moved)
+            tangent = bind(tangent, x, step, [matrix for _, matrix in moved], places=own)
     return out, tangent
 
 
@@ -210,53 +214,68 @@ def _transpose(
             span = jnp.arange(place.pre_offset, place.pre_offset + place.n_pre, dtype=jnp.int32)
             part = _transpose_of_one(ct, x, step, matrix, place, backend)
             cts[1] = cts[1].at[..., span].add(part)
-        elif ad.is_undefined_primal(matrix[0]):
-            at = len(_HEAD) + len(_MATRIX) * k
-            cts[at] = _transpose_of_one(ct, x, step, matrix, place, backend)
+            continue
+        for which in (0, 4):
+            if ad.is_undefined_primal(matrix[which]):
+                at = len(_HEAD) + len(_MATRIX) * k + which
+                cts[at] = _transpose_of_one(ct, x, step, matrix, place, backend)
     return cts
 
 
 def _transpose_of_one(
     ct: Operand, x: Linear, step: Operand, matrix: Sequence[Linear], place: Place, backend: str
 ) -> Any:
-    """The cotangent of the matrix's own part of x, or of its data; of one ring or of a batch."""
-    data, indices, indptr, delay = matrix
-    of_x = ad.is_undefined_primal(x)
-    known = data if of_x else x[..., place.pre_offset : place.pre_offset + place.n_pre]
-    weights = data.aval if ad.is_undefined_primal(data) else data
+    """The cotangent of the matrix's own part of x, of its data or of its scale.
 
-    def product(ct, known, step, indices, indptr, delay):
-        """Of rows of cotangents, and of x where it is known; all of one matrix and one step."""
+    Of one ring, or of a batch of them. The operand in question is the one that is undefined.
+    """
+    given: dict[str, Any] = dict(
+        zip(("data", "indices", "indptr", "delay", "scale"), matrix, strict=True)
+    )
+    given |= {"ct": ct, "x": x, "step": step}
+    [free] = [name for name, operand in given.items() if ad.is_undefined_primal(operand)]
+    undefined = given.pop(free).aval
+    if free != "x":
+        given["x"] = x[..., place.pre_offset : place.pre_offset + place.n_pre]
+
+    def product(
+        ct, step, indices, indptr, delay, scale: Any = None, data: Any = None, x: Any = None
+    ):
+        """Of rows of cotangents and of x; all of one matrix and one step."""
         rows, shape = ct.shape[0], ct.shape[1:]
-        if of_x:
-            pair = ad.UndefinedPrimal(ShapedArray((rows, place.n_pre), ct.dtype)), known
+        if free == "data":
+            pair = x.astype(ct.dtype) * scale[0], ad.UndefinedPrimal(own)
         else:
-            pair = known, ad.UndefinedPrimal(ShapedArray(weights.shape[-1:], weights.dtype))
+            pair = ad.UndefinedPrimal(ShapedArray((rows, place.n_pre), ct.dtype)), data
         columns = _columns(shape, step, indices, delay, place)
         size = shape[0] * shape[1]
         statics = {"dtype": ct.dtype, "n_out": size, "gather": False, "backend": backend}
-        found: Any = stored.transpose(ct.reshape(rows, size), *pair, columns, indptr, **statics)
-        return found[0] if of_x else found[1]
+        back: Any = stored.transpose(ct.reshape(rows, size), *pair, columns, indptr, **statics)
+        if free == "data":
+            return back[1]
+        return back[0] * scale[0] if free == "x" else (back[0] * x.astype(ct.dtype)).sum()[None]
 
+    own = ShapedArray(undefined.shape[-1:], undefined.dtype)
     batch = ct.shape[:-2]
-    rest = step, indices, indptr, delay
-    one = all(o.ndim == r for o, r in zip(rest, (*_HEAD[2:], *_MATRIX[1:]), strict=True))
-    if one and weights.ndim == 1:  # the batch is the rows
-        rows = ct.reshape(-1, *ct.shape[-2:])
-        found = product(rows, known if of_x else known.reshape(-1, place.n_pre), *rest)
-        return found.reshape(*batch, place.n_pre) if of_x else found
+    ranks = {"ct": 2, "x": 1, "step": 0} | dict.fromkeys(given.keys() - {"ct", "x", "step"}, 1)
+    alike = all(given[name].ndim == ranks[name] for name in given if name not in ("ct", "x"))
+    if alike and (free == "x" or undefined.ndim == 1):  # the batch is the rows
+        whole = given | {"ct": ct.reshape(-1, *ct.shape[-2:])}
+        if free != "x":
+            whole["x"] = given["x"].reshape(-1, place.n_pre)
+        found = product(**whole)
+        return found.reshape(*batch, place.n_pre) if free == "x" else found
 
-    def single(ct, known, *rest):
-        found = product(ct[None], known if of_x else known[None], *rest)
-        return found[0] if of_x else found
+    def single(given):
+        rows = {name: given[name][None] for name in ("ct", "x") if name in given}
+        found = product(**(given | rows))
+        return found[0] if free == "x" else found
 
-    operands = ct, known, *rest
-    ranks = (2, 1, *_HEAD[2:], *_MATRIX[1:])
+    axes = {name: 0 if operand.ndim > ranks[name] else None for name, operand in given.items()}
     for _ in batch:
-        axes = [0 if o.ndim > rank else None for o, rank in zip(operands, ranks, strict=True)]
-        single = jax.vmap(single, axes)
-    found = single(*operands)
-    if of_x or weights.ndim > 1:
+        single = jax.vmap(single, (axes,))
+    found = single(given)
+    if free == "x" or undefined.ndim > 1:
         return found
     return found.sum(tuple(range(len(batch))))
 

@@ -1,8 +1,8 @@
 // evops_stored_push: the spikes of one step on their way through stored matrices to a ring of delayed sums, in place.
 //
 // The ring is [slots, n_post]. Entry k of row i of a matrix is added to slot (step + delay[k]) mod slots. A call takes
-// any number of matrices: each has its data, indices, indptr and delay among the operands, and its place among the
-// neurons in the attribute `places`, four numbers. All of them share one list of the neurons that fire.
+// any number of matrices: each has its data, indices, indptr, delay and scale among the operands, and its place among
+// the neurons in the attribute `places`, four numbers. All of them share one list of the neurons that fire.
 //
 // A batch of rings is one call too, as of evops_push.
 #include <algorithm>
@@ -18,7 +18,8 @@
 namespace evops {
 namespace {
 
-constexpr size_t kHead = 3, kOfMatrix = 4;  // operands before the matrices, and of each
+// Operands before the matrices, of each, and the numbers of its place.
+constexpr size_t kHead = 3, kOfMatrix = 5, kOfPlace = 4;
 
 // A matrix among the neurons of a network.
 template <class T>
@@ -26,7 +27,7 @@ class PlacedMatrix {
  public:
   // What is wrong with its operands and its place, or an empty string.
   std::string Read(const XLA_FFI_Buffer* e, const int64_t* place, int64_t n_pre, int64_t n_post, ffi::DataType type) {
-    const ffi::AnyBuffer data(&e[0]), indices(&e[1]), indptr(&e[2]), delay(&e[3]);
+    const ffi::AnyBuffer data(&e[0]), indices(&e[1]), indptr(&e[2]), delay(&e[3]), factor(&e[4]);
     pre_offset = place[0], rows = place[1], post_offset = place[2], columns = place[3];
     const auto inside = [](int64_t offset, int64_t size, int64_t all) {
       return offset >= 0 && size >= 0 && size <= all && offset <= all - size;
@@ -37,13 +38,15 @@ class PlacedMatrix {
     const int64_t nnz = indices.dimensions()[0];
     if (nnz > kMaxElements) return std::to_string(nnz) + " entries, at most 2147483647";
     one_delay = delay.element_count() == 1;
-    for (const std::string& bad : {Mismatch("indices", indices, ffi::DataType::S32, {nnz}),
-                                   Mismatch("indptr", indptr, ffi::DataType::S32, {rows + 1}),
-                                   Mismatch("delay", delay, ffi::DataType::S32, {one_delay ? 1 : nnz}),
-                                   CheckWeights(data, WeightsOf(data, &weights) ? data.element_type() : type, indices)})
+    for (const std::string& bad :
+         {Mismatch("indices", indices, ffi::DataType::S32, {nnz}),
+          Mismatch("indptr", indptr, ffi::DataType::S32, {rows + 1}),
+          Mismatch("delay", delay, ffi::DataType::S32, {one_delay ? 1 : nnz}), Mismatch("scale", factor, type, {1}),
+          CheckWeights(data, WeightsOf(data, &weights) ? data.element_type() : type, indices)})
       if (!bad.empty()) return bad;
     pattern.emplace_back(indices, indptr, columns);
     delays = static_cast<const uint32_t*>(delay.untyped_data());
+    scale = *static_cast<const T*>(factor.untyped_data());
     return "";
   }
 
@@ -52,6 +55,7 @@ class PlacedMatrix {
   std::vector<Pattern> pattern;  // one
   const uint32_t* delays;        // as unsigned numbers, so that one comparison finds negative ones too
   bool one_delay;
+  T scale;
 };
 
 template <class X, class T>
@@ -92,7 +96,7 @@ class StoredPush {
       if (a + 2 * kAhead < count) pattern.PrefetchPlace(active[a + 2 * kAhead] - m.pre_offset);
       if (a + kAhead < count) pattern.PrefetchEntries(active[a + kAhead] - m.pre_offset, m.weights);
       const int64_t i = active[a] - m.pre_offset;
-      const T xi = static_cast<T>(x_[active[a]]);
+      const T xi = static_cast<T>(x_[active[a]]) * m.scale;
       if (m.one_delay)
         AddRowAtOnce(m, i, xi);
       else
@@ -147,10 +151,10 @@ ffi::Error PushOne(const char* op, const XLA_FFI_Buffer* e, size_t operands, Int
   if (now < 0) return Invalid(op, "step is " + std::to_string(now) + ", expected >= 0");
   return ForElement(op, type, [&](auto zero) {
     using T = decltype(zero);
-    std::vector<PlacedMatrix<T>> matrices(places.size() / kOfMatrix);
+    std::vector<PlacedMatrix<T>> matrices(places.size() / kOfPlace);
     for (size_t k = 0; k < matrices.size(); ++k) {
       const std::string bad =
-          matrices[k].Read(e + kHead + kOfMatrix * k, places.begin() + kOfMatrix * k, n_pre, n_post, type);
+          matrices[k].Read(e + kHead + kOfMatrix * k, places.begin() + kOfPlace * k, n_pre, n_post, type);
       if (!bad.empty()) return Invalid(op, bad);
     }
     if (ring.untyped_data() != out.untyped_data())
@@ -167,9 +171,9 @@ ffi::Error PushOne(const char* op, const XLA_FFI_Buffer* e, size_t operands, Int
 ffi::Error Push(ffi::ThreadPool, ffi::RemainingArgs operands, ffi::Result<ffi::AnyBuffer> out, Integers places) {
   constexpr const char* kOp = "evops_stored_push";
   const size_t count = operands.size();
-  if (places.size() % kOfMatrix || count != kHead + places.size())
+  if (places.size() % kOfPlace || count != kHead + places.size() / kOfPlace * kOfMatrix)
     return Invalid(kOp, std::to_string(count) + " operands and places of " + std::to_string(places.size()) +
-                            " numbers, expected 3 and four for each matrix");
+                            " numbers, expected 3 and five for each matrix, and four numbers");
   if (auto ring = operands.get<ffi::AnyBuffer>(0); ring.has_value() && ring->dimensions().size() < 2)
     return Invalid(kOp, "ring is " + Describe(*ring) + ", expected rank 2 or more");
   std::vector<ffi::AnyBuffer> buffers;

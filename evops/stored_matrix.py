@@ -1,0 +1,227 @@
+"""What a stored matrix of synapses holds and does; csr.py has where it comes from and goes to."""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, SupportsFloat, SupportsIndex
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int32, Num, Shaped
+
+from evops import csr_dense, inputs, placed_matrices, synapse_lists
+from evops.delays import DelayBuffer, check_push
+from evops.edges import Edges
+from evops.engine import library, ops, stored
+from evops.engine.compat import Tracer
+from evops.engine.stored_columns import columns
+from evops.errors import check_shape
+from evops.inputs import Nested
+from evops.leaves import dtype_of, shape_of
+from evops.matrix import Matrix
+
+
+class StoredMatrix(Matrix):
+    """The arrays of a `CSR`, its products, degrees and pushes."""
+
+    _leaves = ("data", "indices", "indptr", "delay", "scale")
+    _words: ClassVar[dict[str, np.dtype]] = {
+        "indices": np.dtype(np.int32),
+        "indptr": np.dtype(np.int32),
+        "delay": np.dtype(np.int32),
+    }
+    data: Num[Array, "..."]
+    indices: Int32[Array, "nnz"]
+    indptr: Int32[Array, "n_pre+1"]
+    delay: Int32[Array, "..."] | None
+    scale: Num[Array, "1"] | None
+    _shape: tuple[int, int]
+    _longest: int | None  # delay in steps; None where it is traced
+    _backend: str | None
+
+    def __init__(
+        self,
+        data: Shaped[Any, "..."] | SupportsFloat | Nested,
+        indices: Shaped[Any, "nnz"] | Nested,
+        indptr: Shaped[Any, "_"] | Nested,
+        *,
+        shape: Iterable[SupportsIndex],
+        delay: Shaped[Any, "..."] | SupportsIndex | Nested | None = None,
+        scale: SupportsFloat | None = None,
+        backend: str | None = None,
+    ):
+        self._shape = check_shape("shape", shape)
+        self.indices, self.indptr = synapse_lists.pattern(indices, indptr, *self._shape)
+        self.data = synapse_lists.weights("data", data, self.nnz)
+        self.delay, self._longest = synapse_lists.delays(delay, self.nnz)
+        self.scale = synapse_lists.scale(scale, self.data.dtype)
+        library.choose(backend)  # raises where there is none of that name
+        self._backend = backend
+
+    def tree_flatten(self) -> tuple[Any, Any]:
+        """Weights and connections are leaves; new values of them do not recompile."""
+        leaves = self.data, self.indices, self.indptr, self.delay, self.scale
+        return leaves, (self._shape, self._longest, self._backend)
+
+    @classmethod
+    def tree_unflatten(cls, static: Any, leaves: Any) -> "StoredMatrix":
+        self = object.__new__(cls)
+        self.data, self.indices, self.indptr, self.delay, self.scale = leaves
+        self._shape, self._longest, self._backend = static
+        return self
+
+    def __repr__(self) -> str:
+        delays = f", delays of up to {self._longest} steps" if self._longest else ""
+        return (
+            f"CSR(shape={self.shape}, nnz={self.nnz}, dtype={self.dtype}, {self.nbytes} bytes"
+            f"{delays}, backend={self._backend!r})"
+        )
+
+    def _axes(self) -> Iterator[tuple[str, Any, int]]:
+        yield "data", self.data, 1
+        yield "indices", self.indices, 1
+        yield "indptr", self.indptr, 1
+        if self.delay is not None:
+            yield "delay", self.delay, 1
+        if self.scale is not None:
+            yield "scale", self.scale, 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return dtype_of(self.data if self.scale is None else self.scale) or np.dtype(np.float32)
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored synapses, those of weight 0 among them."""
+        return shape_of(self.indices, 1)[0]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays, in bytes."""
+        arrays: Any = (leaf for leaf in self.tree_flatten()[0] if dtype_of(leaf) is not None)
+        return sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays)
+
+    def edges(self) -> Edges:
+        """The synapses in the order in which they are stored."""
+        return Edges(*self._columns())
+
+    def _columns(self) -> Iterator[Any]:
+        """What `Edges` has."""
+        yield self._row_of()
+        yield self.indices
+        yield self._weight_of_each()
+        yield None if self.delay is None else self._of_each(self.delay)
+
+    def in_degree(self) -> Int32[Array, "n_post"]:
+        """Number of synapses onto each post neuron."""
+        n_post = self.shape[1]
+        if not _on_host(self.indices):
+            return jnp.zeros(n_post, jnp.int32).at[self.indices].add(jnp.int32(1))
+        # On the host: a program that closes over the matrix would count at every call.
+        indices, counts = np.asarray(self.indices), np.zeros(n_post, np.int32)
+        for at in range(0, self.nnz, csr_dense.PIECE):
+            piece = indices[at : at + csr_dense.PIECE]
+            counts += np.bincount(piece[(piece >= 0) & (piece < n_post)], minlength=n_post)
+        return inputs.device_array(counts)
+
+    def out_degree(self) -> Int32[Array, "n_pre"]:
+        """Number of synapses of each pre neuron."""
+        return jnp.diff(self.indptr)
+
+    def _dense(self, transposed: bool) -> jax.Array:
+        dense = csr_dense.of_known if self._known() else csr_dense.of_any
+        if self.scale is None:
+            return dense(self, transposed=transposed)
+        counts = self._of(self.data.astype(ops.accumulator(self.dtype)), None)
+        return (dense(counts, transposed=transposed) * self.scale[0]).astype(self.dtype)
+
+    def _known(self) -> bool:
+        """Whether the arrays can be read on the host, which needs no program for their length."""
+        # Zeros are traced inside jax.jit.
+        return all(map(_on_host, (*self.tree_flatten()[0], jnp.zeros(()))))
+
+    def _row_of(self) -> jax.Array:
+        if self._known():
+            return inputs.device_array(csr_dense.row_of(np.asarray(self.indptr), 0, self.nnz))
+        return stored.row_of(self.indptr, self.nnz)
+
+    def _of(self, data: jax.Array, scale: jax.Array | None) -> Any:
+        """The matrix of these weights."""
+        leaves = data, self.indices, self.indptr, self.delay, scale
+        return type(self).tree_unflatten(self.tree_flatten()[1], leaves)
+
+    def _weight_of_each(self) -> jax.Array:
+        weight = self._of_each(self.data)
+        return weight if self.scale is None else weight.astype(self.dtype) * self.scale[0]
+
+    def _of_each(self, leaf: jax.Array) -> jax.Array:
+        """A leaf that may be one number for all synapses, as one for each."""
+        if leaf.shape == (self.nnz,):
+            return leaf
+        if self._known():
+            return inputs.device_array(np.repeat(np.asarray(leaf), self.nnz))
+        return jnp.broadcast_to(leaf, (self.nnz,))
+
+    @property
+    def max_delay(self) -> int:
+        """Longest delay, in steps; 0 without delays.
+
+        Raises:
+            TypeError: delays that were traced when the matrix was made.
+        """
+        if self.delay is not None and self._longest is None:
+            raise TypeError(
+                "max_delay is unknown: the delays were traced when the matrix was made. Make the "
+                "buffer with evops.DelayBuffer.zeros"
+            )
+        return self._longest or 0
+
+    def push(
+        self,
+        spikes: Shaped[Any, " n_pre"] | Nested,
+        buffer: DelayBuffer,
+        post_offset: SupportsIndex = 0,
+    ) -> DelayBuffer:
+        """The buffer after this step's spikes: their input is added at the time of its arrival.
+
+        As `Projection.push`, with the same arguments and errors. A delay that does not fit into the
+        buffer is an error when it is read: see `CSR`.
+        """
+        if self.delay is None:
+            raise ValueError("push needs delays: make the matrix with delay=…, in steps")
+        x, post_offset = check_push(spikes, self._shape[0], buffer, post_offset)
+        placed = [placed_matrices.PlacedMatrix(self, 0, post_offset)]
+        return placed_matrices.push(placed, x, buffer, library.choose(self._backend))
+
+    def _product(self, x: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
+        y = stored.stored(
+            x,
+            self.data,
+            self.indices,
+            self.indptr,
+            dtype=dtype,
+            n_out=self.shape[0 if transposed else 1],
+            gather=transposed,
+            backend=library.choose(self._backend),
+        )
+        return self._scaled(y)
+
+    def _scaled(self, y: jax.Array) -> jax.Array:
+        return y if self.scale is None else y * self.scale[0].astype(y.dtype)
+
+    def _product_of_columns(self, v: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
+        if not transposed:
+            return super()._product_of_columns(v, dtype, transposed)
+        backend = library.choose(self._backend)
+        pattern = self.indices, self.indptr
+        y = columns(v.astype(dtype), self.data, *pattern, dtype=dtype, backend=backend)
+        return self._scaled(y)
+
+
+def _on_host(leaf: Any) -> bool:
+    """Whether the values of an array can be read here."""
+    return not isinstance(leaf, Tracer) and getattr(leaf, "is_fully_addressable", True)
