@@ -9,8 +9,6 @@ from jax.test_util import check_grads
 import evops
 from csr_cases import N_POST, N_PRE, arrays
 
-pytestmark = pytest.mark.range_ends
-
 AT, N, LONGEST = 4, 40, 6  # the buffer's neuron that is post neuron 0, and its neurons
 
 
@@ -55,6 +53,8 @@ def spikes(rng):
     return jnp.asarray(rng.random((9, N_PRE)) < 0.3)
 
 
+@pytest.mark.thin(7)
+@pytest.mark.range_ends
 @pytest.mark.parametrize(
     "dtype", ["int8", "int16", "int32", "float16", "bfloat16", "float32", "float64"]
 )
@@ -66,6 +66,7 @@ def test_sums_arrive_when_they_should(dtype, kind, delays, backend, rng, spikes)
         np.testing.assert_allclose(got, expected(W, spikes, steps), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("dtype", ["bool", "int8", "int32", "float16", "float32"])
 def test_events_are_any_number(dtype, kind, delays, backend, rng):
     x = jnp.asarray(rng.integers(-2, 3, (5, N_PRE))).astype(dtype)
@@ -127,6 +128,8 @@ def loss_of(W, spikes, steps=14):
     return loss, (spikes.astype(jnp.float32), W.data, sums)
 
 
+@pytest.mark.thin(3)
+@pytest.mark.range_ends
 def test_gradients_are_those_of_the_dense_product(kind, delays, backend, rng, spikes):
     W = make(rng, kind, backend=backend, delays=delays)
     loss, operands = loss_of(W, spikes[:5])
@@ -146,6 +149,7 @@ def test_gradients_are_those_of_the_dense_product(kind, delays, backend, rng, sp
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.thin(3)
 def test_derivatives_match_differences(kind, delays, backend, rng):
     W = make(rng, kind, backend=backend, delays=delays)
     sums = jnp.asarray(rng.normal(size=(LONGEST + 2, N)), jnp.float32)
@@ -158,6 +162,8 @@ def test_derivatives_match_differences(kind, delays, backend, rng):
     check_grads(push, (x, W.data, sums), order=2, modes=("fwd", "rev"), rtol=2e-2, atol=2e-2)
 
 
+@pytest.mark.thin(3)
+@pytest.mark.range_ends
 def test_batches_of_everything(kind, delays, backend, rng):
     W = make(rng, kind, backend=backend, delays=delays)
     size = 3
@@ -188,6 +194,7 @@ def test_batches_of_everything(kind, delays, backend, rng):
     np.testing.assert_array_equal(twice[2, 1], push(x[1], data[2], sums[1], steps[2]))
 
 
+@pytest.mark.thin(9)
 @pytest.mark.parametrize("axes", [(0, 0, 0), (0, None, 0), (None, 0, 0), (0, None, None)])
 def test_derivatives_of_batches(axes, kind, delays, backend, rng):
     W = make(rng, kind, backend=backend, delays=delays)
