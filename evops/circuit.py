@@ -201,7 +201,7 @@ class Circuit(DelayedNetwork):
             TypeError: no buffer, or one of integers for weights or spikes that are floats.
         """
         x = inputs.shaped("spikes", spikes, ("n",), (self.populations.n,))
-        if not isinstance(buffer, Mapping):
+        if not isinstance(buffer, Mapping) or not buffer:
             return self._push(x, buffer, list(self._held))
         of_receptor: dict[str, list[Key]] = {name: [] for name in buffer}
         for key in self._held:

@@ -67,7 +67,7 @@ REFUSED = [
     ({"step": [1]}, "another batch than the ring"),
     ({"out": ((4, 5), F32)}, r"result is float32\[4,5\], expected float32\[4,6\]"),
     ({"data": ((3,), F32)}, r"data is float32\[3\], expected float32\[4\]"),
-    ({"data": ((4,), F32), "ring": ((4, 6), I32)}, r"data is float32\[4\], expected int32\[4\]"),
+    ({"scale": ((1,), I32), "ring": ((4, 6), I32)}, r"data is float32\[4\], expected int32\[4\]"),
     ({"scale": ((2,), F32)}, r"scale is float32\[2\], expected float32\[1\]"),
     ({"scale": ((1,), I32)}, r"scale is int32\[1\], expected float32\[1\]"),
     ({"delay": [1, 2, 3]}, r"delay is int32\[3\], expected int32\[4\]"),
