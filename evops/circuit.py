@@ -201,8 +201,10 @@ class Circuit(DelayedNetwork):
             TypeError: no buffer, or one of integers for weights or spikes that are floats.
         """
         x = inputs.shaped("spikes", spikes, ("n",), (self.populations.n,))
-        if not isinstance(buffer, Mapping) or not buffer:
+        if not isinstance(buffer, Mapping):
             return self._push(x, buffer, list(self._held))
+        if not buffer:
+            check_buffer(buffer)  # raises: no buffer is in it
         of_receptor: dict[str, list[Key]] = {name: [] for name in buffer}
         for key in self._held:
             if len(key) != 3:

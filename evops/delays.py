@@ -224,7 +224,9 @@ class DelayedNetwork(Node):
             ValueError: a buffer of more or fewer neurons than the network has.
             TypeError: no buffer.
         """
-        if isinstance(buffer, Mapping) and buffer:
+        if isinstance(buffer, Mapping):
+            if not buffer:
+                check_buffer(buffer)  # raises: no buffer is in it
             both = {name: self.pop(each) for name, each in buffer.items()}
             now, after = ({name: pair[k] for name, pair in both.items()} for k in (0, 1))
             return now, after
