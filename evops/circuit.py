@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any, ClassVar, TypeAlias
 
 import jax
@@ -202,10 +202,10 @@ class Circuit(DelayedNetwork):
         """
         x = inputs.shaped("spikes", spikes, ("n",), (self.populations.n,))
         if not isinstance(buffer, Mapping):
-            return self._push(x, buffer, list(self._held))
+            return self._push(x, buffer, self._held.keys())
         if not buffer:
             check_buffer(buffer)  # raises: no buffer is in it
-        of_receptor: dict[str, list[Key]] = {name: [] for name in buffer}
+        of_receptor: dict[str, set[Key]] = {name: set() for name in buffer}
         for key in self._held:
             if len(key) != 3:
                 raise ValueError(
@@ -213,13 +213,13 @@ class Circuit(DelayedNetwork):
                 )
             if key[2] not in of_receptor:
                 raise ValueError(f"buffers lack receptor {key[2]!r}, that of {_name(key)}")
-            of_receptor[key[2]].append(key)
+            of_receptor[key[2]].add(key)
         return {
             name: self._push(x, buffer[name], keys) if keys else buffer[name]
             for name, keys in of_receptor.items()
         }
 
-    def _push(self, x: jax.Array, buffer: DelayBuffer, keys: list[Key]) -> DelayBuffer:
+    def _push(self, x: jax.Array, buffer: DelayBuffer, keys: Set[Key]) -> DelayBuffer:
         """The buffer after the spikes on their way through some projections."""
         check_buffer(buffer)
         buffer.check(
@@ -228,10 +228,12 @@ class Circuit(DelayedNetwork):
         offset = self.populations.offset
         drawn, stored = [], {}
         for key, W, (at, _) in self._with_spans():
+            if key not in keys:
+                continue
             places = offset(key[0]), offset(key[1])
-            if key in keys and isinstance(W, Projection):
+            if isinstance(W, Projection):
                 drawn.append(W._placed(*places, at))
-            elif key in keys:
+            else:
                 stored.setdefault(library.choose(W._backend), []).append(PlacedMatrix(W, *places))
         buffer = population_grid.push(drawn, self._indptr, x, buffer)
         for backend, matrices in stored.items():

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, SupportsIndex, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -166,6 +166,51 @@ class DelayBuffer(Node):
         return DelayBuffer.tree_unflatten(self.backend, (sums, step))
 
 
+class DelayedSynapses(Node):
+    """A matrix of synapses that may have delays: what `push` is for drawn and for stored ones."""
+
+    _kind: ClassVar[str] = "projection"  # in errors
+    if TYPE_CHECKING:  # what the subclasses have
+        shape: Any
+        delay: Any
+
+    def push(
+        self,
+        spikes: Shaped[Any, " n_pre"] | Nested,
+        buffer: DelayBuffer,
+        post_offset: SupportsIndex = 0,
+    ) -> DelayBuffer:
+        """The buffer after this step's spikes: their input is added at the time of its arrival.
+
+        After `push` at step t, the next `DelayBuffer.pop` returns step t's input. A synapse with a
+        delay of d steps is returned by the pop of step t + d.
+
+        Events are 0 or 1 in a `MultiAreaProjection`: any value but 0 and NaN is one spike. In a
+        `Circuit` and a `Projection` they are any number, by which weights are multiplied.
+
+        Args:
+            spikes: `(n_pre,)`, bool, integer or float; zeros cost nothing.
+            buffer: of any number of neurons that holds the post neurons.
+            post_offset: the buffer's neuron that is post neuron 0.
+
+        Raises:
+            ValueError: the synapses have no delays, or the buffer does not hold its neurons or its
+                longest delay.
+            TypeError: no buffer, or one of integers for weights or spikes that are floats.
+        """
+        if self.delay is None:
+            raise ValueError(f"push needs delays: make the {self._kind} with delay=…, in steps")
+        n_pre = self.shape[0]
+        x = inputs.shaped("spikes", spikes, ("n_pre",), (n_pre,))
+        check_buffer(buffer)
+        post_offset = check_integer("post_offset", post_offset, 0, buffer.sums.shape[1])
+        return self._pushed(x, buffer, post_offset)
+
+    def _pushed(self, x: jax.Array, buffer: DelayBuffer, post_offset: int) -> DelayBuffer:
+        """`push` of spikes that are checked."""
+        raise NotImplementedError
+
+
 # A buffer for all input, or one for each receptor.
 Buffers: TypeAlias = DelayBuffer | Mapping[str, DelayBuffer]
 
@@ -249,15 +294,6 @@ def check_buffer(buffer: Any) -> None:
     if not isinstance(buffer, DelayBuffer):
         raise TypeError(f"buffer must be a DelayBuffer, got {buffer!r}")
     buffer._check_leaves()
-
-
-def check_push(
-    spikes: Any, n_pre: int, buffer: Any, post_offset: SupportsIndex
-) -> tuple[jax.Array, int]:
-    """Spikes of `n_pre` neurons as an array, and the buffer's neuron that is post neuron 0."""
-    x = inputs.shaped("spikes", spikes, ("n_pre",), (n_pre,))
-    check_buffer(buffer)
-    return x, check_integer("post_offset", post_offset, 0, buffer.sums.shape[1])
 
 
 def _check_dtype(name: str, dtype: Any) -> None:

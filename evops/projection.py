@@ -6,7 +6,7 @@ from typing import Any, ClassVar, SupportsFloat, SupportsIndex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Shaped, UInt32
+from jaxtyping import Array, Int, UInt32
 
 from evops import inputs, population_grid
 from evops.connectivity import sampler
@@ -16,18 +16,18 @@ from evops.connectivity.laws import Law
 from evops.connectivity.rules import LfsrGaps, Rule
 from evops.connectivity.schemes import check_rule
 from evops.csr import CSR
-from evops.delays import DelayBuffer, check_push
+from evops.delays import DelayBuffer, DelayedSynapses
 from evops.edges import Edges
 from evops.engine import dense, library, ops
 from evops.engine.compat import Tracer
 from evops.errors import check_shape
-from evops.inputs import Nested, Seed
+from evops.inputs import Seed
 from evops.matrix import Matrix
 from evops.population_grid import PlacedProjection
 
 
 @jax.tree_util.register_pytree_node_class
-class Projection(Matrix):
+class Projection(Matrix, DelayedSynapses):
     """A random matrix of synapses (n_pre, n_post): a rule, a weight law and a seed.
 
     Its synapses are a pure function of rule, law, shape and seed. ``x @ W``, ``W @ v``, gradients,
@@ -215,33 +215,7 @@ class Projection(Matrix):
         """Longest delay, in steps; 0 without delays."""
         return discretise(self.delay).longest if self.delay else 0
 
-    def push(
-        self,
-        spikes: Shaped[Any, " n_pre"] | Nested,
-        buffer: DelayBuffer,
-        post_offset: SupportsIndex = 0,
-    ) -> DelayBuffer:
-        """The buffer after this step's spikes: their input is added at the time of its arrival.
-
-        After `push` at step t, the next `DelayBuffer.pop` returns step t's input. A synapse with a
-        delay of d steps is returned by the pop of step t + d.
-
-        Events are 0 or 1 in a `MultiAreaProjection`: any value but 0 and NaN is one spike. In a
-        `Circuit` and a `Projection` they are any number, by which weights are multiplied.
-
-        Args:
-            spikes: `(n_pre,)`, bool, integer or float; zeros cost nothing.
-            buffer: of any number of neurons that holds this projection's.
-            post_offset: the buffer's neuron that is post neuron 0 of this projection.
-
-        Raises:
-            ValueError: the projection has no delays, or the buffer does not hold its neurons or its
-                longest delay.
-            TypeError: no buffer, or one of integers for weights or spikes that are floats.
-        """
-        if self.delay is None:
-            raise ValueError("push needs delays: make the projection with delay=…, in steps")
-        x, post_offset = check_push(spikes, self._shape[0], buffer, post_offset)
+    def _pushed(self, x: jax.Array, buffer: DelayBuffer, post_offset: int) -> DelayBuffer:
         indptr = jnp.zeros(0, jnp.uint32) if self.indptr is None else self.indptr
         return population_grid.push([self._placed(0, post_offset, 0)], indptr, x, buffer)
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Int32, Num, Shaped
 
 from evops import csr_dense, inputs, placed_matrices, synapse_lists
-from evops.delays import DelayBuffer, check_push
+from evops.delays import DelayBuffer, DelayedSynapses
 from evops.edges import Edges
 from evops.engine import library, ops, stored
 from evops.engine.compat import Tracer
@@ -21,9 +21,10 @@ from evops.leaves import dtype_of, shape_of
 from evops.matrix import Matrix
 
 
-class StoredMatrix(Matrix):
+class StoredMatrix(Matrix, DelayedSynapses):
     """The arrays of a `CSR`, its products, degrees and pushes."""
 
+    _kind = "matrix"
     _leaves = ("data", "indices", "indptr", "delay", "scale")
     _words: ClassVar[dict[str, np.dtype]] = {
         "indices": np.dtype(np.int32),
@@ -180,20 +181,7 @@ class StoredMatrix(Matrix):
             )
         return self._longest or 0
 
-    def push(
-        self,
-        spikes: Shaped[Any, " n_pre"] | Nested,
-        buffer: DelayBuffer,
-        post_offset: SupportsIndex = 0,
-    ) -> DelayBuffer:
-        """The buffer after this step's spikes: their input is added at the time of its arrival.
-
-        As `Projection.push`, with the same arguments and errors. A delay that does not fit into the
-        buffer is an error when it is read: see `CSR`.
-        """
-        if self.delay is None:
-            raise ValueError("push needs delays: make the matrix with delay=…, in steps")
-        x, post_offset = check_push(spikes, self._shape[0], buffer, post_offset)
+    def _pushed(self, x: jax.Array, buffer: DelayBuffer, post_offset: int) -> DelayBuffer:
         placed = [placed_matrices.PlacedMatrix(self, 0, post_offset)]
         return placed_matrices.push(placed, x, buffer, library.choose(self._backend))
 

@@ -172,7 +172,7 @@ def of_graph(graph: Any, weight: Any, delay: Any) -> tuple[np.ndarray, np.ndarra
         edges += [(v, u, held) for u, v, held in edges if u != v]
     pre, post = (np.array([edge[k] for edge in edges], np.int64) for k in (0, 1))
     if isinstance(weight, str):
-        weight = np.array([held.get(weight, 1) for *_, held in edges]) if edges else 1.0
+        weight = [held.get(weight, 1.0) for *_, held in edges] if edges else 1.0
     if isinstance(delay, str):
         nodes = list(graph.nodes)
         for u, v, held in edges:

@@ -221,23 +221,6 @@ def test_derivatives_of_batches(axes, kind, delays, backend, rng):
             np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-3)
 
 
-def test_a_ring_is_never_copied(kind, backend, rng):
-    W = make(rng, kind, backend=backend)
-    buffer = evops.DelayBuffer.zeros(N, LONGEST)
-    program = jax.jit(
-        lambda buffer, x: jax.lax.scan(
-            lambda b, _: (W.push(x, b, post_offset=AT).pop()[1], None), buffer, length=5
-        )[0],
-        donate_argnums=0,
-    )
-    text = program.lower(buffer, jnp.ones(N_PRE, bool)).compile().as_text()
-    ring = f"f32[{LONGEST + 1},{N}]"
-    if backend == "native":
-        assert ring in text and not [
-            line for line in text.splitlines() if f"{ring}{{1,0}} copy" in line
-        ]
-
-
 def test_new_weights_and_delays_compile_nothing(kind, backend, rng):
     traces = []
 

@@ -140,6 +140,12 @@ def test_graphs_of_networkx():
     graph = networkx.gnp_random_graph(30, 0.2, seed=1, directed=True)
     want = networkx.to_numpy_array(graph)
     np.testing.assert_array_equal(evops.CSR.from_networkx(graph).todense(), want)
+    assert evops.CSR.from_networkx(graph).dtype == np.float32  # Python numbers, x64 or not
+    with jax.enable_x64(True):
+        assert evops.CSR.from_networkx(graph).dtype == np.float32
+        for number, dtype in ((2, np.int32), (2.5, np.float32)):
+            networkx.set_edge_attributes(graph, number, "w")
+            assert evops.CSR.from_networkx(graph, weight="w").dtype == dtype
     graph = networkx.barabasi_albert_graph(30, 3, seed=1)
     np.testing.assert_array_equal(
         evops.CSR.from_networkx(graph).todense(), networkx.to_numpy_array(graph)

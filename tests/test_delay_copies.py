@@ -64,6 +64,7 @@ class Steps:
 
     def __post_init__(self):
         self.one, self.other = project(self.backend, 1), project(self.backend, 2)
+        self.listed = self.other.tocsr()
 
     def pushed(self, buffer, x):
         now, buffer = self.one.push(x, buffer).pop()
@@ -116,6 +117,16 @@ class Steps:
             )
             for k, ((a, b), rule) in enumerate(rules.items())
         }
+        now, buffer = evops.Circuit(populations, pairs)(x, buffer)
+        return buffer, now
+
+    def stored(self, buffer, x):
+        now, buffer = self.listed.push(x, buffer).pop()
+        return buffer, now.sum()
+
+    def mixed(self, buffer, x):
+        populations = evops.Populations({"E": N})
+        pairs = {("E", "E", "drawn"): self.one, ("E", "E", "stored"): self.listed}
         now, buffer = evops.Circuit(populations, pairs)(x, buffer)
         return buffer, now
 
@@ -187,8 +198,9 @@ def test_push_and_pop_alone_copy_no_ring(backend):
 
 @pytest.mark.thin(2)
 @pytest.mark.parametrize("batch", [(3,), (2, 3)])
-def test_batches_of_rings_are_not_copied(batch, backend):
-    step = Steps(backend).pushed
+@pytest.mark.parametrize("name", ["pushed", "stored"])
+def test_batches_of_rings_are_not_copied(batch, name, backend):
+    step = getattr(Steps(backend), name)
     for _ in batch:
         step = jax.vmap(step)
     spikes = jnp.zeros((STEPS, *batch, N), bool)

@@ -112,18 +112,20 @@ def _shape(
     return ShapedArray(ring.shape, ring.dtype)
 
 
-def _columns(
+def _arrivals(
     shape: Sequence[int],
     step: Int32[Operand, ""],
     indices: Int32[Operand, " nnz"],
     delay: Int32[Operand, " d"],
     place: Place,
-) -> Int32[Array, " nnz"]:
-    """Where each entry adds to the ring as one vector; past its end where it is out of range."""
-    slots, n = shape
-    known = (delay >= 0) & (delay < slots) & (indices >= 0) & (indices < place.n_post)
+) -> tuple[Int32[Array, " nnz"], Int32[Array, " nnz"]]:
+    """Slot and neuron where each entry arrives; past the last slot where it is out of range."""
+    slots, _ = shape
+    known = (delay >= 0) & (delay < slots) & (step >= 0)
+    known = known & (indices >= 0) & (indices < place.n_post)
     slot = (step + jnp.where(known, delay, 0)) % slots
-    return jnp.where(known, slot * n + place.post_offset + indices, slots * n)
+    neuron = place.post_offset + jnp.where(known, indices, 0)
+    return jnp.where(known, slot, slots), neuron
 
 
 def _value(*operands: Array, places: tuple[Place, ...]) -> Num[Array, "*b slots n"]:
@@ -144,7 +146,6 @@ def _push_one(
     Entries out of range contribute nothing; a float ring then gets a NaN in its current slot.
     """
     shape = ring.shape[-2:]
-    flat = ring.reshape(*ring.shape[:-2], -1)
     for place, matrix in zip(places, _each_matrix(matrices), strict=True):
         data, indices, indptr, delay, scale = matrix
         nnz = indices.shape[0]
@@ -154,8 +155,8 @@ def _push_one(
         own = jax.lax.slice_in_dim(x, place.pre_offset, place.pre_offset + place.n_pre)
         fired = own if own.dtype == bool else own != 0
         hit = fired[row]
-        at = _columns(shape, step, indices, delay, place)
-        usable, of_row, rows = stored.valid(at, indptr, shape[0] * shape[1])
+        slot, neuron = _arrivals(shape, step, indices, delay, place)
+        usable, of_row, rows = stored.valid(slot, indptr, shape[0])
         # `where`, not a product with a mask: 0 times an infinite weight would be NaN.
         added = (own.astype(ring.dtype) * scale)[row] * data.astype(ring.dtype)
         term = jnp.where(hit & usable, added, jnp.zeros((), ring.dtype))
@@ -163,9 +164,11 @@ def _push_one(
             first = jnp.arange(nnz, dtype=jnp.int32) == 0
             wrong = (hit & of_row & ~usable) | (first & ~rows & fired.any())
             term = jnp.where(wrong, jnp.nan, term)
-            at = jnp.where(wrong, step * shape[1] + place.post_offset, at)
-        flat = flat.at[at if entry is None else (entry, at)].add(term, mode="drop")
-    return flat.reshape(ring.shape)
+            slot = jnp.where(wrong, step % shape[0], slot)
+        # By slot and neuron: XLA copies what it changes in place in another shape than it got.
+        at = (slot, neuron) if entry is None else (entry, slot, neuron)
+        ring = ring.at[at].add(term, mode="drop")
+    return ring
 
 
 def _jvp(
@@ -247,7 +250,8 @@ def _transpose_of_one(
             pair = x.astype(ct.dtype) * scale[0], ad.UndefinedPrimal(own)
         else:
             pair = ad.UndefinedPrimal(ShapedArray((rows, place.n_pre), ct.dtype)), data
-        columns = _columns(shape, step, indices, delay, place)
+        slot, neuron = _arrivals(shape, step, indices, delay, place)
+        columns = slot * shape[1] + neuron  # past the end where they are out of range
         size = shape[0] * shape[1]
         statics = {"dtype": ct.dtype, "n_out": size, "gather": False, "backend": backend}
         back: Any = stored.transpose(ct.reshape(rows, size), *pair, columns, indptr, **statics)
