@@ -59,6 +59,7 @@ def x(rng):
     return jnp.asarray(rng.random(P.n) < 0.4)
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
 def test_what_is_pushed_together_is_what_is_pushed_one_by_one(dtype, backend, x):
     c = circuit(dtype, backend)
@@ -117,6 +118,7 @@ def test_edges_of_all_projections(x):
     assert at == len(edges.pre)
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_the_projections(backend, x, rng):
     c = circuit(backend=backend)
     x = x.astype(np.float32)
@@ -137,6 +139,7 @@ def test_derivatives_are_those_of_the_projections(backend, x, rng):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.thin(2)
 def test_batches_of_spikes_and_of_circuits(backend, x):
     c = circuit(backend=backend)
     many = jnp.stack([x, ~x])

@@ -194,7 +194,7 @@ def test_batches_of_everything(kind, delays, backend, rng):
     np.testing.assert_array_equal(twice[2, 1], push(x[1], data[2], sums[1], steps[2]))
 
 
-@pytest.mark.thin(9)
+@pytest.mark.thin(15)
 @pytest.mark.parametrize("axes", [(0, 0, 0), (0, None, 0), (None, 0, 0), (0, None, None)])
 def test_derivatives_of_batches(axes, kind, delays, backend, rng):
     W = make(rng, kind, backend=backend, delays=delays)

@@ -28,6 +28,7 @@ def plain(W, scale=None):
     )
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.uint8])
 def test_products_and_pushes(dtype, kind, backend, rng):
     W = make(rng, kind, np.int8 if dtype == np.uint8 else dtype, backend)
@@ -55,6 +56,7 @@ def test_products_and_pushes(dtype, kind, backend, rng):
         np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thin(3)
 def test_gradients_in_the_factor(kind, backend, rng):
     W = make(rng, kind, backend=backend)
     x = jnp.asarray(rng.normal(size=N_PRE), jnp.float32)
