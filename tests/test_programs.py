@@ -9,6 +9,7 @@ import pytest
 from jax._src import monitoring
 
 import evops
+from evops import csr_dense
 
 SEEDS, WARM = 40, 6
 COMPILED = "/jax/core/compile/backend_compile_duration"
@@ -119,8 +120,8 @@ def test_more_synapses_than_room(backend, monkeypatch):
 @pytest.mark.thin(3)
 def test_stored_matrices_of_many_pieces(backend, monkeypatch):
     """CSR.todense and in_degree add up pieces of one size, a block of rows at a time."""
-    monkeypatch.setattr(evops.csr, "_PIECE", 16)
-    monkeypatch.setattr(evops.csr, "_ENTRIES", 70)
+    monkeypatch.setattr(csr_dense, "PIECE", 16)
+    monkeypatch.setattr(csr_dense, "_ENTRIES", 70)
     jax.clear_caches()
     for dtype, one in ((np.float32, False), (np.float16, False), (np.float32, True)):
         W = csr(7, backend, dtype, one)
