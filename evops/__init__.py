@@ -32,6 +32,7 @@ from evops.connectivity.rules import (
     realised_probability,
 )
 from evops.connectivity.sampler import SAMPLER_VERSION
+from evops.csc import CSC
 from evops.csr import CSR
 from evops.custom_op import XLACustomOp
 from evops.delays import DelayBuffer
@@ -45,6 +46,22 @@ from evops.errors import (
     EvopsError,
     KernelError,
 )
+from evops.operators import (
+    post2syn,
+    pre2post_max,
+    pre2post_mean,
+    pre2post_min,
+    pre2post_prod,
+    pre2post_sum,
+    pre2syn,
+    syn2post,
+    syn2post_max,
+    syn2post_mean,
+    syn2post_min,
+    syn2post_prod,
+    syn2post_softmax,
+    syn2post_sum,
+)
 from evops.populations import Populations
 from evops.projection import Projection
 
@@ -53,6 +70,7 @@ backends()  # programs that jax.export wrote find their handlers; no backend of 
 __version__ = _metadata.version("jax-evops")
 
 __all__ = [
+    "CSC",
     "CSR",
     "SAMPLER_VERSION",
     "AllToAll",
@@ -94,5 +112,19 @@ __all__ = [
     "mv_prob_homo",
     "mv_prob_normal",
     "mv_prob_uniform",
+    "post2syn",
+    "pre2post_max",
+    "pre2post_mean",
+    "pre2post_min",
+    "pre2post_prod",
+    "pre2post_sum",
+    "pre2syn",
     "realised_probability",
+    "syn2post",
+    "syn2post_max",
+    "syn2post_mean",
+    "syn2post_min",
+    "syn2post_prod",
+    "syn2post_softmax",
+    "syn2post_sum",
 ]

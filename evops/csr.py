@@ -10,6 +10,7 @@ from jax.experimental import sparse
 from jaxtyping import Shaped
 
 from evops import inputs, synapse_lists
+from evops.csc import CSC
 from evops.engine import ops
 from evops.errors import check_shape
 from evops.inputs import Nested
@@ -193,6 +194,31 @@ class CSR(StoredMatrix):
         pre, post, weights, *delays = map(jnp.concatenate, both)
         more = {"shape": self.shape, "scale": self.scale, "backend": self._backend}
         return CSR.from_edges(pre, post, weights, delay=delays[0] if delays else None, **more)
+
+    def with_weights(
+        self,
+        values: Shaped[Any, "..."] | SupportsFloat | Nested,
+        *,
+        scale: SupportsFloat | None = None,
+    ) -> "CSR":
+        """The same synapses with other weights, which may be traced.
+
+        Args:
+            values: weights in the order of rows, `(nnz,)`, or one for all.
+            scale: a factor of integer weights, or None.
+        """
+        data = synapse_lists.weights("values", values, self.nnz)
+        return self._of(data, synapse_lists.scale(scale, data.dtype))
+
+    @property
+    def csr(self) -> "CSR":
+        """This matrix itself."""
+        return self
+
+    @property
+    def csc(self) -> CSC:
+        """The same synapses with an index of their columns, made once (not inside ``jax.jit``)."""
+        return CSC(self)
 
     def tocsr(self) -> "CSR":
         """This matrix itself, which is stored."""

@@ -63,6 +63,10 @@ class Matrix(Node, metaclass=_MatrixType):
     def tocsr(self) -> Any:
         """The same synapses as a `CSR`."""
 
+    def tocsc(self) -> Any:
+        """The same synapses as a `CSC`, with an index of columns (not inside ``jax.jit``)."""
+        return self.tocsr().csc
+
     @abc.abstractmethod
     def _product(self, x: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
         """``x @ W``, or ``x @ W.T`` if `transposed`, for x (X, n), bool or of `dtype`, in `dtype`.

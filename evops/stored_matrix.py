@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Num, Shaped
 
-from evops import csr_dense, inputs, placed_matrices, synapse_lists
+from evops import column_index, csr_dense, inputs, placed_matrices, synapse_lists
 from evops.delays import DelayBuffer, DelayedSynapses
 from evops.edges import Edges
 from evops.engine import library, ops, stored
@@ -19,9 +19,11 @@ from evops.errors import check_shape
 from evops.inputs import Nested
 from evops.leaves import dtype_of, shape_of
 from evops.matrix import Matrix
+from evops.spiked import SpikedUpdates
+from evops.structures import Structures, spans
 
 
-class StoredMatrix(Matrix, DelayedSynapses):
+class StoredMatrix(Matrix, DelayedSynapses, SpikedUpdates, Structures):
     """The arrays of a `CSR`, its products, degrees and pushes."""
 
     _kind = "matrix"
@@ -39,6 +41,7 @@ class StoredMatrix(Matrix, DelayedSynapses):
     _shape: tuple[int, int]
     _longest: int | None  # delay in steps; None where it is traced
     _backend: str | None
+    _index: Any  # of the columns, after its pattern
 
     def __init__(
         self,
@@ -140,6 +143,48 @@ class StoredMatrix(Matrix, DelayedSynapses):
         counts = self._of(self.data.astype(ops.accumulator(self.dtype)), None)
         return (dense(counts, transposed=transposed) * self.scale[0]).astype(self.dtype)
 
+    @property
+    def pre_ids(self) -> Int32[Array, "nnz"]:
+        """Pre neuron of each synapse."""
+        return self._row_of()
+
+    @property
+    def post_ids(self) -> Int32[Array, "nnz"]:
+        """Post neuron of each synapse: `indices`."""
+        return self.indices
+
+    @property
+    def pre_slice(self) -> Int32[Array, "n_pre 2"]:
+        """First synapse of each pre neuron, and the one after its last."""
+        return spans(self.indptr)
+
+    @property
+    def post_slice(self) -> Int32[Array, "n_post 2"]:
+        """The same of post neurons, in the order of columns, which is that of `csc`."""
+        return spans(self._column_index().indptr)
+
+    def _numbers(self) -> tuple[Any, Any]:
+        return np.arange(self.nnz, dtype=np.int32), self._column_index().synapses
+
+    def _column_index(self) -> column_index.ColumnIndex:
+        """The index of the columns, made once for each pattern."""
+        pattern = self._pattern()
+        if not all(map(_on_host, pattern)):
+            raise TypeError(
+                "columns need known synapses: make csc outside jax.jit, and hand it to the program"
+            )
+        known, index = vars(self).get("_index", ((None, None), None))
+        if any(a is not b for a, b in zip(known, pattern, strict=True)):
+            indices, indptr = map(np.asarray, pattern)
+            of_rows = column_index.of_rows(indices, indptr, self.shape[1])
+            with jax.ensure_compile_time_eval():  # it outlives the program that asks for it
+                index = column_index.ColumnIndex(*map(inputs.device_array, of_rows))
+            object.__setattr__(self, "_index", (pattern, index))
+        return index
+
+    def _pattern(self) -> tuple[jax.Array, jax.Array]:
+        return self.indices, self.indptr
+
     def _known(self) -> bool:
         """Whether the arrays can be read on the host, which needs no program for their length."""
         # Zeros are traced inside jax.jit.
@@ -153,7 +198,10 @@ class StoredMatrix(Matrix, DelayedSynapses):
     def _of(self, data: jax.Array, scale: jax.Array | None) -> Any:
         """The matrix of these weights."""
         leaves = data, self.indices, self.indptr, self.delay, scale
-        return type(self).tree_unflatten(self.tree_flatten()[1], leaves)
+        other = type(self).tree_unflatten(self.tree_flatten()[1], leaves)
+        if "_index" in vars(self):
+            other._index = self._index
+        return other
 
     def _weight_of_each(self) -> jax.Array:
         weight = self._of_each(self.data)

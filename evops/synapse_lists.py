@@ -118,11 +118,24 @@ def neurons(name: str, value: Any, n: int | None = None) -> np.ndarray:
     for part in jax.tree.leaves(value):
         check_static(name, part)
     found = np.asarray(_integers(name, value))
-    if n is not None and found.size:
-        for at in (found.argmin(), found.argmax()):
-            if not 0 <= found[at] < n:
-                raise ValueError(f"{name}[{at}] must be in [0, n_{name} = {n}), got {found[at]}")
+    if n is not None:
+        _check_neurons(name, found, n)
     return found.astype(np.int64)
+
+
+def _check_neurons(name: str, found: np.ndarray, n: int) -> None:
+    side = name.removesuffix("_ids")
+    for at in (found.argmin(), found.argmax()) if found.size else ():
+        if not 0 <= found[at] < n:
+            raise ValueError(f"{name}[{at}] must be in [0, n_{side} = {n}), got {found[at]}")
+
+
+def ids(name: str, value: Any, n: int) -> jax.Array:
+    """`value` as indices of neurons, int32, known ones in [0, n); they may be traced."""
+    found = _integers(name, value)
+    if not isinstance(found, Tracer):
+        _check_neurons(name, np.asarray(found), n)
+    return _int32(found, n)
 
 
 def by_row(

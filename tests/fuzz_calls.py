@@ -172,6 +172,10 @@ NEURONS = Kind(
     [text for text in INDICES if text not in ("[0, 5]", "[True] * 3")]
     + ["[0, 1, 6]", "TRACED([0, 1, 2])"]
 )
+IDS = Kind([text for text in INDICES if text not in ("[0, 5]", "[True] * 3")] + ["[0, 1, 6]"])
+LIMIT = Kind(texts("'0' | object() | [0.0, 1.0] | 1j | True | [[0.0]] | {} | 10**400"))
+LONG = Kind([text for text in vector(6).bad if text != "[]" and "7" not in text])  # of any length
+PER = Kind(texts("'row' | 3 | object() | ['pre'] | 'pre' | 'post'"))
 DELAYS = Kind(
     texts("""'0' | [1, 2] | [1, 0, 2] | 0 | -3 | 1.5 | [1.0, 2.0, 3.0] | 2**31 - 1 | [1, 2**40, 3] | object() |
     [[1, 2, 3]] | True | evops.Constant(2) | [None] * 3 | math.nan"""),
@@ -333,6 +337,22 @@ CALLS = [
     call("DELAYED.push({spikes}, {buffer}, post_offset={post_offset})", spikes=SPIKES, post_offset=(["0", "5"], integer(0, 5)),
          buffer=("BUFFER", buffer(*TOO_SMALL, "evops.DelayBuffer.zeros(11, 2, 'int32')")), names={"post_offset": "n=", "buffer": "post_offset must"}),
     call("({x}) @ CSR", x=SPIKES),
+    call("CSR.requires({name})", name=("'pre_ids'", Kind(texts("None | 3 | 'x' | ['pre_ids'] | object() | ''")))),
+    call("evops.CSC({matrix})", matrix=("CSR", Kind([*NO_NUMBERS, "np.ones((5, 6))", "W"]))),
+    call("CSR.with_weights({values})", values=("[0.5, 1.0, 2.0]", Kind(DATA))),
+    *(call("CSR.add_where_SIDE_spiked({state}, {spikes}, {value}, low={low}, high={high}, per={per})".replace("SIDE", side),
+           state=("[0.5, 1.0, 2.0]", Kind(DATA)), spikes=spikes, value=("[0.5, 1.0, 2.0]", Kind(DATA)),
+           low=(["None", "-1"], LIMIT), high=(["None", "2.0"], LIMIT), per=("'synapse'", PER))
+      for side, spikes in (("pre", SPIKES), ("post", BATCH))),
+    *(call("evops.OPERATOR({syn_values}, {post_ids}, {n_post})".replace("OPERATOR", name),
+           syn_values=("[0.5, 1.0, 2.0]", vector(3)), post_ids=("[0, 5, 2]", IDS), n_post=("6", integer(0, fine=6)))
+      for name in ("syn2post", "syn2post_mean", "syn2post_max", "syn2post_min", "syn2post_prod", "syn2post_softmax")),
+    *(call("evops.SIDE2syn({SIDE_values}, {SIDE_ids})".replace("SIDE", side),
+           **{f"{side}_values": ("jnp.ones(6)", LONG), f"{side}_ids": ("[0, 5, 2]", IDS)}) for side in ("pre", "post")),
+    *(call("evops.OPERATOR({pre_values}, {pre_ids}, {post_ids}, {n_post})".replace("OPERATOR", name),
+           pre_values=("jnp.ones(6)", LONG), pre_ids=("[0, 5, 2]", IDS), post_ids=("[0, 5, 2]", IDS),
+           n_post=("6", integer(0, fine=6)), names={"pre_ids": "synapses", "post_ids": "syn"})
+      for name in ("pre2post_sum", "pre2post_mean", "pre2post_max", "pre2post_min", "pre2post_prod")),
     call("CSR @ ({v})", v=BATCH),
     call("evops.Populations({sizes})", sizes=("{'E': 5}", mapping(SIZES)), names={"sizes": "names of populations"}),
     call("evops.Populations.from_ranges({ranges}, {n})", ranges=("{'E': (0, 6)}", mapping(RANGES)),

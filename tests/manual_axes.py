@@ -105,6 +105,11 @@ def stored_push_dense(x, w, s):
     return jnp.zeros((4, N_POST)).at[DELAYS, s].add(x[ROWS] * w)
 
 
+def spiked_state(x, w, s, backend):
+    S = evops.CSR(w, s, INDPTR, shape=(N_PRE, N_POST), backend=backend)
+    return S.add_where_pre_spiked(jnp.zeros(20), x, w, per="synapse")
+
+
 @functools.cache
 def times():
     """A user's operator, x times one number, with rules for derivatives."""
@@ -150,6 +155,13 @@ OPERATORS = {
     ),
     "push through CSR": Operator(
         stored_push, stored_push_dense, random(DEVICES, N_PRE), random(DEVICES, 20), COLUMNS
+    ),
+    "spiked states": Operator(
+        spiked_state,
+        lambda x, w, s: x[ROWS] * w,
+        random(DEVICES, N_PRE),
+        random(DEVICES, 20),
+        COLUMNS,
     ),
     "push": Operator(push, push_dense, random(DEVICES, N_PRE), random(DEVICES, 2), SEEDS),
     "push onto a ring": Operator(

@@ -25,6 +25,7 @@ TARGETS = (
     "evops_stored_columns",
     "evops_stored_outer",
     "evops_stored_push",
+    "evops_spiked_state",
     "evops_custom",
 )
 GPU_TARGETS = (

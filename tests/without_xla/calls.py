@@ -3,11 +3,14 @@
 Written once, by a process with JAX, for those that have neither JAX nor XLA (xla.py).
 """
 
+import functools
 import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+# Handlers whose first operand gives its memory to the result.
+IN_PLACE = ("evops_push", "evops_pop", "evops_stored_push", "evops_spiked_state")
 N_PRE, N_POST = 200, 9000  # enough synapses for three threads, and three blocks of targets
 
 
@@ -23,7 +26,7 @@ class Recorder:
         self.calls: list[dict] = []
 
     def __enter__(self):
-        from evops.engine import ops, ring, stored, stored_columns, stored_ring
+        from evops.engine import ops, ring, spiked_state, stored, stored_columns, stored_ring
 
         natives = {
             ops.product_p: ops._product_native,
@@ -33,6 +36,7 @@ class Recorder:
             stored_columns.columns_p: lambda **_: ("evops_stored_columns", {}),
             stored.outer_p: lambda: ("evops_stored_outer", {}),
             stored_ring.push_p: stored_ring._native,
+            spiked_state.spiked_state_p: spiked_state._native,
         }
         self.before = [(p, "bind", p.bind) for p in natives]
         self.before += [(ops, "edges", ops.edges), (ops, "draw_indptr", ops.draw_indptr)]
@@ -66,7 +70,7 @@ class Recorder:
             out = bind(*operands, backend=backend, **statics)
             if not any(isinstance(o, jax.core.Tracer) for o in operands):
                 target, attrs = native(**statics)
-                alias = 0 if target in ("evops_push", "evops_pop", "evops_stored_push") else None
+                alias = 0 if target in IN_PLACE else None
                 several = out if primitive.multiple_results else [out]
                 self.note(target, args, attrs, several, alias)
             return out
@@ -160,6 +164,14 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
     outer = lambda *tiles: stored.outer_p.bind(*tiles, *pattern, backend="native")  # noqa: E731
     yield "stored outer", lambda: outer(*(a[:1] for a in tile))
     yield "stored batch outer", lambda: outer(*tile)
+    for side, spikes in (("pre", values), ("post", back)):
+        add = functools.partial(getattr(csr, f"add_where_{side}_spiked"), csr.data, low=0.4)
+        yield f"spiked states, {side}", lambda add=add, x=spikes: add(x, 1.0)
+        yield f"spiked states, {side} by post", lambda add=add, x=spikes: add(x, back, per="post")
+        yield (
+            f"spiked states, {side} by pre",
+            lambda add=add, x=spikes: add(x != 0, values, per="pre"),
+        )
     blocks = [
         evops.Projection(rules[r], laws["each"], (N_PRE, N_POST), seed=k, delay=delay)
         for k, r in enumerate(("gaps", "total"))

@@ -30,6 +30,7 @@ HANDLERS = (
     "product",
     "push",
     "scratch",
+    "spiked_state",
     "stored",
     "stored_push",
     "tiles",
