@@ -20,8 +20,8 @@ enum class Side : int64_t { kPre, kPost };
 enum class Per : int64_t { kAll, kSynapse, kPre, kPost };
 
 constexpr size_t kOfPre = 7, kOfPost = 10;  // operands
-// A synapse of a column lies anywhere among the states, so it is asked for ahead.
-constexpr int64_t kAhead = 16;
+constexpr int64_t kAhead = 16, kNext = 4;   // synapses of a column, neurons: what is asked for before it is needed
+constexpr int64_t kLine = 64, kLines = 4;   // bytes of memory that come at once, and how many are asked for
 
 // Integers wrap around.
 template <class T>
@@ -93,18 +93,41 @@ struct States {
     return ffi::Error::Success();
   }
 
-  // The row of synapse k: between two places of the guide, which are nearly always equal or neighbours.
-  int64_t RowOf(int64_t k) {
-    const int64_t place = k >> shift;
-    int64_t row = guide[place];
-    const int64_t last = guide[place + 1];
-    if (row > last || last >= rows) {
-      wrong_index = true;
-      return -1;
+  // The row of synapse k, or -1 where the guide is none: between two places of it, which are nearly always equal or
+  // neighbours. Which of the two cannot be predicted, so there is no branch.
+  int64_t RowOfSynapse(int64_t k) const {
+    const int64_t place = k >> shift, row = guide[place], last = guide[place + 1];
+    if (static_cast<uint64_t>(last - row) > 1 || last >= rows) return FarRowOf(k, row, last);
+    return row + ((row < last) & (indptr[row + 1] <= k));
+  }
+  int64_t FarRowOf(int64_t k, int64_t row, int64_t last) const {
+    if (row > last || last >= rows) return -1;
+    return std::upper_bound(indptr + row + 1, indptr + last + 1, k) - indptr - 1;
+  }
+
+  void PrefetchRow(int64_t i) const {
+    const char* first = reinterpret_cast<const char*>(state + std::min<int64_t>(indptr[i], size));
+    for (int64_t line = 0; line < kLines; ++line) __builtin_prefetch(first + line * kLine, 1);
+  }
+  void PrefetchColumn(int64_t j) const {
+    const int64_t begin = std::min<int64_t>(begins[j], size), end = std::min<int64_t>(begin + kAhead, size);
+    __builtin_prefetch(synapses + begin);
+    __builtin_prefetch(synapses + end);
+  }
+
+  // Adds of(k) to the synapses of a column. They lie anywhere among the states, so they are asked for ahead.
+  template <class Of>
+  void AddPlaces(int64_t begin, int64_t end, Of of) {
+    for (int64_t q = begin; q < end; ++q) {
+      if (q + kAhead < end) __builtin_prefetch(state + synapses[q + kAhead], 1);
+      const int64_t k = synapses[q];
+      if (k >= size) {
+        wrong_index = true;
+        return;
+      }
+      const T more = of(k);
+      AddSpan(k, k + 1, [=](int64_t) { return more; });
     }
-    for (int step = 0; row < last && indptr[row + 1] <= k; ++row)
-      if (++step > 8) return std::upper_bound(indptr + row + 1, indptr + last + 1, k) - indptr - 1;
-    return row;
   }
 
   void AddColumn(int64_t j, T x) {
@@ -113,18 +136,18 @@ struct States {
       wrong_index = true;
       return;
     }
-    const T one = per == Per::kAll ? Product(x, value[0]) : per == Per::kPost ? Product(x, value[j]) : T(0);
-    for (int64_t q = begin; q < end; ++q) {
-      if (q + kAhead < end && synapses[q + kAhead] < size) __builtin_prefetch(state + synapses[q + kAhead], 1);
-      const int64_t k = synapses[q];
-      const int64_t row = k >= size ? -1 : per == Per::kPre ? RowOf(k) : 0;
-      if (row < 0) {
-        wrong_index = true;
-        return;
-      }
-      const T more = per == Per::kSynapse ? Product(x, value[k]) : per == Per::kPre ? Product(x, value[row]) : one;
-      AddSpan(k, k + 1, [=](int64_t) { return more; });
-    }
+    const T* const v = value;
+    const T one = per == Per::kAll ? Product(x, v[0]) : per == Per::kPost ? Product(x, v[j]) : T(0);
+    if (per == Per::kSynapse) return AddPlaces(begin, end, [=](int64_t k) { return Product(x, v[k]); });
+    if (per != Per::kPre) return AddPlaces(begin, end, [=](int64_t) { return one; });
+    bool wrong = false;
+    AddPlaces(begin, end, [&](int64_t k) {
+      const int64_t row = RowOfSynapse(k);
+      if (row >= 0) return Product(x, v[row]);
+      wrong = true;
+      return T(0);
+    });
+    if (wrong) wrong_index = true;
   }
 };
 
@@ -134,16 +157,19 @@ void AddAll(const X* x, int64_t n, Side side, States<T>& states, ffi::ThreadPool
   active.reserve(std::min<int64_t>(n, 256));
   ForEachNonzero(x, n, [&](int64_t i) { active.push_back(i); });
   const int64_t count = active.size();
-  const double each = static_cast<double>(states.size) / static_cast<double>(std::max<int64_t>(n, 1));
+  // a synapse of a column waits for memory as long as some of a row
+  const double each = (side == Side::kPre ? 1.0 : 4.0) * static_cast<double>(states.size) /
+                      static_cast<double>(std::max<int64_t>(n, 1));
   const int64_t parts =
       std::clamp<int64_t>(Parts(pool, static_cast<double>(count) * each), 1, std::max<int64_t>(count, 1));
+  const bool pre = side == Side::kPre;
   Parallel(pool, parts, [&](int64_t part) {
-    for (int64_t a = count * part / parts; a < count * (part + 1) / parts; ++a) {
+    const int64_t stop = count * (part + 1) / parts;
+    for (int64_t a = count * part / parts; a < stop; ++a) {
+      if (a + 2 * kNext < stop) __builtin_prefetch((pre ? states.indptr : states.begins) + active[a + 2 * kNext]);
+      if (a + kNext < stop) pre ? states.PrefetchRow(active[a + kNext]) : states.PrefetchColumn(active[a + kNext]);
       const T xi = static_cast<T>(x[active[a]]);
-      if (side == Side::kPre)
-        states.AddRow(active[a], xi);
-      else
-        states.AddColumn(active[a], xi);
+      pre ? states.AddRow(active[a], xi) : states.AddColumn(active[a], xi);
     }
   });
 }
