@@ -1,6 +1,5 @@
 """Stored synapses with an index of their columns, for what postsynaptic spikes do."""
 
-import math
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -10,10 +9,11 @@ from jaxtyping import Array, Int32, Num
 
 from evops.edges import Edges
 from evops.engine import stored
+from evops.leaves import shape_of
 from evops.matrix import Matrix
 from evops.spiked import SpikedUpdates
 from evops.stored_matrix import StoredMatrix
-from evops.structures import Structures, spans
+from evops.structures import Structures, spans, structure
 
 
 @jax.tree_util.register_pytree_node_class
@@ -94,7 +94,7 @@ class CSC(Matrix, SpikedUpdates, Structures):
     def nbytes(self) -> int:
         """Memory of the matrix and of the index, in bytes."""
         own = (self.indptr, self.synapses, self.guide)
-        return self.matrix.nbytes + sum(4 * math.prod(leaf.shape) for leaf in own)
+        return self.matrix.nbytes + sum(4 * shape_of(leaf, 1)[0] for leaf in own)
 
     @property
     def csr(self) -> Any:
@@ -114,29 +114,29 @@ class CSC(Matrix, SpikedUpdates, Structures):
         places[known] = every
         return places, every
 
-    @property
+    @structure
     def pre_ids(self) -> Int32[Array, "nnz"]:
         """Pre neuron of each synapse."""
         return self.matrix.pre_ids[self.synapses]
 
     indices = pre_ids
 
-    @property
+    @structure
     def post_ids(self) -> Int32[Array, "nnz"]:
         """Post neuron of each synapse."""
         return stored.row_of(self.indptr, self.nnz)
 
-    @property
+    @structure
     def post_slice(self) -> Int32[Array, "n_post 2"]:
         """First synapse of each post neuron, and the one after its last."""
         return spans(self.indptr)
 
-    @property
+    @structure
     def data(self) -> Num[Array, "..."]:
         """Weights as of ``matrix.data``, or one for all."""
         return self._in_order(self.matrix.data)
 
-    @property
+    @structure
     def delay(self) -> Int32[Array, "..."] | None:
         """Delays as of ``matrix.delay``, or one for all, or None."""
         delay = self.matrix.delay

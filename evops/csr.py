@@ -12,9 +12,10 @@ from jaxtyping import Shaped
 from evops import inputs, synapse_lists
 from evops.csc import CSC
 from evops.engine import ops
-from evops.errors import check_shape
+from evops.errors import check_flag, check_shape
 from evops.inputs import Nested
 from evops.stored_matrix import StoredMatrix
+from evops.structures import structure
 
 
 @jax.tree_util.register_pytree_node_class
@@ -67,6 +68,7 @@ class CSR(StoredMatrix):
         shape: Iterable[SupportsIndex],
         delay: Shaped[Any, "..."] | SupportsIndex | Nested | None = None,
         scale: SupportsFloat | None = None,
+        keep_order: bool = False,
         backend: str | None = None,
     ) -> "CSR":
         """The matrix of a list of synapses, in any order; pairs that repeat stay apart.
@@ -81,6 +83,9 @@ class CSR(StoredMatrix):
             shape: `(n_pre, n_post)`.
             delay: steps of each, `(nnz,)`, or one for all, or None.
             scale: a factor of integer weights, or None.
+            keep_order: whether `order` has the number of each stored synapse in this list, 4 bytes
+                each: ``weight[W.order]`` are the weights as they are stored, and
+                ``values.at[W.order].set(W.data)`` those of the list.
             backend: as of `CSR`.
 
         Raises:
@@ -94,8 +99,12 @@ class CSR(StoredMatrix):
             ([0, 2, 2], [2, 1, 3])
         """
         shape = check_shape("shape", shape)
-        pattern, weight, delay = synapse_lists.by_row(pre, post, weight, delay, shape)
-        return cls(weight, *pattern, shape=shape, delay=delay, scale=scale, backend=backend)
+        keep_order = check_flag("keep_order", keep_order)
+        pattern, weight, delay, order = synapse_lists.by_row(pre, post, weight, delay, shape)
+        W = cls(weight, *pattern, shape=shape, delay=delay, scale=scale, backend=backend)
+        if keep_order:
+            W.order = inputs.device_array(order.astype(np.int32))
+        return W
 
     @classmethod
     def from_scipy(
@@ -172,7 +181,8 @@ class CSR(StoredMatrix):
 
         Args and errors are those of `from_edges`. Weights take the dtype of `data`; floats do not
         go into a matrix of integers, which keeps its `scale`. `delay` is needed where the matrix
-        has delays, and only there (not inside ``jax.jit``).
+        has delays, and only there (not inside ``jax.jit``). Where the matrix has an `order`, the
+        list goes on with these synapses.
         """
         if (delay is None) != (self.delay is None):
             what = "needs" if delay is None else "takes no"
@@ -193,7 +203,14 @@ class CSR(StoredMatrix):
         both: list[Any] = [pair for pair in zip(old, new, strict=True) if pair[1] is not None]
         pre, post, weights, *delays = map(jnp.concatenate, both)
         more = {"shape": self.shape, "scale": self.scale, "backend": self._backend}
-        return CSR.from_edges(pre, post, weights, delay=delays[0] if delays else None, **more)
+        kept = self.order is not None
+        W = CSR.from_edges(
+            pre, post, weights, delay=delays[0] if delays else None, keep_order=kept, **more
+        )
+        if self.order is not None and W.order is not None:
+            own = np.arange(self.nnz, W.nnz, dtype=np.int32)
+            W.order = jnp.concatenate([self.order, inputs.device_array(own)])[W.order]
+        return W
 
     def with_weights(
         self,
@@ -215,7 +232,7 @@ class CSR(StoredMatrix):
         """This matrix itself."""
         return self
 
-    @property
+    @structure
     def csc(self) -> CSC:
         """The same synapses with an index of their columns, made once (not inside ``jax.jit``)."""
         return CSC(self)
@@ -231,7 +248,9 @@ class CSR(StoredMatrix):
         pre, post, *_ = self.edges()
         n_pre, n_post = self._shape
         more = {"delay": self.delay, "scale": self.scale, "backend": self._backend}
-        return CSR.from_edges(post, pre, self.data, shape=(n_post, n_pre), **more)
+        W = CSR.from_edges(post, pre, self.data, shape=(n_post, n_pre), keep_order=True, **more)
+        W.order = None if self.order is None else self.order[W.order]
+        return W
 
     def to_scipy(self) -> Any:
         """The same synapses as a ``scipy.sparse.csr_array``; weights of half floats in float32."""

@@ -56,7 +56,7 @@ class Node(Fixed):
         for name, function in list(vars(cls).items()):
             public = not name.startswith(("_", "tree_"))  # jax takes any leaves apart
             if isinstance(function, types.FunctionType) and (public or name in _OPERATORS):
-                setattr(cls, name, _checked(function))
+                setattr(cls, name, checked(function))
 
     def tree_flatten(self) -> tuple[Any, Any]:
         """Leaves, which jax traces, maps and differentiates, and what is static: hashable."""
@@ -94,7 +94,9 @@ class Node(Fixed):
                 )
 
 
-def _checked(method: Callable) -> Callable:
+def checked(method: Callable) -> Callable:
+    """A method of a node, which checks leaves first."""
+
     @functools.wraps(method)
     def entrance(self, *arguments, **options):
         self._check_leaves()

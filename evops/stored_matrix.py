@@ -20,24 +20,26 @@ from evops.inputs import Nested
 from evops.leaves import dtype_of, shape_of
 from evops.matrix import Matrix
 from evops.spiked import SpikedUpdates
-from evops.structures import Structures, spans
+from evops.structures import Structures, spans, structure
 
 
 class StoredMatrix(Matrix, DelayedSynapses, SpikedUpdates, Structures):
     """The arrays of a `CSR`, its products, degrees and pushes."""
 
     _kind = "matrix"
-    _leaves = ("data", "indices", "indptr", "delay", "scale")
+    _leaves = ("data", "indices", "indptr", "delay", "scale", "order")
     _words: ClassVar[dict[str, np.dtype]] = {
         "indices": np.dtype(np.int32),
         "indptr": np.dtype(np.int32),
         "delay": np.dtype(np.int32),
+        "order": np.dtype(np.int32),
     }
     data: Num[Array, "..."]
     indices: Int32[Array, "nnz"]
     indptr: Int32[Array, "n_pre+1"]
     delay: Int32[Array, "..."] | None
     scale: Num[Array, "1"] | None
+    order: Int32[Array, "nnz"] | None  # number of each synapse in the list that it comes from
     _shape: tuple[int, int]
     _longest: int | None  # delay in steps; None where it is traced
     _backend: str | None
@@ -59,18 +61,19 @@ class StoredMatrix(Matrix, DelayedSynapses, SpikedUpdates, Structures):
         self.data = synapse_lists.weights("data", data, self.nnz)
         self.delay, self._longest = synapse_lists.delays(delay, self.nnz)
         self.scale = synapse_lists.scale(scale, self.data.dtype)
+        self.order = None
         library.choose(backend)  # raises where there is none of that name
         self._backend = backend
 
     def tree_flatten(self) -> tuple[Any, Any]:
         """Weights and connections are leaves; new values of them do not recompile."""
-        leaves = self.data, self.indices, self.indptr, self.delay, self.scale
+        leaves = self.data, self.indices, self.indptr, self.delay, self.scale, self.order
         return leaves, (self._shape, self._longest, self._backend)
 
     @classmethod
     def tree_unflatten(cls, static: Any, leaves: Any) -> "StoredMatrix":
         self = object.__new__(cls)
-        self.data, self.indices, self.indptr, self.delay, self.scale = leaves
+        self.data, self.indices, self.indptr, self.delay, self.scale, self.order = leaves
         self._shape, self._longest, self._backend = static
         return self
 
@@ -89,6 +92,8 @@ class StoredMatrix(Matrix, DelayedSynapses, SpikedUpdates, Structures):
             yield "delay", self.delay, 1
         if self.scale is not None:
             yield "scale", self.scale, 1
+        if self.order is not None:
+            yield "order", self.order, 1
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -143,22 +148,22 @@ class StoredMatrix(Matrix, DelayedSynapses, SpikedUpdates, Structures):
         counts = self._of(self.data.astype(ops.accumulator(self.dtype)), None)
         return (dense(counts, transposed=transposed) * self.scale[0]).astype(self.dtype)
 
-    @property
+    @structure
     def pre_ids(self) -> Int32[Array, "nnz"]:
         """Pre neuron of each synapse."""
         return self._row_of()
 
-    @property
+    @structure
     def post_ids(self) -> Int32[Array, "nnz"]:
         """Post neuron of each synapse: `indices`."""
         return self.indices
 
-    @property
+    @structure
     def pre_slice(self) -> Int32[Array, "n_pre 2"]:
         """First synapse of each pre neuron, and the one after its last."""
         return spans(self.indptr)
 
-    @property
+    @structure
     def post_slice(self) -> Int32[Array, "n_post 2"]:
         """The same of post neurons, in the order of columns, which is that of `csc`."""
         return spans(self._column_index().indptr)
@@ -197,7 +202,7 @@ class StoredMatrix(Matrix, DelayedSynapses, SpikedUpdates, Structures):
 
     def _of(self, data: jax.Array, scale: jax.Array | None) -> Any:
         """The matrix of these weights."""
-        leaves = data, self.indices, self.indptr, self.delay, scale
+        leaves = data, self.indices, self.indptr, self.delay, scale, self.order
         other = type(self).tree_unflatten(self.tree_flatten()[1], leaves)
         if "_index" in vars(self):
             other._index = self._index

@@ -1,6 +1,7 @@
 """Index structures of stored synapses: which neuron has which synapses, as arrays and as lists."""
 
 import itertools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from jaxtyping import Array, Bool, Int32
 
 from evops import inputs
 from evops.errors import check_choice
-from evops.leaves import Node
+from evops.leaves import Node, checked
 
 ROWS, COLUMNS = "pre_slice", "post_slice"
 STRUCTURES = (
@@ -23,6 +24,13 @@ _FORMER = {"pre_slice_syn": ROWS, "post_slice_syn": COLUMNS}
 def spans(indptr: Int32[Array, " begins"]) -> Int32[Array, "n 2"]:
     """First synapse of each neuron, and the one after its last."""
     return jnp.stack([indptr[:-1], indptr[1:]], axis=1)
+
+
+class structure(property):
+    """A property that is computed of the leaves, and checks them first."""
+
+    def __init__(self, method: Callable[[Any], Any]):
+        super().__init__(checked(method))
 
 
 def split(values: Any, indptr: Any) -> list[np.ndarray]:
@@ -48,7 +56,7 @@ class Structures(Node):
         """Numbers of the synapses in the order of rows, and in that of columns."""
         raise NotImplementedError
 
-    @property
+    @structure
     def conn_mat(self) -> Bool[Array, "n_pre n_post"]:
         """Which pairs of neurons are connected."""
         rows = self.csr
@@ -59,22 +67,22 @@ class Structures(Node):
         connected[tuple(map(np.asarray, at))] = True
         return inputs.device_array(connected)
 
-    @property
+    @structure
     def pre2syn(self) -> list[np.ndarray]:
         """Numbers of the synapses of each pre neuron."""
         return split(self._numbers()[0], self.csr.indptr)
 
-    @property
+    @structure
     def post2syn(self) -> list[np.ndarray]:
         """Numbers of the synapses onto each post neuron."""
         return split(self._numbers()[1], self.csc.indptr)
 
-    @property
+    @structure
     def pre2post(self) -> list[np.ndarray]:
         """Post neurons of each pre neuron, once for each synapse."""
         return split(self.csr.indices, self.csr.indptr)
 
-    @property
+    @structure
     def post2pre(self) -> list[np.ndarray]:
         """Pre neurons of each post neuron, once for each synapse."""
         columns = self.csc

@@ -140,11 +140,11 @@ def ids(name: str, value: Any, n: int) -> jax.Array:
 
 def by_row(
     pre: Any, post: Any, weight: Any, delay: Any, shape: tuple[int, int]
-) -> tuple[tuple[np.ndarray, np.ndarray], Any, Any]:
+) -> tuple[tuple[np.ndarray, np.ndarray], Any, Any, np.ndarray]:
     """A list of synapses in the order of their pre neurons, which keeps that of the list else.
 
     Returns:
-        `indices` and `indptr`, weights, and delays or None.
+        `indices` and `indptr`, weights, delays or None, and where each stood in the list.
     """
     pre, post = neurons("pre", pre, shape[0]), neurons("post", post, shape[1])
     if pre.size != post.size:
@@ -159,11 +159,12 @@ def by_row(
             raise ValueError(f"weight[{int(unknown.argmax())}] must be a number, got nan")
     indptr = np.zeros(shape[0] + 1, np.int64)
     np.cumsum(np.bincount(pre, minlength=shape[0]), out=indptr[1:])
+    order = np.arange(nnz)
     if (pre[1:] < pre[:-1]).any():
         order = np.argsort(pre, kind="stable")
         post = post[order]
         data, steps = (_taken(each, order) for each in (data, steps))
-    return (post, indptr), data, steps
+    return (post, indptr), data, steps, order
 
 
 def _taken(values: jax.Array | None, order: np.ndarray) -> jax.Array | None:

@@ -333,6 +333,7 @@ CALLS = [
     call("evops.CSR(0.5, [0, 5, 2], [0, 1, 1, 2, 3, 3], shape=(5, 6), delay={delay})", delay=("[3, 1, 2]", DELAYS)),
     call("CSR.append({pre}, {post}, {weight})", pre=("[1, 4, 1]", NEURONS), post=("[0, 5, 2]", NEURONS),
          weight=("[0.5, 1.0, 2.0]", Kind(DATA))),
+    call("evops.CSR.from_edges([1], [0], 0.5, shape=(5, 6), keep_order={keep_order})", keep_order=("True", Kind(flag().bad))),
     call("evops.CSR.from_networkx({graph})", graph=("GRAPH", Kind([*NO_NUMBERS, "[(0, 1)]", "np.ones((3, 3))"]))),
     call("DELAYED.push({spikes}, {buffer}, post_offset={post_offset})", spikes=SPIKES, post_offset=(["0", "5"], integer(0, 5)),
          buffer=("BUFFER", buffer(*TOO_SMALL, "evops.DelayBuffer.zeros(11, 2, 'int32')")), names={"post_offset": "n=", "buffer": "post_offset must"}),

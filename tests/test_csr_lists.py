@@ -58,6 +58,23 @@ def test_one_weight_and_one_delay_stay_one_number():
     assert listed(one) == [(1, 2, 0.5, 3)]
 
 
+def test_the_order_of_the_list_is_kept_where_it_is_asked_for():
+    W = evops.CSR.from_edges(PRE, POST, WEIGHT, shape=SHAPE, delay=DELAY, keep_order=True)
+    plain = evops.CSR.from_edges(PRE, POST, WEIGHT, shape=SHAPE, delay=DELAY)
+    assert plain.order is None and W.nbytes == plain.nbytes + 4 * 6
+    np.testing.assert_array_equal(np.array(WEIGHT, np.float32)[W.order], W.data)
+    np.testing.assert_array_equal(jnp.zeros(6).at[W.order].set(W.data), WEIGHT)
+    more = W.append([0, 3], [1, 1], [7.0, 8.0], delay=[1, 1])
+    np.testing.assert_array_equal(np.array([*WEIGHT, 7, 8], np.float32)[more.order], more.data)
+    T = more.T.tocsr()
+    np.testing.assert_array_equal(np.array([*WEIGHT, 7, 8], np.float32)[T.order], T.data)
+    assert W.with_weights(1.0).order is W.order and plain.T.tocsr().order is None
+    in_rows = evops.CSR.from_edges([0, 1], [0, 0], 1.0, shape=(2, 1), keep_order=True)
+    np.testing.assert_array_equal(in_rows.order, [0, 1])
+    got = jax.jit(lambda W: W.data.at[W.order].set(W.data))(W)
+    np.testing.assert_array_equal(got, WEIGHT)
+
+
 def test_no_synapses(backend):
     W = evops.CSR.from_edges([], [], 0.5, shape=SHAPE, delay=2, backend=backend)
     assert W.nnz == 0 and not W.todense().any() and listed(W) == []
