@@ -19,7 +19,8 @@ from evops.braintaichi.operators import (
 )
 from evops.circuit import Circuit
 from evops.connectivity.grids import Neighbours
-from evops.connectivity.laws import Constant, Law, Normal, Uniform
+from evops.connectivity.laws import Constant, Law, Uniform
+from evops.connectivity.normal_laws import Clipped, Normal
 from evops.connectivity.rules import (
     AllToAll,
     FixedInDegree,
@@ -62,6 +63,7 @@ from evops.operators import (
     syn2post_softmax,
     syn2post_sum,
 )
+from evops.poisson_input import PoissonInput
 from evops.populations import Populations
 from evops.projection import Projection
 
@@ -77,6 +79,7 @@ __all__ = [
     "Backend",
     "BackendError",
     "Circuit",
+    "Clipped",
     "Constant",
     "DataError",
     "DelayBuffer",
@@ -95,6 +98,7 @@ __all__ = [
     "Neighbours",
     "Normal",
     "OneToOne",
+    "PoissonInput",
     "Populations",
     "Projection",
     "Rule",

@@ -4,21 +4,23 @@ import dataclasses
 import itertools
 import types
 from collections.abc import Iterator, Mapping, Set
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, SupportsFloat, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Shaped, UInt32
 
-from evops import inputs, placed_matrices, population_grid
+from evops import inputs, placed_matrices, population_grid, tables
+from evops.connectivity.normal_laws import Normal
 from evops.connectivity.rules import LfsrGaps, Rule
 from evops.csr import CSR
 from evops.delays import Buffers, DelayBuffer, DelayedNetwork, check_buffer
 from evops.edges import Edges
 from evops.engine import library
 from evops.engine.compat import Tracer
-from evops.inputs import Nested
+from evops.errors import check_flag
+from evops.inputs import Nested, Seed
 from evops.placed_matrices import PlacedMatrix
 from evops.populations import Populations
 from evops.projection import Projection
@@ -104,6 +106,79 @@ class Circuit(DelayedNetwork):
         without = {key: W._with(rule=_rule(*key[:2], W)) for key, W in drawn.items()}
         self._held = dict(projections.items()) | without
         _warn_of_seeds(drawn)
+
+    @classmethod
+    def from_table(
+        cls,
+        populations: Populations,
+        table: tables.Table,
+        *,
+        dt: SupportsFloat,
+        seed: Seed,
+        columns: Mapping[Any, str | None] | None = None,
+        separator: str = ",",
+        total_from_p: bool = False,
+        weight: tables.MakesLaw = Normal,
+        delay: tables.MakesLaw = tables.redrawn_delay,
+        backend: str | None = None,
+    ) -> "Circuit":
+        """The circuit of a table with a row for each projection.
+
+        A row has ``source`` and ``target``, one of ``p`` (`FixedProbability`), ``number``
+        (`FixedTotalNumber`) and ``indegree`` (`FixedInDegree`), ``weight`` and ``delay``, and
+        optionally their deviations ``weight_sd`` and ``delay_sd``, and a ``receptor``, the third
+        part of the key. Rows with p or number 0 make no projection.
+
+        The synapses of a row depend on `seed` and its source, target and receptor, and on its rule
+        and populations: other weights, delays or rows leave them as they are.
+
+        Args:
+            populations: of all neurons.
+            table: a DataFrame of pandas, a list of dicts, or the path of a text file with a header.
+            dt: time step, in the unit of the delays.
+            seed: integer of up to 64 bits or JAX key, known.
+            columns: documented names for other columns, such as ``{"Pmax": "p"}``. A tuple of
+                columns is joined as text: ``{("Source", "SourceType"): "source"}``. None leaves a
+                column out.
+            separator: between the cells of a file; ``" "`` for any blanks.
+            total_from_p: whether ``p`` gives a total, by `FixedTotalNumber.from_probability`.
+            weight: makes the law of weights of their mean and deviation, where that is above 0.
+            delay: the same for delays, in steps; by default normal ones, drawn again below half a
+                step. For clipped ones: ``lambda mean, sd: evops.Clipped(mean, sd, low=1)``.
+            backend: as of `Projection`.
+
+        Raises:
+            ValueError: unknown columns or populations, cells that are missing or out of range, two
+                rows with one key. The message names the row (the first is 0) and the column.
+            TypeError: arguments of another type.
+
+        Example:
+            >>> import evops
+            >>> row = {"source": "E", "target": "I", "p": 0.1, "weight": 0.5, "delay": 1.5}
+            >>> evops.Circuit.from_table(
+            ...     evops.Populations({"E": 80, "I": 20}), [row], dt=0.1, seed=1).max_delay
+            15
+        """
+        if not isinstance(populations, Populations):
+            raise TypeError(f"populations must be Populations, got {populations!r}")
+        if columns is not None and not isinstance(columns, Mapping):
+            raise TypeError(f"columns must map columns to names, got {columns!r}")
+        for name, makes in (("weight", weight), ("delay", delay)):
+            if not callable(makes):
+                raise TypeError(f"{name} must be a function of mean and deviation, got {makes!r}")
+        rows: Any = tables.projections(
+            populations,
+            table,
+            dt=dt,
+            seed=seed,
+            columns=columns,
+            separator=separator,
+            total_from_p=check_flag("total_from_p", total_from_p),
+            weight=weight,
+            delay=delay,
+            backend=backend,
+        )
+        return cls(populations, rows)
 
     def tree_flatten(self) -> tuple[Any, Any]:
         """The projections are children; names and populations are static."""

@@ -174,6 +174,16 @@ NEURONS = Kind(
 )
 IDS = Kind([text for text in INDICES if text not in ("[0, 5]", "[True] * 3")] + ["[0, 1, 6]"])
 LIMIT = Kind(texts("'0' | object() | [0.0, 1.0] | 1j | True | [[0.0]] | {} | 10**400"))
+# Numbers of laws and steps that are known before compilation.
+KNOWN = Kind(
+    [b for b in weight().bad if b not in ("None", "'\\x00'")]
+    + ["None", "TRACED(0.5)", "np.ones(2)"]
+)
+KNOWN_OR_NONE = Kind([b for b in KNOWN.bad if b != "None"])
+SOURCES = Kind(
+    texts("""None | '8' | object() | {} | 1j | -1 | -0.5 | math.nan | math.inf | [1.0, 2.0] | np.ones(3) |
+    True | TRACED(3.0) | 1e9 | [[1.0]] | lambda: 0""")
+)
 LONG = Kind([text for text in vector(6).bad if text != "[]" and "7" not in text])  # of any length
 PER = Kind(texts("'row' | 3 | object() | ['pre'] | 'pre' | 'post'"))
 DELAYS = Kind(
@@ -300,6 +310,22 @@ CALLS = [
     call("evops.Constant({w})", w=("0.5", weight(scalar=False))),
     call("evops.Uniform({low}, {high})", low=("-9.0", weight(scalar=False)), high=("9.0", weight(scalar=False)),
          names={"low": "high"}),
+    call("evops.Clipped({mean}, {std}, low={low}, high={high})", mean=("0.5", KNOWN), std=("0.5", KNOWN),
+         low=(["None", "0.0"], KNOWN_OR_NONE), high=(["None", "2.0"], KNOWN_OR_NONE)),
+    call("evops.FixedTotalNumber.from_probability({p}, {shape})", p=("0.5", probability(zero=True)), shape=("(5, 6)", shape(5, 6))),
+    call("evops.PoissonInput({n}, {rate}, {weight}, size={size}, dt={dt}, seed={seed})", n=("10", SOURCES), rate=("8.0", SOURCES),
+         weight=("0.5", Kind(texts("None | '0.5' | object() | [1.0, 2.0] | np.ones(3) | 1j | {} | True"))),
+         size=("5", integer(1, fine=5)), dt=("0.1", Kind([*KNOWN.bad, "0", "-0.1"])), seed=SEED),
+    call("evops.Circuit.from_table(POPULATIONS, {table}, dt={dt}, seed={seed}, columns={columns}, separator={separator}, "
+         "total_from_p={total_from_p}, weight={weight}, delay={delay})",
+         table=("[ROW]", Kind(texts("""None | 3 | {'source': 'E'} | [3] | ['x'] | object() | [{}] | [ROW, ROW] |
+             [dict(ROW, p=2.0)] | [dict(ROW, source='X')] | [dict(ROW, x=1)] | [dict(ROW, delay='x')]"""))),
+         dt=("0.1", Kind([*KNOWN.bad, "0", "-0.1"])), seed=SEED,
+         columns=(["None", "{}"], Kind(texts("3 | 'x' | ['p'] | {'x': 'p'} | {'p': 'x'} | object()"))),
+         separator=("','", Kind(texts("None | 3 | '' | ',,' | object()"))), total_from_p=("False", Kind(flag().bad)),
+         weight=("evops.Normal", Kind(texts("None | 3 | 'x' | evops.Normal(1.0, 0.1)"))),
+         delay=("evops.tables.redrawn_delay", Kind(texts("None | 3 | 'x' | evops.Normal(1.0, 0.1)"))),
+         names={"columns": "column|table row", "table": "row"}),
     call("evops.Normal({mean}, {std})", mean=("0.5", weight(scalar=False)), std=("0.5", weight(scalar=False))),
     call("evops.Normal(0.0, 1.0, low={low}, high={high})",
          low=("-1.0", Kind([*BOUND, "5.0"])), high=("1.0", Kind([*BOUND, "-5.0"]))),
@@ -347,7 +373,7 @@ CALLS = [
       for side, spikes in (("pre", SPIKES), ("post", BATCH))),
     *(call("evops.OPERATOR({syn_values}, {post_ids}, {n_post})".replace("OPERATOR", name),
            syn_values=("[0.5, 1.0, 2.0]", vector(3)), post_ids=("[0, 5, 2]", IDS), n_post=("6", integer(0, fine=6)))
-      for name in ("syn2post", "syn2post_mean", "syn2post_max", "syn2post_min", "syn2post_prod", "syn2post_softmax")),
+      for name in ("syn2post", "syn2post_sum", "syn2post_mean", "syn2post_max", "syn2post_min", "syn2post_prod", "syn2post_softmax")),
     *(call("evops.SIDE2syn({SIDE_values}, {SIDE_ids})".replace("SIDE", side),
            **{f"{side}_values": ("jnp.ones(6)", LONG), f"{side}_ids": ("[0, 5, 2]", IDS)}) for side in ("pre", "post")),
     *(call("evops.OPERATOR({pre_values}, {pre_ids}, {post_ids}, {n_post})".replace("OPERATOR", name),

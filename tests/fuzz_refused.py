@@ -33,6 +33,7 @@ POPULATIONS = evops.Populations({"E": 5, "I": 6})
 CIRCUIT = evops.Circuit(POPULATIONS, {("E", "I"): W})
 MULTI = evops.MultiAreaProjection(0.5, np.ones((2, 2)), 1, pre=5, post=6, seed=1)
 BUFFER = evops.DelayBuffer.zeros(11, 2)
+ROW = {"source": "E", "target": "I", "p": 0.5, "weight": 1.0, "delay": 1.0}
 OP = evops.XLACustomOp(fallback=lambda x, *, outs, **statics: [2 * x])
 OUT = jax.ShapeDtypeStruct((3,), np.float32)
 

@@ -14,8 +14,8 @@ from evops.__main__ import main
 from evops.networks.microcircuit2014 import model as microcircuit2014
 from evops.networks.microcircuit2014.measure import activity_of_spikes
 from evops.networks.microcircuit2014.model import Model, published
-from evops.networks.shared.noise import poisson, random_words
 from evops.networks.shared.simulate import Simulator
+from evops.noise import poisson, random_words
 
 # Measured in NEST 3.10 with the same parameters (bench/results/microcircuit2014.json).
 NEST_TENTH_HZ = np.array([0.480, 2.223, 4.108, 5.089, 7.041, 7.736, 0.889, 7.061])

@@ -9,7 +9,7 @@ from scipy.special import ndtri
 from scipy.stats import poisson as poisson_law
 
 from chance import check_binomial, check_chi2, check_normal, correlation
-from evops.networks.shared.noise import (
+from evops.noise import (
     noise_key,
     normal,
     poisson,

@@ -52,6 +52,7 @@ OBJECTS = {
     **MAKE,
     "transposed": lambda: csr().T,
     "csc": lambda: csr().csc,
+    "input": lambda: evops.PoissonInput(10, 8.0, 0.5, size=3, dt=0.1, seed=1),
     "law": lambda: evops.Normal(0.5, jnp.float32(0.1)),
     "populations": lambda: P,
     "edges": lambda: csr().edges(),

@@ -10,7 +10,8 @@ from jaxtyping import UInt32
 
 from evops.connectivity import alias_tables
 from evops.connectivity.format import MAX_DELAY_BITS
-from evops.connectivity.laws import Constant, Law, Normal, Uniform
+from evops.connectivity.laws import Constant, Law, Uniform
+from evops.connectivity.normal_laws import Normal
 from evops.errors import INT32_MAX, check_real
 
 

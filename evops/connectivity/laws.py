@@ -12,8 +12,7 @@ import functools
 import math
 import weakref
 from collections.abc import Callable
-from statistics import NormalDist
-from typing import Any, ClassVar, SupportsFloat, dataclass_transform
+from typing import Any, ClassVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +21,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Int32, Num
 
 from evops.connectivity.sampler import QUANTILE_KNOTS, QUANTILE_SLOTS
-from evops.errors import check_numbers, check_real
+from evops.errors import check_numbers
 from evops.leaves import Fixed
 
 
@@ -45,11 +44,11 @@ class Law(Fixed):
         super().__init_subclass__(**options)
         # Not `cls` itself: its decorators run after this. Its bases must be dataclasses before.
         for base in cls.__bases__:
-            _complete(base)
+            complete(base)
 
     def __new__(cls, *_: Any, **__: Any) -> Any:
         """Completes the class at its first law: by then its decorators have run."""
-        _complete(cls)
+        complete(cls)
         return object.__new__(cls)
 
     def __post_init__(self) -> None:
@@ -129,12 +128,12 @@ class Law(Fixed):
 
 
 # Weak: a class that a notebook has defined anew may go.
-_completed: weakref.WeakSet[type] = weakref.WeakSet()
+completed: weakref.WeakSet[type] = weakref.WeakSet()
 
 
-def _complete(cls: type) -> None:
+def complete(cls: type) -> None:
     """Make a subclass of `Law` a frozen dataclass and a pytree node, unless it is one already."""
-    if cls is Law or not issubclass(cls, Law) or cls in _completed:
+    if cls is Law or not issubclass(cls, Law) or cls in completed:
         return
     # `vars`, not `hasattr`: a subclass inherits the fields of its base.
     if "__dataclass_fields__" not in vars(cls):
@@ -167,7 +166,7 @@ def _complete(cls: type) -> None:
     # A second registration is an error of jax: then the user's own is there.
     with contextlib.suppress(ValueError):
         jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
-    _completed.add(cls)
+    completed.add(cls)
 
 
 def _shown(value: Any) -> str:
@@ -288,97 +287,9 @@ def static_field() -> Any:
     return dataclasses.field(default=None, metadata={"static": True})
 
 
-class Normal(Law):
-    """Weights normal with mean `mean` and standard deviation `std`, truncated at bounds if given.
-
-    The quantiles are interpolated linearly between 3072 knots: the distribution function is exact
-    to 1e-5, the largest variate 6.2. With bounds, the distribution is that of drawing again until a
-    weight lies within them (``redraw`` in NEST): with ``low=0`` no weight is negative. The mean and
-    deviation at construction fix its shape. Later changes of these (gradients) move and scale the
-    weights, without drawing again.
-
-    Args:
-        mean: mean before truncation, any unit; may be traced if no bound is given.
-        std: standard deviation before truncation, at least 0.
-        low: lower bound, or None.
-        high: upper bound, or None.
-
-    Raises:
-        ValueError: `std` is negative, a parameter is not finite, or the bounds leave nothing.
-        TypeError: bounds with a mean or deviation that is traced or an array.
-
-    Example:
-        >>> import evops
-        >>> evops.Normal(0.15, 0.1, low=0.0).loc_scale()
-        (0.15, 0.1)
-    """
-
-    mean: Any
-    std: Any
-    low: SupportsFloat | None = static_field()
-    high: SupportsFloat | None = static_field()
-    span: tuple[float, float] | None = dataclasses.field(
-        default=None, init=False, repr=False, metadata={"static": True}
-    )
-    unit_quantile = staticmethod(NormalDist().inv_cdf)
-
-    def check(self) -> None:
-        check_order("std", self.std, "", 0)
-        if self.low is None and self.high is None:
-            return
-        mean, std = check_real("mean (with bounds)", self.mean), check_real("std", self.std)
-        low = -math.inf if self.low is None else check_real("low", self.low)
-        high = math.inf if self.high is None else check_real("high", self.high)
-        if std == 0:
-            span, inside = (-1.0, 1.0), low <= mean <= high
-        else:
-            span = (low - mean) / std, (high - mean) / std
-            inside = low < high and _share(*span) > 2.0**-30
-        if not inside:
-            raise ValueError(
-                f"low={self.low} and high={self.high} leave nothing of a normal distribution with "
-                f"mean {mean} and std {std}: widen them"
-            )
-        # Static, like the bounds: the table of quantiles is made of it before compilation.
-        object.__setattr__(self, "span", span)
-
-    def quantile(self) -> Callable[[float], float] | None:
-        return type(self).unit_quantile if self.span is None else _truncated(*self.span)
-
-    def loc_scale(self) -> tuple[Any, Any]:
-        """``(mean, std)``: z is standard normal, cut at the bounds."""
-        return self.mean, self.std
-
-
-def _share(a: float, b: float) -> float:
-    """Probability of a standard normal number between a and b; exact in both tails."""
-    # In the upper tail the difference of two numbers near 1 would have no digits left.
-    cdf = NormalDist().cdf
-    return cdf(-a) - cdf(-b) if a > 0 else cdf(b) - cdf(a)
-
-
-# Cached, so that equal bounds share a function, by which `_table` finds its table again.
-@functools.lru_cache(maxsize=256)
-def _truncated(a: float, b: float) -> Callable[[float], float]:
-    """Quantile function of the standard normal distribution between a and b."""
-    normal, share = NormalDist(), _share(a, b)
-
-    def quantile(u: float) -> float:
-        if a > 0:  # mirrored, since only small probabilities are exact
-            below = normal.cdf(-b) + (1 - u) * share
-            z = -normal.inv_cdf(min(max(below, 2.0**-60), 1 - 2.0**-53))
-        else:
-            below = normal.cdf(a) + u * share
-            z = normal.inv_cdf(min(max(below, 2.0**-33), 1 - 2.0**-33))
-        return min(max(z, a), b)
-
-    quantile.span = max(a, -60.0), min(b, 60.0)  # pyright: ignore[reportFunctionMemberAccess]
-    return quantile
-
-
 # Now, and not at the first law: these have no decorators to wait for.
-for _law in (Constant, Uniform, Normal):
-    _complete(_law)
+for _law in (Constant, Uniform):
+    complete(_law)
 
 
 def check_order(name: str, value: Any, bound_name: str, bound: Any) -> None:

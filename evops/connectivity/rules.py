@@ -7,6 +7,9 @@
 import abc
 import dataclasses
 import functools
+import math
+from collections.abc import Iterable
+from typing import SupportsIndex
 
 import numpy as np
 
@@ -19,6 +22,7 @@ from evops.errors import (
     check_flag,
     check_integer,
     check_probability,
+    check_shape,
 )
 
 
@@ -221,6 +225,34 @@ class FixedTotalNumber(Rule):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_integer("k", self.k, 0))
+
+    @classmethod
+    def from_probability(cls, p: Real, shape: Iterable[SupportsIndex]) -> "FixedTotalNumber":
+        """So many synapses that a given pair of neurons is connected with probability `p`.
+
+        Sources and targets are drawn with replacement, so k synapses leave out a pair of n * m with
+        probability ``(1 - 1 / (n m))**k``. Hence ``k = ln(1 - p) / ln(1 - 1 / (n m))``, rounded to
+        the nearest integer, halves to even (Potjans & Diesmann 2014, doi:10.1093/cercor/bhs358).
+        Programs that truncate have up to one synapse less.
+
+        Args:
+            p: probability that a pair is connected, in [0, 1).
+            shape: ``(n_pre, n_post)``; of one pair alone `p` is 0.
+
+        Raises:
+            ValueError: `p` or the number of synapses is out of range.
+
+        Example:
+            >>> import evops
+            >>> evops.FixedTotalNumber.from_probability(0.1009, (20683, 20683))
+            FixedTotalNumber(k=45499806)
+        """
+        p, (n, m) = check_probability("p", p, zero=True), check_shape("shape", shape)
+        if p == 1 or (n * m == 1 and p > 0):
+            raise ValueError(f"p must be in [0, 1) and 0 for one pair, got {p} for shape {(n, m)}")
+        if p == 0:
+            return cls(0)
+        return cls(check_integer("k", round(math.log1p(-p) / math.log1p(-1.0 / (n * m))), 0))
 
     def total(self, shape: tuple[int, int]) -> int:
         del shape

@@ -25,9 +25,9 @@ from evops.connectivity.rules import FixedProbability, LfsrGaps
 from evops.delays import DelayBuffer
 from evops.errors import Integer, Real, check_choice, check_integer, check_real
 from evops.networks.joglekar2018.macaque import Cortex, load
-from evops.networks.shared.noise import noise_key, normal
 from evops.networks.shared.published import read
 from evops.networks.shared.simulate import whole_steps
+from evops.noise import noise_key, normal
 
 REGIMES = ("async_weak", "async_strong", "sync_weak", "sync_strong")
 ONSET_MS = 300.0

@@ -26,7 +26,7 @@ from evops.braintaichi.operators import (
     multi_area_event_mv_prob_homo_I,
 )
 from evops.networks.joglekar2018.model import Model
-from evops.networks.shared.noise import noise_key, normal
+from evops.noise import noise_key, normal
 
 
 class State(NamedTuple):

@@ -26,13 +26,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from evops.circuit import Circuit
-from evops.connectivity.laws import Normal
+from evops.connectivity.normal_laws import Normal
 from evops.connectivity.rules import FixedTotalNumber
 from evops.delays import DelayBuffer
 from evops.errors import Real, check_choice, check_real
-from evops.networks.shared.noise import noise_key, poisson, poisson_thresholds, random_words
 from evops.networks.shared.published import read
 from evops.networks.shared.simulate import whole_steps
+from evops.noise import noise_key, poisson, poisson_thresholds, random_words
 from evops.populations import Populations
 from evops.projection import Projection
 

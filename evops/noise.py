@@ -1,4 +1,4 @@
-"""Random numbers of the networks: membrane noise and Poisson input, by counters.
+"""Random numbers of networks: membrane noise and Poisson input, by counters.
 
 Every number is a function of a key, the time step and its position. So a trial does not depend on
 how its steps are divided into compiled calls.
@@ -27,7 +27,7 @@ _QUANTILE = (
     0.02966378, -0.15373883, 0.1087729, 0.042046461, -0.04532086,
 )  # fmt: skip
 # The number of thresholds, and with it the cost of a step, grows with the mean.
-_LARGEST_MEAN = 20
+LARGEST_MEAN = 20
 
 
 def noise_key(seed: int) -> np.ndarray:
@@ -105,8 +105,8 @@ def poisson_thresholds(means: np.ndarray) -> np.ndarray:
         ValueError: a mean is not from 0 to 20.
     """
     means = np.asarray(means, float)
-    if not ((means >= 0) & (means <= _LARGEST_MEAN)).all():
-        raise ValueError(f"means must be from 0 to {_LARGEST_MEAN} events per step, got {means}")
+    if not ((means >= 0) & (means <= LARGEST_MEAN)).all():
+        raise ValueError(f"means must be from 0 to {LARGEST_MEAN} events per step, got {means}")
     mass = np.exp(-means)
     total, thresholds = mass, []
     while (1 - total).max(initial=0) > 2.0**-33:
@@ -119,7 +119,9 @@ def poisson_thresholds(means: np.ndarray) -> np.ndarray:
 
 def poisson(
     random: UInt32[Array, "*shape"],
-    thresholds: Sequence[Int[np.ndarray, "..."]] | Int[np.ndarray, "thresholds ..."],
+    thresholds: Sequence[Int[np.ndarray, "..."]]
+    | Int[np.ndarray, "thresholds ..."]
+    | Int[Array, "thresholds ..."],
 ) -> Int[Array, "*shape"]:
     """Poisson counts for random words: how many `poisson_thresholds` they reach.
 
