@@ -111,13 +111,14 @@ class Projection(Matrix, DelayedSynapses):
         self.rule = rule
         self.law = inputs.law(law)
         words = inputs.seed_words("seed", seed)
-        self.key = jnp.asarray(words if isinstance(rule, LfsrGaps) else _key(words))
+        key = words if isinstance(rule, LfsrGaps) else _key(words)
+        self.key = jnp.asarray(key)
         self.delay = None if delay is None else delay_law(delay)
         chosen, self._backend = library.choose(backend), backend
         total = rule.total(self._shape)
         indptr = None
         if total is not None:
-            indptr = ops.draw_indptr(self.key, total=total, n_pre=self._shape[0], backend=chosen)
+            indptr = ops.draw_indptr(key, total=total, n_pre=self._shape[0], backend=chosen)
         self.indptr = indptr
 
     def tree_flatten(self) -> tuple[Any, Any]:

@@ -83,6 +83,7 @@ word = _sampler.word
 look_up = _sampler.look_up
 dense_hit = _sampler.dense_hit
 below = _sampler.below
+ones = _sampler.ones
 permuted = _sampler.permuted
 moved = _sampler.moved
 variate_key = _sampler.variate_key

@@ -16,6 +16,7 @@ word = _functions.word
 look_up = _functions.look_up
 dense_hit = _functions.dense_hit
 below = _functions.below
+ones = _functions.ones
 permuted = _functions.permuted
 moved = _functions.moved
 variate_key = _functions.variate_key

@@ -176,13 +176,35 @@ def permute(key, x, n):
             return x
 
 
+def divide(seed, first, rows, total, degree):
+    """Synapses of each of some rows, of `total` that choose one each: by the bits of their numbers."""
+    if rows == 1:
+        degree[first] = total
+        return
+    largest = 1 << (rows.bit_length() - 1)
+    part = largest if largest < rows else rows // 2
+    key = feistel(first + part, 2**31 - 2, *seed_key(seed))
+    fraction, undecided, hits, at = Fraction(part, rows), total, 0, 0
+    while undecided and fraction:
+        words = -(-undecided // 32)
+        stream = sum(word(*key, at + w) << (32 * w) for w in range(words))
+        at += words
+        ones = bin(stream & ((1 << undecided) - 1)).count("1")
+        fraction *= 2
+        if fraction >= 1:
+            fraction -= 1
+            hits, undecided = hits + undecided - ones, ones
+        else:
+            undecided -= ones
+    divide(seed, first, part, hits, degree)
+    divide(seed, first + part, rows - part, total - hits, degree)
+
+
 def counted(seed, n_pre, n_post, total, in_degree):
     """Targets of every neuron under a fixed total, or an in-degree (0 for none)."""
-    sources = feistel(0, 2**31 - 2, *seed_key(seed))
     slots = feistel(0, 2**31 - 3, *seed_key(seed))
     degree = [0] * n_pre
-    for s in range(total):
-        degree[word(*sources, s) * n_pre // 2**32] += 1
+    divide(seed, 0, n_pre, total, degree)
     out, before = [], 0
     for pre, count in enumerate(degree):
         key = feistel(pre, 0, *seed_key(seed))

@@ -209,7 +209,8 @@ class FixedTotalNumber(Rule):
 
     Two neurons may have several synapses (multapses), each with its own weight and delay. How many
     synapses each pre neuron has is multinomial. These numbers are drawn once, when a projection is
-    made, in time proportional to k. They are kept: 4 bytes for each pre neuron. Equivalents:
+    made, from about half a word for each synapse. They are kept: 4 bytes for each pre neuron.
+    Equivalents:
     ``fixed_total_number`` (NEST), ``FixedNumberTotalWithReplacement`` (GeNN),
     ``FixedTotalNumberConnector`` (PyNN).
 

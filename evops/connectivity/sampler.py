@@ -27,11 +27,16 @@ any block, and more post neurons keep the old synapses. Readers (`evops.connecti
   j), is below the low word of P.
 - *equal rows* (fixed out-degree k): the block is the whole row. Synapse i goes to `permuted` i,
   permuted again until the number is below n. With multapses it goes to `below` n of word(i).
-- *counted rows* (fixed total number, fixed in-degree): K synapses of the projection choose their
-  pre neuron, number s by `below` n_pre of word(s) of the key (0, SOURCES). Those of a row, i = 0,
-  1, …, go to `below` n of word(i) of the key (pre, 0). If every post neuron has equally many, they
-  go to ``t % n`` instead, where t is `permuted` s' under the key (0, SLOTS), permuted again until
-  it is in range. Here s' is i plus the number of synapses of all rows before.
+- *counted rows* (fixed total number, fixed in-degree): K synapses are divided among the rows, as if
+  each chose a pre neuron. Of m synapses of R rows that begin at a, the first T rows get those whose
+  random number is below the fraction T / R; T is the largest power of two below R. Numbers are read
+  bit by bit: where bit q of the fraction is 1, those with bit 0 are below it; where it is 0, those
+  with bit 1 are not; the others are undecided. Bit q of the u that are undecided before is one of u
+  bits of the next words of the key (a + T, SOURCES), the last one's low bits. So only `ones` of
+  words are counted. Both parts are divided in the same way. The synapses of a row, i = 0, 1, …, go
+  to `below` n of word(i) of the key (pre, 0). If every post neuron has equally many, they go to ``t
+  % n`` instead, where t is `permuted` s' under the key (0, SLOTS), permuted again until it is in
+  range. Here s' is i plus the number of synapses of all rows before.
 - *diagonal*: row i has target i. *Grid offsets*: row i is a place of a grid, whose coordinates are
   `moved` by every displacement of a table. These two draw no words.
 
@@ -59,7 +64,7 @@ neighbouring lines must be independent::
 # that is not one of its own types. All are words (uint32): of NumPy, of jax or of Taichi.
 
 # Another version means other synapses for the same seed.
-SAMPLER_VERSION = 3
+SAMPLER_VERSION = 4
 
 # Digits of pi in words of 32 bits (the second without its top bit): constants that nobody could
 # choose for their effect. All are below 2**31, as jnp without x64 and Taichi take larger literals
@@ -78,7 +83,7 @@ WEIGHT = PI_2
 DELAY = PI_1
 # In place of a block's number: the key of a row's variates. No row has so many blocks.
 LINE = 0x7FFFFFFF
-# The same for the keys that choose the pre neurons of counted synapses, and permute their targets.
+# The same for the keys that divide counted synapses among rows, and permute their targets.
 SOURCES = 0x7FFFFFFE
 SLOTS = 0x7FFFFFFD
 
@@ -191,6 +196,13 @@ def below(w, n):
     mid = (w >> 16) * (n & 0xFFFF) + (low >> 16)
     mid2 = (w & 0xFFFF) * (n >> 16) + (mid & 0xFFFF)
     return (w >> 16) * (n >> 16) + (mid >> 16) + (mid2 >> 16)
+
+
+def ones(w):
+    """How many bits of a word are 1."""
+    w = w - ((w >> 1) & 0x55555555)
+    w = (w & 0x33333333) + ((w >> 2) & 0x33333333)
+    return (((w + (w >> 4)) & 0x0F0F0F0F) * 0x01010101) >> 24
 
 
 def half_word(key, half):

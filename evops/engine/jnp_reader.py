@@ -298,25 +298,6 @@ def _counted_rows(
     return lax.fori_loop(jnp.uint32(0), jnp.max(count, initial=zero), body, carry)
 
 
-def draw_indptr(key: UInt32[Array, "2"], total: int, n_pre: int) -> UInt32[Array, " n_pre_1"]:
-    """Where each row of a counted matrix begins among its synapses, `(n_pre + 1,)` uint32."""
-    zero = key[0] * 0
-    k0, k1 = sampler.feistel(zero, zero + sampler.SOURCES, key[0], key[1])
-    # Synapses choose their pre neurons in pieces: all at once would take 4 bytes for each, and
-    # there may be 2**31 of them.
-    size = 1 << 14
-    every = jnp.arange(size, dtype=jnp.uint32)
-
-    def chunk(c, counts):
-        s = c * size + every
-        pre = sampler.below(sampler.word(k0, k1, s), jnp.uint32(n_pre))
-        return counts.at[jnp.where(s < total, pre, n_pre)].add(1, mode="drop")
-
-    chunks = jnp.uint32(-(-total // size))
-    counts = lax.fori_loop(jnp.uint32(0), chunks, chunk, jnp.zeros(n_pre, jnp.uint32))
-    return jnp.concatenate([zero[None], jnp.cumsum(counts, dtype=jnp.uint32)])
-
-
 def _diagonal(
     spec: MatrixSpec, table: Array, rows: Rows, found: Callable[..., Any], carry: Any
 ) -> Any:

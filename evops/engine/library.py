@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import Any
 
 import jax
+import numpy as np
 
 from evops import installed
 from evops.engine.compat import ffi
@@ -111,6 +112,20 @@ def loaded() -> ctypes.CDLL:
     if loaded is None:
         raise BackendError(f"the native kernels are not available: {detail}") from cause
     return loaded
+
+
+def count_rows(key: np.ndarray, total: int, n_pre: int) -> np.ndarray:
+    """Running numbers of the synapses of counted rows, (n_pre + 1,) uint32, for a known key."""
+    key = np.ascontiguousarray(key, np.uint32)
+    found = np.empty(n_pre + 1, np.uint32)
+    words = ctypes.POINTER(ctypes.c_uint32)
+    arguments = key.ctypes.data_as(words), ctypes.c_int64(total), ctypes.c_int64(n_pre)
+    status = loaded().evops_count_rows(*arguments, found.ctypes.data_as(words))
+    if status == 2:
+        raise MemoryError(f"no memory to count {total} synapses")
+    if status or key.shape != (2,):
+        raise ValueError(f"counts of {total} synapses in {n_pre} rows are out of range")
+    return found
 
 
 def levels() -> list[str]:

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Int32, Num, Shaped, UInt32
 
 from evops.connectivity.format import Diagonal, MatrixSpec, WeightLaw
-from evops.engine import gpu, jnp_impl, jnp_reader
+from evops.engine import gpu, jnp_impl, library, row_counts
 from evops.engine.compat import (
     Cotangent,
     Dims,
@@ -340,7 +340,12 @@ def _on_cpu(
 def draw_indptr(
     key: UInt32[Operand, "2"], *, total: int, n_pre: int, backend: str
 ) -> UInt32[Array, " n_pre_1"]:
-    """Where each row of a counted matrix begins among its `total` synapses, (n_pre + 1,) uint32."""
+    """Where each row of a counted matrix begins among its `total` synapses, (n_pre + 1,) uint32.
+
+    A known key, a NumPy array, needs no program of XLA: each number of rows would have its own.
+    """
+    if backend == "native" and isinstance(key, np.ndarray):
+        return jnp.asarray(library.count_rows(key, total, n_pre))
     return indptr_p.bind(key, total=total, n_pre=n_pre, backend=backend)
 
 
@@ -365,7 +370,7 @@ def _indptr_jvp(
 indptr_p = register(
     "evops_indptr",
     shape=lambda key, *, n_pre, **_: ShapedArray((n_pre + 1,), key.dtype),
-    value=jnp_reader.draw_indptr,
+    value=row_counts.draw_indptr,
     jvp=_indptr_jvp,
     transpose=lambda *_, **__: (None,),
     batch=_indptr_batch,

@@ -9,6 +9,35 @@
 namespace evops {
 namespace {
 
+// A word that is counted out takes as long as so many synapses that are drawn, and a node as so many more.
+constexpr double kWorkOfAWord = 0.25, kWorkOfANode = 4;
+
+// Divides the synapses among rows (sampler.py: counted rows), and sums up: entry i of `indptr` is that of the rows
+// before i. Rows are divided into powers of two first, and then halved, all of one size at a time.
+template <class Pool>
+void CountRows(const uint32_t* key, int64_t total, int64_t n, uint32_t* indptr, Pool& pool) {
+  uint32_t* const counts = indptr + 1;
+  std::fill(indptr, indptr + n + 1, 0u);
+  counts[0] = static_cast<uint32_t>(total);
+  const auto divide = [&](int64_t half, int64_t first, int64_t nodes) {
+    const uint32_t span[] = {static_cast<uint32_t>(half), static_cast<uint32_t>(first), static_cast<uint32_t>(nodes)};
+    Call(ActiveKernels().count_rows, Array(key, 2), Array(span, 3), Array(counts, n));
+  };
+  divide(0, 0, 1);
+  int64_t half = 1;
+  while (half <= n / 4) half *= 2;
+  for (; half >= 1 && 2 * half <= n; half /= 2) {
+    const int64_t nodes = n / (2 * half);
+    const double work = static_cast<double>(total) / 32 * kWorkOfAWord + static_cast<double>(nodes) * kWorkOfANode;
+    const int64_t parts = std::min(Parts(pool, work), nodes);
+    Parallel(pool, parts, [&](int64_t part) {
+      const int64_t begin = nodes * part / parts;
+      divide(half, begin, nodes * (part + 1) / parts - begin);
+    });
+  }
+  for (int64_t i = 0; i < n; ++i) indptr[i + 1] += indptr[i];
+}
+
 ffi::Error Edges(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::AnyBuffer table, ffi::AnyBuffer quantiles,
                  ffi::AnyBuffer delays, ffi::AnyBuffer indptr, ffi::Result<ffi::AnyBuffer> post,
                  ffi::Result<ffi::AnyBuffer> z, ffi::Result<ffi::AnyBuffer> drawn, int64_t n_post, Integers words) {
@@ -91,25 +120,24 @@ ffi::Error Indptr(ffi::ThreadPool pool, ffi::AnyBuffer key, ffi::Result<ffi::Any
        {Mismatch("key", key, ffi::DataType::U32, {2}), Mismatch("indptr", *indptr, ffi::DataType::U32, {n + 1})})
     if (!wrong.empty()) return Invalid(kOp, wrong);
   if (total < 0 || total > kMaxElements) return Invalid(kOp, "total is " + std::to_string(total));
-  uint32_t* sums = static_cast<uint32_t*>(indptr->untyped_data());
-  const int64_t parts = Parts(pool, static_cast<double>(total));
-  std::vector<std::vector<uint32_t>> counts(parts);
-  Parallel(pool, parts, [&](int64_t part) {
-    counts[part].resize(n);
-    const int64_t begin = total * part / parts, end = total * (part + 1) / parts;
-    const uint32_t span[] = {static_cast<uint32_t>(begin), static_cast<uint32_t>(end - begin)};
-    Call(ActiveKernels().count_rows, Array(key.untyped_data(), 2), Array(span, 2), Array(counts[part].data(), n));
-  });
-  sums[0] = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    sums[i + 1] = sums[i];
-    for (const auto& own : counts) sums[i + 1] += own[i];
-  }
+  CountRows(static_cast<const uint32_t*>(key.untyped_data()), total, n, static_cast<uint32_t*>(indptr->untyped_data()),
+            pool);
   return ffi::Error::Success();
 }
 
 }  // namespace
 }  // namespace evops
+
+// The same for known keys, without XLA, which would compile a program for every number of rows and synapses: 0 on
+// success, 1 where an argument is out of range, 2 without memory. `indptr` has n + 1 entries.
+EVOPS_EXPORT int evops_count_rows(const uint32_t* key, int64_t total, int64_t n, uint32_t* indptr) {
+  return evops::GuardedStatus([&] {
+    if (!key || !indptr || n < 1 || n >= evops::kMaxElements || total < 0 || total > evops::kMaxElements) return 1;
+    evops::Helpers helpers;
+    evops::CountRows(key, total, n, indptr, helpers);
+    return 0;
+  });
+}
 
 EVOPS_HANDLER(evops_indptr, evops::Indptr, (evops::BindOnCpu<1, 1>().Attr<int64_t>("total")));
 EVOPS_HANDLER(evops_edges, evops::Edges,

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 #include "scratch.h"
@@ -25,11 +26,22 @@ constexpr double kWorkOfAThread = 1 << 16, kWorkOfASum = 0.25;
 constexpr int kSpins = 2000;
 
 // Into how many parts to split `work`, where each part has so many sums of its own.
-inline int64_t Parts(const xla::ffi::ThreadPool& pool, double work, int64_t sums = 0) {
+template <class Pool>
+int64_t Parts(const Pool& pool, double work, int64_t sums = 0) {
   const double each = kWorkOfAThread + kWorkOfASum * static_cast<double>(sums);
   const double wanted = std::min<double>(work / each, static_cast<double>(pool.num_threads()));
   return wanted < 2 ? 1 : static_cast<int64_t>(wanted);
 }
+
+// Threads for calls that come without XLA's pool: each is started when there is work for it.
+class Helpers {
+ public:
+  int64_t num_threads() const { return std::max<int64_t>(std::thread::hardware_concurrency(), 1); }
+  template <class Job>
+  void Schedule(Job job) {
+    std::thread(std::move(job)).detach();  // it holds what it needs, and touches no more than it takes
+  }
+};
 
 // Where a thread waits a while for the next call before it goes back to XLA's pool: to wake it there takes as long as a
 // step of 30,000 neurons. Calls of one program follow each other within microseconds.
@@ -148,8 +160,8 @@ class Steps {
 // are all busy delays nothing, and helpers that start late return at once: all parts are taken. The first exception
 // that a part throws is thrown again here, when nobody uses the body any more. Parts that would begin after it are left
 // out.
-template <size_t kCount, class Body>
-void ParallelSteps(xla::ffi::ThreadPool& pool, const int64_t (&parts)[kCount], int64_t threads, const Body& body) {
+template <class Pool, size_t kCount, class Body>
+void ParallelSteps(Pool& pool, const int64_t (&parts)[kCount], int64_t threads, const Body& body) {
   if (threads == 1) {
     for (size_t step = 0; step < kCount; ++step)
       for (int64_t part = 0; part < parts[step]; ++part) body(step, part);
@@ -173,9 +185,13 @@ void ParallelSteps(xla::ffi::ThreadPool& pool, const int64_t (&parts)[kCount], i
 }
 
 // Calls body(part) for every part in [0, parts), on `threads` threads (0: as many as parts).
-template <class Body>
-void Parallel(xla::ffi::ThreadPool& pool, int64_t parts, const Body& body, int64_t threads = 0) {
-  ParallelSteps(pool, {parts}, parts == 1 ? 1 : threads ? threads : parts, [&](size_t, int64_t part) { body(part); });
+template <class Pool, class Body>
+void Parallel(Pool& pool, int64_t parts, const Body& body, int64_t threads = 0) {
+  ParallelSteps<Pool, 1>(pool, {parts},
+                         parts == 1 ? 1
+                         : threads  ? threads
+                                    : parts,
+                         [&](size_t, int64_t part) { body(part); });
 }
 
 // Sums for every part of a call, which are added up in out[0, n) at the end. `out`, which is zero before, itself serves
@@ -192,7 +208,7 @@ class SumsOfParts {
   void Run(xla::ffi::ThreadPool& pool, const Add& add, const Finish& finish) {
     constexpr int64_t kPiece = 1 << 13;  // less is not worth to be shared
     const int64_t parts = own_.size(), pieces = std::clamp<int64_t>(n_ / kPiece, 1, parts);
-    ParallelSteps(pool, {parts, pieces}, parts, [&](size_t step, int64_t i) {
+    ParallelSteps<xla::ffi::ThreadPool, 2>(pool, {parts, pieces}, parts, [&](size_t step, int64_t i) {
       if (step == 0) return add(i, i == 0 ? out_ : own_[i].get());
       const int64_t begin = n_ * i / pieces, end = n_ * (i + 1) / pieces;
       T* __restrict__ out = out_;
