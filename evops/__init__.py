@@ -18,15 +18,13 @@ from evops.braintaichi.operators import (
     mv_prob_uniform,
 )
 from evops.circuit import Circuit
+from evops.connectivity.counted_rules import FixedInDegree, FixedOutDegree, FixedTotalNumber
 from evops.connectivity.grids import Neighbours
 from evops.connectivity.laws import Constant, Law, Uniform
 from evops.connectivity.normal_laws import Clipped, Normal
 from evops.connectivity.rules import (
     AllToAll,
-    FixedInDegree,
-    FixedOutDegree,
     FixedProbability,
-    FixedTotalNumber,
     LfsrGaps,
     OneToOne,
     Rule,
@@ -66,6 +64,7 @@ from evops.operators import (
 from evops.poisson_input import PoissonInput
 from evops.populations import Populations
 from evops.projection import Projection
+from evops.synapses import Synapses
 
 backends()  # programs that jax.export wrote find their handlers; no backend of jax starts
 
@@ -102,6 +101,7 @@ __all__ = [
     "Populations",
     "Projection",
     "Rule",
+    "Synapses",
     "Uniform",
     "XLACustomOp",
     "backends",

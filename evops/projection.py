@@ -111,7 +111,7 @@ class Projection(Matrix, DelayedSynapses):
         self.rule = rule
         self.law = inputs.law(law)
         words = inputs.seed_words("seed", seed)
-        key = words if isinstance(rule, LfsrGaps) else _key(words)
+        key = words if isinstance(rule, LfsrGaps) else key_of(words)
         self.key = jnp.asarray(key)
         self.delay = None if delay is None else delay_law(delay)
         chosen, self._backend = library.choose(backend), backend
@@ -338,7 +338,7 @@ class Projection(Matrix, DelayedSynapses):
         return weight.astype(self.dtype)
 
 
-def _key(words: Any) -> Any:
+def key_of(words: Any) -> Any:
     """Key words of the exact sampler for the two words of a seed."""
     zero = words[..., 0] * np.uint32(0)
     with np.errstate(over="ignore"):

@@ -13,9 +13,10 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from evops import inputs
+from evops.connectivity.counted_rules import FixedInDegree, FixedTotalNumber
 from evops.connectivity.laws import Constant, Law
 from evops.connectivity.normal_laws import Normal
-from evops.connectivity.rules import FixedInDegree, FixedProbability, FixedTotalNumber, Rule
+from evops.connectivity.rules import FixedProbability, Rule
 from evops.engine.compat import Tracer
 from evops.errors import check_real
 from evops.populations import Populations

@@ -247,6 +247,7 @@ def call(text, *, names=(), **parameters):
 BACKEND = (["None", "'native'", "'jnp'"], one_of())
 PROBABILITY = (["0.5", "1.0"], probability(zero=False))
 SEED, SEEDS = (["7", "-3", "2**63"], seed()), Kind(seed(wraps=True).bad)
+KNOWN_SEED = Kind([*SEED[1].bad, "TRACED(7)"], SEED[1].fine, SEED[1].either, SEED[1].draw)
 FLAG = (["True", "False"], flag())
 PUBLISHED = ("0.5", weight(finite=False))
 SPIKES, BATCH = ("jnp.ones(5)", vector(5)), ("jnp.ones(6)", vector(6))
@@ -301,8 +302,12 @@ CALLS = [
     call("evops.realised_probability({p})", p=PROBABILITY),
     call("evops.AllToAll(autapses={autapses})", autapses=FLAG),
     call("evops.FixedOutDegree({k}, multapses={multapses})", k=("1", integer(0)), multapses=FLAG),
-    call("evops.FixedTotalNumber({k})", k=("1", integer(0))),
-    call("evops.FixedInDegree({k})", k=("1", integer(0))),
+    *(call("evops.RULE({k}, multapses={multapses}, autapses={autapses})".replace("RULE", name), k=("1", integer(0)),
+           multapses=FLAG, autapses=FLAG) for name in ("FixedTotalNumber", "FixedInDegree", "FixedOutDegree")),
+    call("evops.Synapses({rule}, {law}, {shape}, seed={seed}, delay={delay}, backend={backend})",
+         rule=(["RULE", "evops.FixedInDegree(2, multapses=False)"], RULES), law=(["0.5", "evops.Normal(0.5, 0.1)"], law()),
+         shape=("(5, 6)", shape(5, 6)), seed=(SEED[0], KNOWN_SEED), delay=(["None", "2", "evops.Uniform(1, 3)"], delay()),
+         backend=BACKEND),
     call("evops.Neighbours({grid}, {radius}, {metric}, periodic={periodic}, include_self={own})",
          grid=("(3, 4)", Kind([*NO_NUMBERS, "5", "(3, 0)", "(2.0,)", "(2, 2, 2, 2)", "(2**16, 2**16)", "(True, 3)"])),
          radius=("1.0", Kind([*NO_NUMBERS, *NOT_FINITE, "-1", "True"])), metric=("'chebyshev'", Kind([*NO_NUMBERS, "2"])),
@@ -372,7 +377,7 @@ CALLS = [
            low=(["None", "-1"], LIMIT), high=(["None", "2.0"], LIMIT), per=("'synapse'", PER))
       for side, spikes in (("pre", SPIKES), ("post", BATCH))),
     *(call("evops.OPERATOR({syn_values}, {post_ids}, {n_post})".replace("OPERATOR", name),
-           syn_values=("[0.5, 1.0, 2.0]", vector(3)), post_ids=("[0, 5, 2]", IDS), n_post=("6", integer(0, fine=6)))
+           syn_values=("[0.5, 1.0, 2.0]", vector(3)), post_ids=("[0, 1, 2]", IDS), n_post=("3", integer(0, fine=3)))
       for name in ("syn2post", "syn2post_sum", "syn2post_mean", "syn2post_max", "syn2post_min", "syn2post_prod", "syn2post_softmax")),
     *(call("evops.SIDE2syn({SIDE_values}, {SIDE_ids})".replace("SIDE", side),
            **{f"{side}_values": ("jnp.ones(6)", LONG), f"{side}_ids": ("[0, 5, 2]", IDS)}) for side in ("pre", "post")),

@@ -15,11 +15,11 @@ import oracle_exact
 from chance import check_chi2, check_normal, check_spread
 from evops import inputs
 from evops.engine import library, ops
-from evops.projection import _key
+from evops.projection import key_of
 
 
 def key(seed):
-    return _key(inputs.seed_words("seed", seed))
+    return key_of(inputs.seed_words("seed", seed))
 
 
 def counts(seed, total, n, backend="native"):

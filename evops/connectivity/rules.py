@@ -7,22 +7,17 @@
 import abc
 import dataclasses
 import functools
-import math
-from collections.abc import Iterable
-from typing import SupportsIndex
+from typing import NoReturn
 
 import numpy as np
 
-from evops.connectivity import alias_tables, format
+from evops.connectivity import alias_tables, format, stored_rules
 from evops.errors import (
     INT32_MAX,
     Flag,
-    Integer,
     Real,
     check_flag,
-    check_integer,
     check_probability,
-    check_shape,
 )
 
 
@@ -45,6 +40,23 @@ class Rule(abc.ABC):
     @abc.abstractmethod
     def expected_synapses(self, shape: tuple[int, int]) -> float:
         """Expected number of synapses of a matrix of that shape (pre, post)."""
+
+    def stored(
+        self, shape: tuple[int, int], words: stored_rules.Words
+    ) -> tuple[np.ndarray, np.ndarray, bool] | None:
+        """Synapses that must be stored, for a rule without a reader; None for others.
+
+        Pre neurons, post neurons, and whether two neurons may have several synapses. `words` are
+        those of a projection's key.
+        """
+        del shape, words
+
+    def refuse_to_draw(self) -> NoReturn:
+        """Raise: this rule has no reader."""
+        raise ValueError(
+            f"{self} cannot be drawn again at each spike: store it with evops.Synapses(rule, law, "
+            "shape, seed=…, delay=…), which makes a CSR"
+        )
 
 
 # p = 1 in the fixed point in which probabilities are compared; gaps are cheaper than dense blocks
@@ -161,147 +173,6 @@ class OneToOne(Rule):
                 f"shape must have as many pre as post neurons for OneToOne, got {tuple(shape)}"
             )
         return float(shape[0])
-
-
-@dataclasses.dataclass(frozen=True)
-class FixedOutDegree(Rule):
-    """Every pre neuron has exactly `k` synapses, onto targets drawn uniformly.
-
-    Without multapses the k targets differ, and all sets of k are equally likely. With multapses
-    targets are drawn with replacement, and every synapse has its own weight. Equivalents:
-    ``fixed_outdegree`` (NEST), ``FixedNumberPostWithReplacement`` (GeNN),
-    ``FixedNumberPostConnector`` (PyNN).
-
-    Args:
-        k: synapses of a pre neuron, at least 0; at most n_post without multapses. With them, post
-            neurons have fewer than 2**31 synapses: at most 2**30 on average, or 2**31 - 1 in all.
-        multapses: whether two neurons may have more than one synapse.
-
-    Raises:
-        ValueError: `k` is negative, or more than the targets there are.
-        TypeError: `k` is not an integer, or is traced.
-    """
-
-    k: Integer
-    multapses: Flag = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "k", check_integer("k", self.k, 0))
-        check_flag("multapses", self.multapses)
-
-    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
-        """Synapses by number: distinct targets from a permutation, or drawn with replacement."""
-        n_pre, n_post = shape
-        if self.multapses:
-            check_integer("k", self.k, 0, max(INT32_MAX, n_post << 30) // n_pre)
-        else:
-            check_integer("k", self.k, 0, n_post)
-        low_bits, high_count = (0, 0) if self.multapses else format.halves(n_post)
-        return format.EqualRows(self.k, low_bits, high_count, n_post)
-
-    def expected_synapses(self, shape: tuple[int, int]) -> float:
-        return float(self.k * shape[0])
-
-
-@dataclasses.dataclass(frozen=True)
-class FixedTotalNumber(Rule):
-    """Exactly `k` synapses; pre and post neuron of each are drawn uniformly and independently.
-
-    Two neurons may have several synapses (multapses), each with its own weight and delay. How many
-    synapses each pre neuron has is multinomial. These numbers are drawn once, when a projection is
-    made, from about half a word for each synapse. They are kept: 4 bytes for each pre neuron.
-    Equivalents:
-    ``fixed_total_number`` (NEST), ``FixedNumberTotalWithReplacement`` (GeNN),
-    ``FixedTotalNumberConnector`` (PyNN).
-
-    Args:
-        k: number of synapses, 0 to 2**31 - 1.
-
-    Raises:
-        ValueError: `k` outside its range.
-        TypeError: `k` is not an integer, or is traced.
-    """
-
-    k: Integer
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "k", check_integer("k", self.k, 0))
-
-    @classmethod
-    def from_probability(cls, p: Real, shape: Iterable[SupportsIndex]) -> "FixedTotalNumber":
-        """So many synapses that a given pair of neurons is connected with probability `p`.
-
-        Sources and targets are drawn with replacement, so k synapses leave out a pair of n * m with
-        probability ``(1 - 1 / (n m))**k``. Hence ``k = ln(1 - p) / ln(1 - 1 / (n m))``, rounded to
-        the nearest integer, halves to even (Potjans & Diesmann 2014, doi:10.1093/cercor/bhs358).
-        Programs that truncate have up to one synapse less.
-
-        Args:
-            p: probability that a pair is connected, in [0, 1).
-            shape: ``(n_pre, n_post)``; of one pair alone `p` is 0.
-
-        Raises:
-            ValueError: `p` or the number of synapses is out of range.
-
-        Example:
-            >>> import evops
-            >>> evops.FixedTotalNumber.from_probability(0.1009, (20683, 20683))
-            FixedTotalNumber(k=45499806)
-        """
-        p, (n, m) = check_probability("p", p, zero=True), check_shape("shape", shape)
-        if p == 1 or (n * m == 1 and p > 0):
-            raise ValueError(f"p must be in [0, 1) and 0 for one pair, got {p} for shape {(n, m)}")
-        if p == 0:
-            return cls(0)
-        return cls(check_integer("k", round(math.log1p(-p) / math.log1p(-1.0 / (n * m))), 0))
-
-    def total(self, shape: tuple[int, int]) -> int:
-        del shape
-        return self.k
-
-    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
-        del shape
-        return format.CountedRows(slots=1, low_bits=0, high_count=0, n_post=0)
-
-    def expected_synapses(self, shape: tuple[int, int]) -> float:
-        del shape
-        return float(self.k)
-
-
-@dataclasses.dataclass(frozen=True)
-class FixedInDegree(Rule):
-    """Every post neuron has exactly `k` synapses, from pre neurons drawn uniformly.
-
-    Pre neurons are drawn with replacement. So two neurons may have several synapses (multapses),
-    each with its own weight and delay. A neuron may connect to that with the same index.
-    Equivalents: ``fixed_indegree`` (NEST), ``FixedNumberPreWithReplacement`` (GeNN),
-    ``FixedNumberPreConnector(with_replacement=True)`` (PyNN). Cost and memory are those of
-    `FixedTotalNumber`.
-
-    Args:
-        k: synapses onto a post neuron, at least 0; ``k * n_post`` is at most 2**31 - 1.
-
-    Raises:
-        ValueError: `k` is negative, or too large for the post neurons there are.
-        TypeError: `k` is not an integer, or is traced.
-    """
-
-    k: Integer
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "k", check_integer("k", self.k, 0))
-
-    def total(self, shape: tuple[int, int]) -> int:
-        return check_integer("k * n_post", self.k * shape[1], 0)
-
-    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
-        """Counted rows: targets from one permutation of a list with every post neuron k times."""
-        self.total(shape)
-        k = max(self.k, 1)  # a domain has a slot at least for every post neuron
-        return format.CountedRows(k, *format.halves(k * shape[1]), shape[1])
-
-    def expected_synapses(self, shape: tuple[int, int]) -> float:
-        return float(self.k * shape[1])
 
 
 @dataclasses.dataclass(frozen=True)

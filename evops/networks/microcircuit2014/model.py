@@ -26,8 +26,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from evops.circuit import Circuit
+from evops.connectivity.counted_rules import FixedTotalNumber
 from evops.connectivity.normal_laws import Normal
-from evops.connectivity.rules import FixedTotalNumber
 from evops.delays import DelayBuffer
 from evops.errors import Real, check_choice, check_real
 from evops.networks.shared.published import read

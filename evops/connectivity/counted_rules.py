@@ -1,0 +1,252 @@
+"""Rules of exact numbers: out-degrees, in-degrees and totals, with and without repeats."""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import SupportsIndex
+
+import numpy as np
+
+from evops.connectivity import format, stored_rules
+from evops.connectivity.rules import Rule
+from evops.errors import (
+    INT32_MAX,
+    Flag,
+    Integer,
+    Real,
+    check_flag,
+    check_integer,
+    check_probability,
+    check_shape,
+)
+
+
+def check_partners(rule: "FixedOutDegree | FixedInDegree", n: int, others: int) -> None:
+    """Raise where neurons, of `n`, do not have k partners among so many others."""
+    allowed = others - (not rule.autapses)  # every neuron below n and others meets itself
+    if rule.multapses and allowed:
+        return
+    if rule.k > max(allowed, 0):
+        raise ValueError(
+            f"k must be an integer from 0 to {max(allowed, 0)} for {rule} and {n} and {others} "
+            f"neurons, got {rule.k}"
+        )
+
+
+class Counted(Rule):
+    """A rule whose text leaves out the flags that are as they are by default."""
+
+    def __repr__(self) -> str:
+        """Class and parameters."""
+        own = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
+        shown = (f.name for f in own if getattr(self, f.name) is not f.default)
+        text = ", ".join(f"{name}={getattr(self, name)}" for name in shown)
+        return f"{type(self).__name__}({text})"
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedOutDegree(Rule):
+    """Every pre neuron has exactly `k` synapses, onto targets drawn uniformly.
+
+    Without multapses the k targets differ, and all sets of k are equally likely. With multapses
+    targets are drawn with replacement, and every synapse has its own weight. Equivalents:
+    ``fixed_outdegree`` (NEST), ``FixedNumberPostWithReplacement`` (GeNN),
+    ``FixedNumberPostConnector`` (PyNN).
+
+    Args:
+        k: synapses of a pre neuron, at least 0; at most n_post without multapses. With them, post
+            neurons have fewer than 2**31 synapses: at most 2**30 on average, or 2**31 - 1 in all.
+        multapses: whether two neurons may have more than one synapse.
+        autapses: whether a neuron may connect to the neuron with the same index. Without them the
+            synapses are stored: see `Synapses`.
+
+    Raises:
+        ValueError: `k` is negative, or more than the targets there are.
+        TypeError: `k` is not an integer, or is traced.
+    """
+
+    k: Integer
+    multapses: Flag = False
+    autapses: Flag = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "k", check_integer("k", self.k, 0))
+        check_flag("multapses", self.multapses)
+        check_flag("autapses", self.autapses)
+
+    def stored(
+        self, shape: tuple[int, int], words: stored_rules.Words
+    ) -> tuple[np.ndarray, np.ndarray, bool] | None:
+        """Without autapses: targets of each pre neuron."""
+        if self.autapses:
+            return None
+        check_partners(self, *shape)
+        flags = {"multapses": bool(self.multapses), "autapses": False}
+        pre, post = stored_rules.partners(self.k, *shape, words, role=0, **flags)
+        return pre, post, bool(self.multapses)
+
+    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
+        """Synapses by number: distinct targets from a permutation, or drawn with replacement."""
+        n_pre, n_post = shape
+        if not self.autapses:
+            self.refuse_to_draw()
+        if self.multapses:
+            check_integer("k", self.k, 0, max(INT32_MAX, n_post << 30) // n_pre)
+        else:
+            check_integer("k", self.k, 0, n_post)
+        low_bits, high_count = (0, 0) if self.multapses else format.halves(n_post)
+        return format.EqualRows(self.k, low_bits, high_count, n_post)
+
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
+        return float(self.k * shape[0])
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class FixedTotalNumber(Counted):
+    """Exactly `k` synapses; pre and post neuron of each are drawn uniformly and independently.
+
+    Two neurons may have several synapses (multapses), each with its own weight and delay. How many
+    synapses each pre neuron has is multinomial. These numbers are drawn once, when a projection is
+    made, from about half a word for each synapse. They are kept: 4 bytes for each pre neuron.
+    Equivalents:
+    ``fixed_total_number`` (NEST), ``FixedNumberTotalWithReplacement`` (GeNN),
+    ``FixedTotalNumberConnector`` (PyNN).
+
+    Args:
+        k: number of synapses, 0 to 2**31 - 1; without multapses at most that of the pairs.
+        multapses: whether two neurons may have more than one synapse. Without them all sets of k
+            pairs are equally likely (PyNN, BrainPy).
+        autapses: whether a neuron may connect to the neuron with the same index. Without multapses
+            or without autapses the synapses are stored: see `Synapses`.
+
+    Raises:
+        ValueError: `k` outside its range.
+        TypeError: `k` is not an integer, or is traced.
+    """
+
+    k: Integer
+    multapses: Flag = dataclasses.field(default=True, kw_only=True)
+    autapses: Flag = dataclasses.field(default=True, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "k", check_integer("k", self.k, 0))
+        check_flag("multapses", self.multapses)
+        check_flag("autapses", self.autapses)
+
+    def stored(
+        self, shape: tuple[int, int], words: stored_rules.Words
+    ) -> tuple[np.ndarray, np.ndarray, bool] | None:
+        """Without multapses different pairs; without autapses none of a neuron and itself."""
+        if self.multapses and self.autapses:
+            return None
+        pairs = shape[0] * shape[1] - (0 if self.autapses else min(shape))
+        if not pairs or not self.multapses:
+            check_integer("k", self.k, 0, pairs)
+        if self.multapses:
+            pre, post = stored_rules.pairs(self.k, shape, words)
+        else:
+            pre, post = stored_rules.distinct_pairs(
+                self.k, shape, words, autapses=bool(self.autapses)
+            )
+        return pre, post, bool(self.multapses)
+
+    @classmethod
+    def from_probability(cls, p: Real, shape: Iterable[SupportsIndex]) -> "FixedTotalNumber":
+        """So many synapses that a given pair of neurons is connected with probability `p`.
+
+        Sources and targets are drawn with replacement, so k synapses leave out a pair of n * m with
+        probability ``(1 - 1 / (n m))**k``. Hence ``k = ln(1 - p) / ln(1 - 1 / (n m))``, rounded to
+        the nearest integer, halves to even (Potjans & Diesmann 2014, doi:10.1093/cercor/bhs358).
+        Programs that truncate have up to one synapse less.
+
+        Args:
+            p: probability that a pair is connected, in [0, 1).
+            shape: ``(n_pre, n_post)``; of one pair alone `p` is 0.
+
+        Raises:
+            ValueError: `p` or the number of synapses is out of range.
+
+        Example:
+            >>> import evops
+            >>> evops.FixedTotalNumber.from_probability(0.1009, (20683, 20683))
+            FixedTotalNumber(k=45499806)
+        """
+        p, (n, m) = check_probability("p", p, zero=True), check_shape("shape", shape)
+        if p == 1 or (n * m == 1 and p > 0):
+            raise ValueError(f"p must be in [0, 1) and 0 for one pair, got {p} for shape {(n, m)}")
+        if p == 0:
+            return cls(0)
+        return cls(check_integer("k", round(math.log1p(-p) / math.log1p(-1.0 / (n * m))), 0))
+
+    def total(self, shape: tuple[int, int]) -> int:
+        del shape
+        return self.k
+
+    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
+        del shape
+        if not (self.multapses and self.autapses):
+            self.refuse_to_draw()
+        return format.CountedRows(slots=1, low_bits=0, high_count=0, n_post=0)
+
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
+        del shape
+        return float(self.k)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class FixedInDegree(Counted):
+    """Every post neuron has exactly `k` synapses, from pre neurons drawn uniformly.
+
+    With multapses pre neurons are drawn with replacement, so two neurons may have several synapses,
+    each with its own weight and delay. Without them they differ, and all sets of k are equally
+    likely. Equivalents: ``fixed_indegree`` (NEST), ``FixedNumberPreWithReplacement`` (GeNN),
+    ``FixedNumberPreConnector(with_replacement=True)`` (PyNN). Cost and memory are those of
+    `FixedTotalNumber`.
+
+    Args:
+        k: synapses onto a post neuron, at least 0; ``k * n_post`` is at most 2**31 - 1, and k
+            without multapses at most the number of pre neurons allowed.
+        multapses: whether two neurons may have more than one synapse (PyNN and BrainPy: not).
+        autapses: whether a neuron may connect to the neuron with the same index. Without multapses
+            or without autapses the synapses are stored: see `Synapses`.
+
+    Raises:
+        ValueError: `k` is negative, or too large for the neurons there are.
+        TypeError: `k` is not an integer, or is traced.
+    """
+
+    k: Integer
+    multapses: Flag = dataclasses.field(default=True, kw_only=True)
+    autapses: Flag = dataclasses.field(default=True, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "k", check_integer("k", self.k, 0))
+        check_flag("multapses", self.multapses)
+        check_flag("autapses", self.autapses)
+
+    def stored(
+        self, shape: tuple[int, int], words: stored_rules.Words
+    ) -> tuple[np.ndarray, np.ndarray, bool] | None:
+        """Without multapses different sources; without autapses no neuron itself."""
+        if self.multapses and self.autapses:
+            return None
+        self.total(shape)
+        check_partners(self, shape[1], shape[0])
+        flags = {"multapses": bool(self.multapses), "autapses": bool(self.autapses)}
+        role = stored_rules.INPUTS
+        post, pre = stored_rules.partners(self.k, shape[1], shape[0], words, role=role, **flags)
+        return *stored_rules.by_row(pre, post), bool(self.multapses)
+
+    def total(self, shape: tuple[int, int]) -> int:
+        return check_integer("k * n_post", self.k * shape[1], 0)
+
+    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
+        """Counted rows: targets from one permutation of a list with every post neuron k times."""
+        if not (self.multapses and self.autapses):
+            self.refuse_to_draw()
+        self.total(shape)
+        k = max(self.k, 1)  # a domain has a slot at least for every post neuron
+        return format.CountedRows(k, *format.halves(k * shape[1]), shape[1])
+
+    def expected_synapses(self, shape: tuple[int, int]) -> float:
+        return float(self.k * shape[1])

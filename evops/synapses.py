@@ -1,0 +1,86 @@
+"""Stored synapses of any rule."""
+
+from collections.abc import Iterable
+from typing import SupportsFloat, SupportsIndex
+
+import jax
+import numpy as np
+
+from evops import inputs
+from evops.connectivity import stored_rules
+from evops.connectivity.delay_tables import delay_law, discretise
+from evops.connectivity.laws import Law
+from evops.connectivity.rules import Rule
+from evops.csr import CSR
+from evops.engine import ops
+from evops.engine.compat import Tracer
+from evops.errors import check_integer, check_shape, check_static
+from evops.inputs import Seed
+from evops.projection import Projection, key_of
+
+
+def Synapses(
+    rule: Rule,
+    law: Law | SupportsFloat,
+    shape: Iterable[SupportsIndex],
+    *,
+    seed: Seed,
+    delay: Law | SupportsFloat | None = None,
+    backend: str | None = None,
+) -> CSR:
+    """The synapses of a rule, drawn once and stored: a `CSR`.
+
+    Rules that cannot be drawn again at each spike are made here: `FixedInDegree` and
+    `FixedTotalNumber` without multapses or autapses, `FixedOutDegree` without autapses. For others
+    it is ``Projection(…).tocsr()``. The synapses follow from rule, shape and seed alone; they are
+    the same on every backend and with any number of threads.
+
+    Args:
+        rule: which pairs are connected.
+        law: the weights, a law or a number.
+        shape: ``(n_pre, n_post)``.
+        seed: integer of up to 64 bits or JAX key, known.
+        delay: delays in steps, a law or a number, or None.
+        backend: as of `CSR`.
+
+    Raises:
+        ValueError: parameters out of range.
+        TypeError: no rule or law, a traced seed or law.
+
+    Example:
+        >>> import evops
+        >>> rule = evops.FixedInDegree(10, multapses=False, autapses=False)
+        >>> S = evops.Synapses(rule, 0.5, (100, 100), seed=42, delay=15)
+        >>> S.nnz, int(S.in_degree().min()), int(S.todense().max() / 0.5)
+        (1000, 10, 1)
+    """
+    if not isinstance(rule, Rule):
+        raise TypeError(f"rule must be a connectivity rule such as FixedProbability, got {rule!r}")
+    shape = check_shape("shape", shape)
+    words = inputs.seed_words("seed", seed)
+    if isinstance(words, Tracer):
+        raise TypeError("seed must be known to store synapses: call Synapses outside jax.jit")
+    for parameter in jax.tree.leaves(law):
+        check_static("law", parameter)
+    words = np.asarray(key_of(np.asarray(words)))
+    key = words[0], words[1]
+    found = rule.stored(shape, key)
+    if found is None:
+        return Projection(rule, law, shape, seed=seed, delay=delay, backend=backend).tocsr()
+    pre, post, multapses = found
+    check_integer("number of synapses", pre.size, 0)
+    law = inputs.law(law)
+    counter = stored_rules.counters(pre, post, by_rank=multapses)
+    weight = law.parameters(ops.accumulator(inputs.weight_dtype(law)))
+    if law.quantile() is not None:
+        z = stored_rules.variates(pre, counter, law.table()[0], key)
+        weight = weight[0] + weight[1] * z.astype(weight.dtype)
+    steps = None
+    if delay is not None:
+        delays = discretise(delay_law(delay))
+        steps = delays.shortest
+        if delays.bits:
+            drawn = stored_rules.drawn_delays(pre, counter, delays.table, delays.bits, key)
+            steps = drawn + np.int32(delays.shortest)
+    weight = weight.astype(inputs.weight_dtype(law))
+    return CSR.from_edges(pre, post, weight, shape=shape, delay=steps, backend=backend)
