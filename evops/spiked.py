@@ -92,7 +92,7 @@ class SpikedUpdates(Node):
             raise ValueError(f"state must have shape (nnz = {rows.nnz},), got {state.shape}")
         x = inputs.shaped("spikes", spikes, (f"n_{side}",), (sizes[side],))
         x = x if x.dtype == bool else _as_state("spikes", x, state)
-        value = _as_state("value", inputs.numbers("value", value), state)
+        value = _as_state("value", value, state)
         per = _per(value.shape, per, sizes)
         bounds = _bounds(low, high, state)
         pattern = rows.indices, rows.indptr
@@ -112,14 +112,12 @@ class SpikedUpdates(Node):
         )
 
 
-def _as_state(name: str, numbers: jax.Array, state: jax.Array) -> jax.Array:
-    """Numbers in the dtype of the state."""
-    whole, also_whole = (jnp.issubdtype(each.dtype, jnp.integer) for each in (state, numbers))
-    if whole and not also_whole:
-        raise TypeError(
-            f"{name} must be integers for a state of {state.dtype}, got {numbers.dtype}"
-        )
-    return inputs.cast(name, numbers, state.dtype)
+def _as_state(name: str, value: Any, state: jax.Array) -> jax.Array:
+    """Numbers in the dtype of the state, Python's without a detour over float32."""
+    given = inputs.weight_type(name, value)
+    if jnp.issubdtype(state.dtype, jnp.integer) and not jnp.issubdtype(given, jnp.integer):
+        raise TypeError(f"{name} must be integers for a state of {state.dtype}, got {given}")
+    return inputs.array_of(name, value, state.dtype, bools=False)
 
 
 def _per(shape: tuple[int, ...], per: Any, sizes: dict[str, int]) -> str:
@@ -150,7 +148,7 @@ def _bounds(low: Any, high: Any, state: jax.Array) -> tuple[jax.Array, jax.Array
     for name, given, limit in zip(("low", "high"), (low, high), limits, strict=True):
         bound = jnp.asarray(limit)
         if given is not None:
-            bound = _as_state(name, inputs.numbers(name, given), state)
+            bound = _as_state(name, given, state)
             if bound.shape not in ((), (1,)):
                 raise ValueError(f"{name} must be one number, got shape {bound.shape}")
         found.append(bound.reshape(1))

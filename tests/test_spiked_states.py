@@ -212,6 +212,36 @@ def test_silent_neurons_keep_states_outside_the_bounds(backend):
     np.testing.assert_array_equal(got, [1, np.inf])
 
 
+def test_numbers_have_the_precision_of_the_state(backend):
+    """Python's are no float32 in between."""
+    S = evops.CSR.from_edges([0, 1], [0, 0], 1.0, shape=(2, 1), backend=backend)
+    with jax.enable_x64(True):
+        for value in (0.1, [0.1, 0.1], np.float64(0.1), jnp.float64(0.1)):
+            got = S.add_where_pre_spiked(
+                np.zeros(2), [True, True], value, per=None if np.ndim(value) == 0 else "synapse"
+            )
+            np.testing.assert_array_equal(got, [0.1, 0.1])
+        got = S.add_where_pre_spiked(np.zeros(2), [True, True], -1, low=0.1, high=0.7)
+        np.testing.assert_array_equal(got, [0.1, 0.1])
+        got = S.add_where_pre_spiked(np.zeros(2), [0.1, 0.0], 1)
+        np.testing.assert_array_equal(got, [0.1, 0.0])
+
+
+def test_closed_over_matrices_keep_their_index():
+    """A program that closes over known synapses and takes weights as an argument."""
+    S = random_matrix(4)
+
+    @jax.jit
+    def step(w, x):
+        W = S.with_weights(w)
+        return W.add_where_post_spiked(w, x, 1.0), W.csc.synapses
+
+    x = np.ones(S.shape[1], bool)
+    w, synapses = step(S.data, x)
+    np.testing.assert_array_equal(w, np.asarray(S.data) + 1)
+    np.testing.assert_array_equal(synapses, S.csc.synapses)
+
+
 def test_weights_that_learn():
     S = random_matrix(6)
     W = S.with_weights(S.add_where_pre_spiked(S.data, np.ones(S.shape[0], bool), 1.0))
