@@ -51,7 +51,7 @@ def trace(simulator, parameters, state, record, calls):
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
             for _ in range(calls):
-                state, record = simulator.chunk(parameters, state, record, np.int32(0))
+                state, record, _ = simulator.chunk(parameters, state, record, np.int32(0))
                 jax.block_until_ready(state)
         [path] = Path(folder).rglob("*.xplane.pb")
         for plane in jax.profiler.ProfileData.from_file(str(path)).planes:
@@ -79,7 +79,7 @@ def run(simulator, parameters, state, calls):
     times, record = [], simulator.empty_record()
     for call in range(calls):
         begin = time.perf_counter()
-        state, record = simulator.chunk(parameters, state, record, np.int32(call * len(record)))
+        state, record, _ = simulator.chunk(parameters, state, record, np.int32(call * len(record)))
         jax.block_until_ready(state)
         times.append((time.perf_counter() - begin) / len(record) * 1e6)
     return state, record, times

@@ -43,6 +43,7 @@ def add(subparsers: Any) -> None:
     add("--backend", choices=library.BACKENDS, default=None,
         help="the fastest there is if not given")  # fmt: skip
     common.add_output(parser, NAME)
+    common.add_trace(parser)
     parser.set_defaults(run=run)
 
 
@@ -51,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
     model = Model(options.size, options.synapses, options.dt, backend=options.backend)
     n_steps = common.duration_in_steps(options.duration, model.dt)
     seed, network_seed = common.seeds(options)
+    traced = common.trace(options, model.size)
     out = Output(NAME, options.out)
     out.say(
         f"COBA network: {model.n_exc} + {model.n_inh} neurons, about "
@@ -64,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
         state,
         chunk_steps=max(1, min(CHUNK, RECORD_BYTES // model.size)),
         split_updates=False,
+        watch=None if traced is None else lambda state: state.v[traced],
     )
     out.say(f"compiled in {simulator.compile_seconds:.2f} s")
     with progress(n_steps) as bar:
@@ -81,8 +84,10 @@ def run(options: argparse.Namespace) -> int:
         "peak_memory_mb": round(peak_memory_mb(), 1),
     }
     out.write_json(report.summary(model, found, **measured))
+    if spikes.trace is not None:
+        out.write_arrays(neuron=traced, dt_ms=model.dt, v_mv=spikes.trace)
     if not options.no_plot:
-        out.draw(report.draw, model, spikes, found)
+        out.draw(report.draw, model, spikes, found, traced)
     out.say(report.table(model, found))
     out.say(
         f"{n_steps / spikes.run_seconds:.0f} steps per second, {per_second:.3f} s per second of "

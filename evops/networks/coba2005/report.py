@@ -68,16 +68,25 @@ def summary(model: Model, activity: Activity, **measured: Any) -> dict[str, Any]
     }
 
 
-def draw(file: plots.BinaryFile, model: Model, run: Run, activity: Activity) -> None:
+def draw(
+    file: plots.BinaryFile, model: Model, run: Run, activity: Activity, traced: int | None = None
+) -> None:
     """Raster of some neurons above the rates of both populations over time, as PNG.
+
+    The potential of a neuron stands below them, if one was kept.
 
     Raises:
         ImportError: matplotlib is not installed.
     """
-    with plots.png(file, 11, 7) as figure:
-        spikes, rate = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-        _draw_raster(spikes, model, run)
-        _draw_rates(rate, model, run)
+    more = 0 if run.trace is None else 1
+    with plots.png(file, 11, 7 + 2 * more) as figure:
+        axes = figure.subplots(2 + more, 1, sharex=True, height_ratios=(2, 1, 1)[: 2 + more])
+        _draw_raster(axes[0], model, run)
+        _draw_rates(axes[1], model, run)
+        if run.trace is not None:
+            times = (np.arange(run.n_steps) + 1) * model.dt
+            own = run.steps[run.neurons == traced] * model.dt
+            plots.potential(axes[2], times, run.trace, own, f"neuron {traced}")
         figure.suptitle(
             f"COBA network, {model.size} neurons, {model.synapses} synapses a neuron: "
             f"{activity.rate_hz:.2f} Hz"

@@ -47,6 +47,7 @@ def add(subparsers: Any) -> None:
     common.add_seeds(parser, "background, pulse and initial potentials", "synapses and delays")
     add("--backend", choices=library.BACKENDS, default=None, help="the fastest if not given")
     common.add_output(parser, NAME)
+    common.add_trace(parser)
     parser.set_defaults(run=run)
 
 
@@ -55,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
     model, settle, duration = _checked(options)
     n_steps = model.steps(settle + duration)
     seed, network_seed = common.seeds(options)
+    traced = common.trace(options, int(model.neurons.sum()))
     out = Output(NAME, options.out)
     backend = library.choose(options.backend)
     out.say(
@@ -69,7 +71,11 @@ def run(options: argparse.Namespace) -> int:
     begin = time.perf_counter()
     parameters, state = jax.block_until_ready(microcircuit2014.setup(model, seed, network_seed))
     setup_seconds = time.perf_counter() - begin
-    simulator = Simulator.compile(partial(microcircuit2014.step, model), parameters, state)
+    watch = None
+    if traced is not None:
+        watch = partial(microcircuit2014.potential, model, neuron=traced)
+    step = partial(microcircuit2014.step, model)
+    simulator = Simulator.compile(step, parameters, state, watch=watch)
     out.say(f"set up in {setup_seconds:.2f} s, compiled in {simulator.compile_seconds:.2f} s")
     with progress(n_steps) as bar:
         spikes = simulator.run(parameters, state, n_steps, bar)
@@ -91,8 +97,10 @@ def run(options: argparse.Namespace) -> int:
         "spikes": len(spikes.steps),
     }
     out.write_json(report.summary(model, found, **measured))
+    if spikes.trace is not None:
+        out.write_arrays(neuron=traced, dt_ms=model.dt, settle_ms=settle, v_mv=spikes.trace)
     if not options.no_plot:
-        out.draw(report.draw, model, spikes, found, settle)
+        out.draw(report.draw, model, spikes, found, settle, traced)
     out.say(report.table(model, found))
     out.say(f"{n_steps / spikes.run_seconds:.0f} steps per second: {per_second:.2f} s for a "
             f"biological second\npeak memory {peak_memory_mb():.0f} MB")  # fmt: skip

@@ -128,6 +128,12 @@ class Model:
         population = np.searchsorted(np.cumsum(self.places), place, side="right")
         return (place - before[population]).astype(np.int32)
 
+    def place_of(self, neuron: int) -> int:
+        """Where a neuron stands among neurons and gaps."""
+        population = int(np.searchsorted(np.cumsum(self.neurons), neuron, side="right"))
+        gaps = np.array(self.places) - self.neurons
+        return neuron + int(gaps[:population].sum())
+
     def _full_synapses(self, probability: Any, n_pre: Any, n_post: Any) -> np.ndarray:
         """Synapses of the full model that connect a pair of neurons with `probability`.
 
@@ -319,6 +325,13 @@ def step(model: Model, parameters: Parameters, state: State, n: Any) -> tuple[St
         counts = poisson(words, thresholds(model))
         current = current + f(model.psc / math.sqrt(model.scale)) * counts.astype(jnp.float32)
     return State(v, current, buffer), spikes
+
+
+def potential(model: Model, state: State, neuron: int) -> jax.Array:
+    """Membrane potential of a neuron in mV; the reset potential while it rests after a spike."""
+    p, (row, column) = model.base["neuron"], divmod(model.place_of(neuron), ALIGNED)
+    v = state.v[row, column] + np.float32(p["v_rest_mv"])
+    return jnp.where(state.v[row, column] < REST / 2, np.float32(p["v_reset_mv"]), v)
 
 
 def _integrated(model: Model, state: State, n: Any) -> jax.Array:

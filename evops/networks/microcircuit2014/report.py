@@ -70,16 +70,30 @@ def _rounded(values: Any) -> list[float | None]:
 
 
 def draw(
-    file: plots.BinaryFile, model: Model, run: Run, activity: Activity, settle_ms: float
+    file: plots.BinaryFile,
+    model: Model,
+    run: Run,
+    activity: Activity,
+    settle_ms: float,
+    traced: int | None = None,
 ) -> None:
     """Raster beside the rates and the irregularity of the populations, as PNG.
+
+    The potential of a neuron stands below them, if one was kept.
 
     Raises:
         ImportError: matplotlib is not installed.
     """
-    with plots.png(file, 13, 7) as figure:
-        grid = figure.add_gridspec(2, 2, width_ratios=(1.8, 1))
-        spikes = figure.add_subplot(grid[:, 0])
+    more = 0 if run.trace is None else 1
+    with plots.png(file, 13, 7 + 2 * more) as figure:
+        heights = (1, 1, 0.6)[: 2 + more]
+        grid = figure.add_gridspec(2 + more, 2, width_ratios=(1.8, 1), height_ratios=heights)
+        spikes = figure.add_subplot(grid[:2, 0])
+        if run.trace is not None:
+            times = (np.arange(run.n_steps) + 1) * model.dt - settle_ms
+            own = run.steps[run.neurons == traced] * model.dt - settle_ms
+            below = figure.add_subplot(grid[2, :])
+            plots.potential(below, times, run.trace, own, f"neuron {traced}")
         rate, cv = figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, 1])
         _draw_raster(spikes, model, run, settle_ms)
         _draw_bars(rate, model, activity.rate_hz)

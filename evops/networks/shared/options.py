@@ -31,6 +31,25 @@ def add_output(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--no-plot", action="store_true", help="no picture")
 
 
+def add_trace(parser: argparse.ArgumentParser) -> None:
+    """Add the option of a neuron whose potential is kept and drawn."""
+    parser.add_argument(
+        "--trace", type=int, default=None, metavar="NEURON",
+        help="keep this neuron's potential: in the picture and in an .npz file",
+    )  # fmt: skip
+
+
+def trace(options: argparse.Namespace, neurons: int) -> int | None:
+    """The neuron whose potential is kept, or None.
+
+    Raises:
+        ValueError: there is no such neuron.
+    """
+    if options.trace is not None and not 0 <= options.trace < neurons:
+        raise ValueError(f"trace must be a neuron from 0 to {neurons - 1}, got {options.trace}")
+    return options.trace
+
+
 def seeds(options: argparse.Namespace) -> tuple[int, int]:
     """The seed of the (first) trial and that of the (first) network.
 

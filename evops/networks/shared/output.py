@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evops import files
 from evops.errors import EvopsError
 
@@ -140,6 +142,12 @@ class Output:
         """Write ``<command>.json``, one key a line."""
         lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in content.items())
         self._save(".json", ("{\n" + lines + "\n}\n").encode())
+
+    def write_arrays(self, **arrays: Any) -> None:
+        """Write ``<command>.npz``."""
+        file = io.BytesIO()
+        np.savez_compressed(file, **arrays)
+        self._save(".npz", file.getvalue())
 
     def draw(self, picture: Callable[..., None], *arguments: Any) -> None:
         """Write ``<command>.png``: what ``picture(file, *arguments)`` writes to a binary file."""

@@ -30,12 +30,14 @@ class Run:
         neurons: `(spikes,)` index of the neuron.
         n_steps: length of the run.
         run_seconds: wall time of the simulation, without compilation.
+        trace: `(n_steps,)` what was watched after every step, or None.
     """
 
     steps: np.ndarray
     neurons: np.ndarray
     n_steps: int
     run_seconds: float
+    trace: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Simulator:
     """A compiled network: ``step(parameters, state, n) -> (state, spikes)``, in chunks of steps.
 
     Attributes:
-        chunk: ``(parameters, state, record, start) -> (state, record)``; uses state and record up.
+        chunk: ``(parameters, state, record, start) -> (state, record, trace)``; uses state and
+            record up.
         record: shape of a record, `(steps, …)` bool: the spikes of a chunk.
         compile_seconds: wall time of compiling.
     """
@@ -61,6 +64,7 @@ class Simulator:
         *,
         chunk_steps: int = CHUNK,
         split_updates: bool = True,
+        watch: Callable | None = None,
     ) -> "Simulator":
         """Compile `step` for parameters and states of these shapes.
 
@@ -71,9 +75,10 @@ class Simulator:
             chunk_steps: steps of a compiled call.
             split_updates: whether XLA may divide element-wise updates among threads. Where they
                 take some 10 us, waking a thread takes longer. Products are not concerned.
+            watch: a number of the state that is kept after every step, or None.
         """
         begin = time.perf_counter()
-        chunk = _chunk_of(step, chunk_steps)
+        chunk = _chunk_of(step, chunk_steps, watch)
         start = jax.ShapeDtypeStruct((), jnp.int32)
         spikes = jax.eval_shape(step, parameters, state, start)[1]
         record = jax.ShapeDtypeStruct((chunk_steps, *spikes.shape), spikes.dtype)
@@ -90,7 +95,7 @@ class Simulator:
         self, parameters: Any, state: Any, n_steps: int, progress: Callable | None = None
     ) -> Run:
         """Simulate `n_steps`; `state` is used up. `progress(steps)` is called as chunks finish."""
-        times, neurons = [], []
+        times, neurons, traces = [], [], []
         # Two records in turn: the spikes of one chunk are collected while the next one runs.
         free = [self.empty_record(), self.empty_record()]
         parameters, state = jax.block_until_ready(jax.device_put((parameters, state)))
@@ -98,7 +103,8 @@ class Simulator:
         waiting = None
         chunk_steps = self.record.shape[0]
         for start in range(0, n_steps, chunk_steps):
-            state, spikes = self.chunk(parameters, state, free.pop(), np.int32(start))
+            state, spikes, trace = self.chunk(parameters, state, free.pop(), np.int32(start))
+            traces.append(trace)
             if waiting is not None:
                 _collect(*waiting, times, neurons, progress)
                 free.append(waiting[1])
@@ -107,10 +113,14 @@ class Simulator:
             _collect(*waiting, times, neurons, progress)
         seconds = time.perf_counter() - begin
         none = [np.zeros(0, np.int32)]
-        return Run(np.concatenate(times or none), np.concatenate(neurons or none), n_steps, seconds)
+        found = np.concatenate(times or none), np.concatenate(neurons or none)
+        watched = None
+        if traces and traces[0] is not None:
+            watched = np.concatenate(jax.device_get(traces))[:n_steps]
+        return Run(*found, n_steps, seconds, watched)
 
 
-def _chunk_of(step: Callable, chunk_steps: int) -> Callable:
+def _chunk_of(step: Callable, chunk_steps: int, watch: Callable | None) -> Callable:
     """The program of a chunk: `step` under a scan that writes the spikes into a record.
 
     The record is an argument that is donated, since fresh memory for every chunk costs more than
@@ -121,10 +131,12 @@ def _chunk_of(step: Callable, chunk_steps: int) -> Callable:
         def body(carry, i):
             state, record = carry
             state, spikes = step(parameters, state, start + i)
-            return (state, jax.lax.dynamic_update_index_in_dim(record, spikes, i, 0)), None
+            watched = None if watch is None else watch(state)
+            return (state, jax.lax.dynamic_update_index_in_dim(record, spikes, i, 0)), watched
 
         steps = jnp.arange(chunk_steps, dtype=jnp.int32)
-        return jax.lax.scan(body, (state, record), steps)[0]
+        (state, record), trace = jax.lax.scan(body, (state, record), steps)
+        return state, record, trace
 
     return chunk
 
