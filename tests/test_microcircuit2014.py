@@ -162,10 +162,15 @@ def test_measures_of_known_spikes():
 
 
 def test_activity_at_a_tenth_is_that_of_nest():
-    steps, neurons = simulate(Model(scale=0.1), 1, 6000)
-    a = activity_of_spikes(steps, neurons, Model(scale=0.1).neurons, 0.1, 2000, 6000)
-    np.testing.assert_allclose(a.rate_hz, NEST_TENTH_HZ, rtol=0.25)
-    busy = a.cv[[2, 3, 4, 5, 7]]
+    """The mean of three networks: the rate of L23E has a deviation of 10 % from one to another."""
+    found = []
+    for seed in (1, 2, 3):
+        steps, neurons = simulate(Model(scale=0.1), seed, 6000)
+        numbers = Model(scale=0.1).neurons
+        found.append(activity_of_spikes(steps, neurons, numbers, 0.1, 2000, 6000))
+    rates = np.mean([a.rate_hz for a in found], axis=0)
+    np.testing.assert_allclose(rates, NEST_TENTH_HZ, rtol=0.2)
+    busy = np.array([a.cv[[2, 3, 4, 5, 7]] for a in found])
     assert ((busy > 0.4) & (busy < 1)).all()
 
 
