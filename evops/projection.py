@@ -13,7 +13,7 @@ from evops.connectivity import sampler
 from evops.connectivity.delay_tables import delay_law, discretise
 from evops.connectivity.format import MatrixSpec, WeightLaw
 from evops.connectivity.laws import Law
-from evops.connectivity.rules import LfsrGaps, Rule
+from evops.connectivity.rules import LfsrGaps, Rule, check_is_rule
 from evops.connectivity.schemes import check_rule
 from evops.csr import CSR
 from evops.delays import DelayBuffer, DelayedSynapses
@@ -100,10 +100,7 @@ class Projection(Matrix, DelayedSynapses):
         delay: Law | SupportsFloat | None = None,
         backend: str | None = None,
     ):
-        if not isinstance(rule, Rule):
-            raise TypeError(
-                f"rule must be a connectivity rule such as FixedProbability, got {rule!r}"
-            )
+        check_is_rule(rule)
         self._shape = check_shape("shape", shape)
         check_rule(rule, self._shape)
         if isinstance(rule, LfsrGaps):

@@ -10,7 +10,7 @@ from evops import inputs
 from evops.connectivity import stored_rules
 from evops.connectivity.delay_tables import delay_law, discretise
 from evops.connectivity.laws import Law
-from evops.connectivity.rules import Rule
+from evops.connectivity.rules import Rule, check_is_rule
 from evops.csr import CSR
 from evops.engine import ops
 from evops.engine.compat import Tracer
@@ -54,8 +54,7 @@ def Synapses(
         >>> S.nnz, int(S.in_degree().min()), int(S.todense().max() / 0.5)
         (1000, 10, 1)
     """
-    if not isinstance(rule, Rule):
-        raise TypeError(f"rule must be a connectivity rule such as FixedProbability, got {rule!r}")
+    check_is_rule(rule)
     shape = check_shape("shape", shape)
     words = inputs.seed_words("seed", seed)
     if isinstance(words, Tracer):

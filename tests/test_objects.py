@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import evops
-from evops.structures import STRUCTURES, structure
+from evops.structures import structure
 
 pytestmark = pytest.mark.range_ends
 
@@ -142,8 +142,6 @@ BATCHED = {
 def call(W, name):
     if name in CALLS:
         return CALLS[name](W)
-    if name in STRUCTURES:
-        return getattr(W, name)
     arguments = {"check": (4, 1), "push": (None, None)}.get(name, ())
     return getattr(W, name)(*arguments)
 

@@ -1,9 +1,8 @@
 """Rules of exact numbers: out-degrees, in-degrees and totals, with and without repeats."""
 
 import dataclasses
-import math
 from collections.abc import Iterable
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -21,6 +20,15 @@ from evops.errors import (
 )
 
 
+def expected_number(p: Any, n_pre: Any, n_post: Any) -> Any:
+    """Synapses, drawn with replacement, that connect a given pair with probability p < 1.
+
+    Not rounded; see `FixedTotalNumber.from_probability`. Numbers or arrays.
+    """
+    pairs = np.multiply(n_pre, n_post, dtype=float)
+    return np.log1p(-np.asarray(p)) / np.log1p(-1.0 / pairs)
+
+
 def check_partners(rule: "FixedOutDegree | FixedInDegree", n: int, others: int) -> None:
     """Raise where neurons, of `n`, do not have k partners among so many others."""
     allowed = others - (not rule.autapses)  # every neuron below n and others meets itself
@@ -33,11 +41,25 @@ def check_partners(rule: "FixedOutDegree | FixedInDegree", n: int, others: int) 
         )
 
 
+@dataclasses.dataclass(frozen=True, repr=False)
 class Counted(Rule):
-    """A rule whose text leaves out the flags that are as they are by default."""
+    """A rule of k synapses, drawn if it allows multapses and autapses, as it does by default."""
+
+    k: Integer
+    multapses: Flag = dataclasses.field(default=True, kw_only=True)
+    autapses: Flag = dataclasses.field(default=True, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "k", check_integer("k", self.k, 0))
+        check_flag("multapses", self.multapses)
+        check_flag("autapses", self.autapses)
+
+    @property
+    def _is_drawn(self) -> bool:
+        return bool(self.multapses and self.autapses)
 
     def __repr__(self) -> str:
-        """Class and parameters."""
+        """Class and parameters, without the flags that are as they are by default."""
         own = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
         shown = (f.name for f in own if getattr(self, f.name) is not f.default)
         text = ", ".join(f"{name}={getattr(self, name)}" for name in shown)
@@ -124,20 +146,11 @@ class FixedTotalNumber(Counted):
         TypeError: `k` is not an integer, or is traced.
     """
 
-    k: Integer
-    multapses: Flag = dataclasses.field(default=True, kw_only=True)
-    autapses: Flag = dataclasses.field(default=True, kw_only=True)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "k", check_integer("k", self.k, 0))
-        check_flag("multapses", self.multapses)
-        check_flag("autapses", self.autapses)
-
     def stored(
         self, shape: tuple[int, int], words: stored_rules.Words
     ) -> tuple[np.ndarray, np.ndarray, bool] | None:
         """Without multapses different pairs; without autapses none of a neuron and itself."""
-        if self.multapses and self.autapses:
+        if self._is_drawn:
             return None
         pairs = shape[0] * shape[1] - (0 if self.autapses else min(shape))
         if not pairs or not self.multapses:
@@ -176,7 +189,7 @@ class FixedTotalNumber(Counted):
             raise ValueError(f"p must be in [0, 1) and 0 for one pair, got {p} for shape {(n, m)}")
         if p == 0:
             return cls(0)
-        return cls(check_integer("k", round(math.log1p(-p) / math.log1p(-1.0 / (n * m))), 0))
+        return cls(check_integer("k", round(float(expected_number(p, n, m))), 0))
 
     def total(self, shape: tuple[int, int]) -> int:
         del shape
@@ -184,7 +197,7 @@ class FixedTotalNumber(Counted):
 
     def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         del shape
-        if not (self.multapses and self.autapses):
+        if not self._is_drawn:
             self.refuse_to_draw()
         return format.CountedRows(slots=1, low_bits=0, high_count=0, n_post=0)
 
@@ -215,20 +228,11 @@ class FixedInDegree(Counted):
         TypeError: `k` is not an integer, or is traced.
     """
 
-    k: Integer
-    multapses: Flag = dataclasses.field(default=True, kw_only=True)
-    autapses: Flag = dataclasses.field(default=True, kw_only=True)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "k", check_integer("k", self.k, 0))
-        check_flag("multapses", self.multapses)
-        check_flag("autapses", self.autapses)
-
     def stored(
         self, shape: tuple[int, int], words: stored_rules.Words
     ) -> tuple[np.ndarray, np.ndarray, bool] | None:
         """Without multapses different sources; without autapses no neuron itself."""
-        if self.multapses and self.autapses:
+        if self._is_drawn:
             return None
         self.total(shape)
         check_partners(self, shape[1], shape[0])
@@ -242,7 +246,7 @@ class FixedInDegree(Counted):
 
     def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         """Counted rows: targets from one permutation of a list with every post neuron k times."""
-        if not (self.multapses and self.autapses):
+        if not self._is_drawn:
             self.refuse_to_draw()
         self.total(shape)
         k = max(self.k, 1)  # a domain has a slot at least for every post neuron

@@ -59,6 +59,12 @@ class Rule(abc.ABC):
         )
 
 
+def check_is_rule(rule: object) -> None:
+    """Raise where `rule` is none."""
+    if not isinstance(rule, Rule):
+        raise TypeError(f"rule must be a connectivity rule such as FixedProbability, got {rule!r}")
+
+
 # p = 1 in the fixed point in which probabilities are compared; gaps are cheaper than dense blocks
 # below 1/8.
 _ONE, _DENSE_FROM = 1 << 40, 1 << 37

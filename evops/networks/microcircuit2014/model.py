@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from evops.circuit import Circuit
-from evops.connectivity.counted_rules import FixedTotalNumber
+from evops.connectivity.counted_rules import FixedTotalNumber, expected_number
 from evops.connectivity.normal_laws import Normal
 from evops.delays import DelayBuffer
 from evops.errors import Real, check_choice, check_real
@@ -135,15 +135,11 @@ class Model:
         return neuron + int(gaps[:population].sum())
 
     def _full_synapses(self, probability: Any, n_pre: Any, n_post: Any) -> np.ndarray:
-        """Synapses of the full model that connect a pair of neurons with `probability`.
-
-        Sources and targets are drawn with replacement, so that K synapses leave out a given pair
-        with probability (1 - 1 / (n_pre n_post))**K.
-        """
+        """Synapses of the full model that connect a pair of neurons with `probability`."""
         p = np.array(probability)
         if decimals := self.base.get("connection_probability_decimals"):
             p = p.round(decimals)
-        return np.log1p(-p) / np.log1p(-1.0 / (np.asarray(n_pre) * np.asarray(n_post)))
+        return expected_number(p, n_pre, n_post)
 
     @functools.cached_property
     def full_synapses(self) -> np.ndarray:
