@@ -64,6 +64,7 @@ from evops.operators import (
 from evops.poisson_input import PoissonInput
 from evops.populations import Populations
 from evops.projection import Projection
+from evops.spike_list import SpikeList
 from evops.synapses import Synapses
 
 backends()  # programs that jax.export wrote find their handlers; no backend of jax starts
@@ -101,6 +102,7 @@ __all__ = [
     "Populations",
     "Projection",
     "Rule",
+    "SpikeList",
     "Synapses",
     "Uniform",
     "XLACustomOp",

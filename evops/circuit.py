@@ -20,7 +20,7 @@ from evops.edges import Edges
 from evops.engine import library
 from evops.engine.compat import Tracer
 from evops.errors import check_flag
-from evops.inputs import Nested, Seed
+from evops.inputs import Entries, Nested, Seed
 from evops.placed_matrices import PlacedMatrix
 from evops.populations import Populations
 from evops.projection import Projection
@@ -275,7 +275,7 @@ class Circuit(DelayedNetwork):
                 without a buffer, a projection without a name where buffers have names.
             TypeError: no buffer, or one of integers for weights or spikes that are floats.
         """
-        x = inputs.shaped("spikes", spikes, ("n",), (self.populations.n,))
+        x = inputs.spikes("spikes", spikes, ("n",), (self.populations.n,))
         if not isinstance(buffer, Mapping):
             return self._push(x, buffer, self._held.keys())
         if not buffer:
@@ -294,7 +294,7 @@ class Circuit(DelayedNetwork):
             for name, keys in of_receptor.items()
         }
 
-    def _push(self, x: jax.Array, buffer: DelayBuffer, keys: Set[Key]) -> DelayBuffer:
+    def _push(self, x: Entries, buffer: DelayBuffer, keys: Set[Key]) -> DelayBuffer:
         """The buffer after the spikes on their way through some projections."""
         check_buffer(buffer)
         buffer.check(

@@ -9,6 +9,7 @@ from jaxtyping import Array, Int32, Num
 
 from evops.edges import Edges
 from evops.engine import stored
+from evops.inputs import Entries
 from evops.leaves import shape_of
 from evops.matrix import Matrix
 from evops.spiked import SpikedUpdates
@@ -157,7 +158,7 @@ class CSC(Matrix, SpikedUpdates, Structures):
     def _dense(self, transposed: bool) -> jax.Array:
         return self.matrix._dense(transposed)
 
-    def _product(self, x: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
+    def _product(self, x: Entries, dtype: np.dtype, transposed: bool) -> jax.Array:
         return self.matrix._product(x, dtype, transposed)
 
     def _product_of_columns(self, v: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:

@@ -14,7 +14,7 @@ from evops import inputs
 from evops.engine import library, ring
 from evops.engine.compat import Tracer, typed_like
 from evops.errors import check_integer
-from evops.inputs import Nested
+from evops.inputs import Entries, Nested
 from evops.leaves import Node, shape_of
 
 
@@ -201,12 +201,12 @@ class DelayedSynapses(Node):
         if self.delay is None:
             raise ValueError(f"push needs delays: make the {self._kind} with delay=…, in steps")
         n_pre = self.shape[0]
-        x = inputs.shaped("spikes", spikes, ("n_pre",), (n_pre,))
+        x = inputs.spikes("spikes", spikes, ("n_pre",), (n_pre,))
         check_buffer(buffer)
         post_offset = check_integer("post_offset", post_offset, 0, buffer.sums.shape[1])
         return self._pushed(x, buffer, post_offset)
 
-    def _pushed(self, x: jax.Array, buffer: DelayBuffer, post_offset: int) -> DelayBuffer:
+    def _pushed(self, x: Entries, buffer: DelayBuffer, post_offset: int) -> DelayBuffer:
         """`push` of spikes that are checked."""
         raise NotImplementedError
 

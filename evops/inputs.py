@@ -14,8 +14,9 @@ from jax import lax
 from evops.connectivity.laws import Constant, Law
 from evops.connectivity.rules import LfsrGaps
 from evops.engine.compat import Tracer
+from evops.engine.spike_lists import Listed
 from evops.errors import EvopsConnectivityWarning, check_integer
-from evops.leaves import dtype_of
+from evops.leaves import Node, dtype_of
 
 _BOOL, _OBJECT = np.dtype(bool), np.dtype(object)
 _OWN = ("evops", "jaxtyping")
@@ -34,6 +35,8 @@ class Convertible(metaclass=_Converting):
 
 # What `array_of` takes besides arrays and numbers; annotations of arrays show their axes.
 Nested = Sequence[Any] | Convertible
+# Entries of a vector that the primitives take: of an array, or spikes with a list of them.
+Entries = jax.Array | Listed
 # What `seed_words` takes: an integer, or a key of jax.
 Seed = SupportsIndex | jax.Array | np.ndarray | Convertible
 
@@ -171,6 +174,13 @@ def cast(name: str, array: jax.Array, dtype: Any) -> jax.Array:
     return array.astype(dtype)
 
 
+def entries(name: str, x: Entries, dtype: Any) -> Any:
+    """`x` as primitives take it: spikes as they are, numbers as `dtype`."""
+    if isinstance(x, Listed) or x.dtype == bool:
+        return x
+    return cast(name, x, dtype)
+
+
 def numbers(name: str, value: Any, *, copy: bool = False) -> jax.Array:
     """`value` as weights: Python numbers are float32, or int32 where all are integers."""
     return array_of(name, value, weight_type(name, value), bools=False, copy=copy)
@@ -202,6 +212,21 @@ def shaped(name: str, value: Any, axes: tuple[str, ...], shape: tuple[int, ...])
         wanted = ", ".join(f"{axis} = {extent}" for axis, extent in zip(axes, shape, strict=True))
         raise ValueError(f"{name} must have shape ({wanted}), got {array.shape}")
     return array
+
+
+def spikes(name: str, value: Any, axes: tuple[str, ...], shape: tuple[int, ...]) -> Entries:
+    """The same, or a list of spikes of that shape as it is."""
+    listed = as_listed(value)
+    return shaped(name, value, axes, shape) if listed is None or listed.shape != shape else listed
+
+
+def as_listed(value: Any) -> Listed | None:
+    """`value` if it is a list of spikes."""
+    if not isinstance(value, Listed):
+        return None
+    if isinstance(value, Node):
+        value._check_leaves()
+    return value
 
 
 def events(name: str, value: Any, axes: tuple[str, ...], shape: tuple[int, ...]) -> jax.Array:

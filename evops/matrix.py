@@ -13,7 +13,7 @@ from jaxtyping import Array, Num, Shaped
 
 from evops import inputs
 from evops.engine import ops
-from evops.inputs import Nested
+from evops.inputs import Entries, Nested
 from evops.leaves import Node
 
 
@@ -68,7 +68,7 @@ class Matrix(Node, metaclass=_MatrixType):
         return self.tocsr().csc
 
     @abc.abstractmethod
-    def _product(self, x: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
+    def _product(self, x: Entries, dtype: np.dtype, transposed: bool) -> jax.Array:
         """``x @ W``, or ``x @ W.T`` if `transposed`, for x (X, n), bool or of `dtype`, in `dtype`.
 
         `dtype` is int32, float32 or float64.
@@ -90,7 +90,9 @@ class Matrix(Node, metaclass=_MatrixType):
 
     def __rmatmul__(self, x: Shaped[Any, "... n_pre"] | Nested) -> Num[Array, "... n_post"]:
         """``x @ W``: `x` `(…, n_pre)`, any real dtype or bool, gives `(…, n_post)`."""
-        return self._along_last("x", inputs.array_of("x", x), transposed=False)
+        listed = inputs.as_listed(x)
+        given = inputs.array_of("x", x) if listed is None else listed
+        return self._along_last("x", given, transposed=False)
 
     def __matmul__(
         self, v: Shaped[Any, "n_post"] | Shaped[Any, "... n_post m"] | Nested
@@ -101,7 +103,9 @@ class Matrix(Node, metaclass=_MatrixType):
             return self._along_last("v", v, transposed=True)
         if v.ndim == 2:
             dtype, result = self._checked("v", v, 0, transposed=True)
-            return self._product_of_columns(self._cast("v", v, dtype), dtype, True).astype(result)
+            return self._product_of_columns(inputs.entries("v", v, dtype), dtype, True).astype(
+                result
+            )
         columns = self._along_last("v", jnp.swapaxes(v, -1, -2), transposed=True)
         return jnp.swapaxes(columns, -1, -2)
 
@@ -133,15 +137,15 @@ class Matrix(Node, metaclass=_MatrixType):
     __neg__ = __pos__ = __abs__ = functools.partialmethod(_no_arithmetic, None)
     __add__ = __radd__ = __sub__ = __rsub__ = _no_arithmetic
 
-    def _along_last(self, name: str, x: jax.Array, transposed: bool) -> jax.Array:
+    def _along_last(self, name: str, x: Entries, transposed: bool) -> jax.Array:
         dtype, result = self._checked(name, x, -1, transposed)
         batch, n_in = x.shape[:-1], x.shape[-1]
-        x = self._cast(name, x.reshape(math.prod(batch), n_in), dtype)
+        x = inputs.entries(name, x.reshape(math.prod(batch), n_in), dtype)
         y = self._product(x, dtype, transposed)
         return y.astype(result).reshape(*batch, y.shape[-1])
 
     def _checked(
-        self, name: str, x: jax.Array, axis: int, transposed: bool
+        self, name: str, x: Entries, axis: int, transposed: bool
     ) -> tuple[np.dtype, np.dtype]:
         """The dtypes of the sums and of the result, for an x that fits along `axis`."""
         n_in = self.shape[transposed]
@@ -152,10 +156,6 @@ class Matrix(Node, metaclass=_MatrixType):
         inputs.check_dtype(f"weights of {self._name}", self.dtype)
         result = self._result_dtype(x.dtype)
         return ops.accumulator(result), result
-
-    @staticmethod
-    def _cast(name: str, x: jax.Array, dtype: np.dtype) -> jax.Array:
-        return x if x.dtype == bool else inputs.cast(name, x, dtype)
 
     def _result_dtype(self, x: np.dtype) -> np.dtype:
         if not jnp.issubdtype(x, jnp.floating):
@@ -211,7 +211,7 @@ class Transposed(Matrix):
     def _check_leaves(self, name: str | None = None) -> None:
         self.matrix._check_leaves(name)
 
-    def _product(self, x: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
+    def _product(self, x: Entries, dtype: np.dtype, transposed: bool) -> jax.Array:
         return self.matrix._product(x, dtype, not transposed)
 
     def _product_of_columns(self, v: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Num
 
 from evops import inputs
 from evops.delays import DelayBuffer
 from evops.engine import stored_ring
+from evops.inputs import Entries
 
 
 class PlacedMatrix(NamedTuple):
@@ -21,7 +21,7 @@ class PlacedMatrix(NamedTuple):
 
 def push(
     matrices: Sequence[PlacedMatrix],
-    spikes: Bool[Array, " n"] | Num[Array, " n"],
+    spikes: Entries,
     buffer: DelayBuffer,
     backend: str,
 ) -> DelayBuffer:
@@ -43,7 +43,7 @@ def push(
         scale = jnp.ones(1, dtype) if S.scale is None else S.scale.astype(dtype)
         operands.append((data, S.indices, S.indptr, S.delay, scale))
         places.append(stored_ring.Place(pre_offset, n_pre, post_offset, n_post))
-    x = spikes if spikes.dtype == bool else inputs.cast("spikes", spikes, dtype)
+    x = inputs.entries("spikes", spikes, dtype)
     sums = stored_ring.push(
         buffer.sums, x, buffer.step, operands, places=tuple(places), backend=backend
     )

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int32, Num, Shaped, UInt32
+from jaxtyping import Array, Int32, Num, Shaped, UInt32
 
 from evops import inputs
 from evops.connectivity.delay_tables import DiscreteDelays
@@ -22,6 +22,7 @@ from evops.connectivity.rules import Rule
 from evops.delays import DelayBuffer
 from evops.engine import ring
 from evops.engine.populations import PopulationGrid
+from evops.inputs import Entries
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,7 +76,7 @@ class PlacedProjection:
 def push(
     projections: Sequence[PlacedProjection],
     indptr: UInt32[Array, " m"],
-    spikes: Bool[Array, " n"] | Num[Array, " n"],
+    spikes: Entries,
     buffer: DelayBuffer,
 ) -> DelayBuffer:
     """The buffer with the input from `spikes` added, in one call for each kind of projection.
@@ -94,7 +95,7 @@ def push(
     for projection in projections:
         projection.check(buffer, spikes)
         calls.setdefault(projection.call, []).append(projection)
-    x = spikes if spikes.dtype == bool else inputs.cast("spikes", spikes, sums.dtype)
+    x = inputs.entries("spikes", spikes, sums.dtype)
     for of_call in calls.values():
         sums = _push(of_call, indptr, x, sums, buffer.step)
     return buffer.with_sums(sums)
@@ -103,7 +104,7 @@ def push(
 def _push(
     projections: list[PlacedProjection],
     indptr: UInt32[Array, " m"],
-    x: Shaped[Array, " n_pre"],
+    x: Entries,
     sums: Num[Array, "slots n_post"],
     step: Int32[Array, ""],
 ) -> Num[Array, "slots n_post"]:

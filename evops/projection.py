@@ -21,7 +21,7 @@ from evops.edges import Edges
 from evops.engine import dense, library, ops
 from evops.engine.compat import Tracer
 from evops.errors import check_shape
-from evops.inputs import Seed
+from evops.inputs import Entries, Seed
 from evops.matrix import Matrix
 from evops.population_grid import PlacedProjection
 
@@ -186,11 +186,11 @@ class Projection(Matrix, DelayedSynapses):
         delays = discretise(self.delay).table if spec.delay_bits else np.zeros(0, np.uint32)
         return table[None], jnp.asarray(quantiles), jnp.asarray(delays)
 
-    def _product(self, x: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
+    def _product(self, x: Entries, dtype: np.dtype, transposed: bool) -> jax.Array:
         return self._bind(x, self.law.parameters(dtype), self._spec(), transposed)
 
     def _bind(
-        self, x: jax.Array, parameters: jax.Array, spec: MatrixSpec, transposed: bool
+        self, x: Entries, parameters: jax.Array, spec: MatrixSpec, transposed: bool
     ) -> jax.Array:
         rows = x.shape[0]
         n_out = self._shape[0] if transposed else self._shape[1]
@@ -213,7 +213,7 @@ class Projection(Matrix, DelayedSynapses):
         """Longest delay, in steps; 0 without delays."""
         return discretise(self.delay).longest if self.delay else 0
 
-    def _pushed(self, x: jax.Array, buffer: DelayBuffer, post_offset: int) -> DelayBuffer:
+    def _pushed(self, x: Entries, buffer: DelayBuffer, post_offset: int) -> DelayBuffer:
         indptr = jnp.zeros(0, jnp.uint32) if self.indptr is None else self.indptr
         return population_grid.push([self._placed(0, post_offset, 0)], indptr, x, buffer)
 

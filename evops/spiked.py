@@ -90,7 +90,7 @@ class SpikedUpdates(Node):
         state = inputs.array_of("state", state, bools=False)
         if state.shape != (rows.nnz,):
             raise ValueError(f"state must have shape (nnz = {rows.nnz},), got {state.shape}")
-        x = inputs.shaped("spikes", spikes, (f"n_{side}",), (sizes[side],))
+        x = inputs.spikes("spikes", spikes, (f"n_{side}",), (sizes[side],))
         x = x if x.dtype == bool else _as_state("spikes", x, state)
         value = _as_state("value", value, state)
         per = _per(value.shape, per, sizes)

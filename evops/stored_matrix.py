@@ -16,7 +16,7 @@ from evops.engine import library, ops, stored
 from evops.engine.compat import Tracer
 from evops.engine.stored_columns import columns
 from evops.errors import check_shape
-from evops.inputs import Nested
+from evops.inputs import Entries, Nested
 from evops.leaves import dtype_of, shape_of
 from evops.matrix import Matrix
 from evops.spiked import SpikedUpdates
@@ -234,11 +234,11 @@ class StoredMatrix(Matrix, DelayedSynapses, SpikedUpdates, Structures):
             )
         return self._longest or 0
 
-    def _pushed(self, x: jax.Array, buffer: DelayBuffer, post_offset: int) -> DelayBuffer:
+    def _pushed(self, x: Entries, buffer: DelayBuffer, post_offset: int) -> DelayBuffer:
         placed = [placed_matrices.PlacedMatrix(self, 0, post_offset)]
         return placed_matrices.push(placed, x, buffer, library.choose(self._backend))
 
-    def _product(self, x: jax.Array, dtype: np.dtype, transposed: bool) -> jax.Array:
+    def _product(self, x: Entries, dtype: np.dtype, transposed: bool) -> jax.Array:
         y = stored.stored(
             x,
             self.data,

@@ -24,6 +24,7 @@ from fuzz_kinds import (
 )
 from fuzz_parameters import (
     ARRAY,
+    COUNT,
     DATA,
     DELAYS,
     DTYPE,
@@ -207,6 +208,10 @@ CALLS = [
     call("DELAYED.push({spikes}, {buffer}, post_offset={post_offset})", spikes=SPIKES, post_offset=(["0", "5"], integer(0, 5)),
          buffer=("BUFFER", buffer(*TOO_SMALL, "evops.DelayBuffer.zeros(11, 2, 'int32')")), names={"post_offset": "n=", "buffer": "post_offset must"}),
     call("({x}) @ CSR", x=SPIKES),
+    call("evops.SpikeList({indices}, {n}, {count})", indices=("[0, 5, 2]", IDS), n=("6", integer(1, fine=6)),
+         count=("3", COUNT)),
+    call("evops.SpikeList.from_flags({flags}, {capacity})", flags=("[True, False]", Kind([*ARRAY.bad, "1.0", "True", "[]", "1j"])),
+         capacity=("1", COUNT)),
     call("CSR.requires({name})", name=("'pre_ids'", Kind(texts("None | 3 | 'x' | ['pre_ids'] | object() | ''")))),
     call("evops.CSC({matrix})", matrix=("CSR", Kind([*NO_NUMBERS, "np.ones((5, 6))", "W"]))),
     call("CSR.with_weights({values})", values=("[0.5, 1.0, 2.0]", Kind(DATA))),

@@ -163,6 +163,7 @@ NEURONS = Kind(
     + ["[0, 1, 6]", "TRACED([0, 1, 2])"]
 )
 IDS = Kind([text for text in INDICES if text not in ("[0, 5]", "[True] * 3")] + ["[0, 1, 6]"])
+COUNT = Kind([text for text in integer(0, 3).bad if text not in ("None", "TRACED(1)")])
 LIMIT = Kind(texts("'0' | object() | [0.0, 1.0] | 1j | True | [[0.0]] | {} | 10**400"))
 # Numbers of laws and steps that are known before compilation.
 KNOWN = Kind(

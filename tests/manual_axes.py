@@ -71,6 +71,15 @@ def push_onto(x, w, s, backend):
     return projection(w, s, backend, delay=DELAY).push(SPIKES, evops.DelayBuffer(x)).sums
 
 
+def fired(s):
+    return jnp.asarray(SPIKES) ^ (s % 2 == 0)
+
+
+def listed_onto(x, w, s, backend):
+    spikes = evops.SpikeList.from_flags(fired(s), backend=backend)
+    return projection(w, s, backend, delay=DELAY).push(spikes, evops.DelayBuffer(x)).sums
+
+
 def pop(x, w, s, backend):
     now, rest = evops.DelayBuffer(x, s).pop(backend)
     return jnp.concatenate([now[None], rest.sums]) * w[None]
@@ -167,6 +176,13 @@ OPERATORS = {
     "push onto a ring": Operator(
         push_onto,
         lambda x, w, s: x + push_dense(jnp.float32(SPIKES), w, s),
+        random(DEVICES, 4, N_POST),
+        random(DEVICES, 2),
+        SEEDS,
+    ),
+    "list onto a ring": Operator(
+        listed_onto,
+        lambda x, w, s: x + push_dense(jnp.float32(fired(s)), w, s),
         random(DEVICES, 4, N_POST),
         random(DEVICES, 2),
         SEEDS,

@@ -144,6 +144,7 @@ def handler(
     places=(0, 2, 4, 9),
     entry=4,
     at=8,
+    listed=0,
 ):
     assert library.choose("native")
     fn = jax.ffi.ffi_call(target, jax.ShapeDtypeStruct(*y))
@@ -152,7 +153,8 @@ def handler(
         targets.flat[at] = entry
     fits = indptr == ((4,), I32)
     rows = np.array(places, I32) if fits else np.zeros(*indptr)
-    return fn(jnp.ones(*x), jnp.ones(*data), jnp.asarray(targets), jnp.asarray(rows))
+    arrays = jnp.ones(*x), jnp.ones(*data), jnp.asarray(targets), jnp.asarray(rows)
+    return fn(*arrays, **({} if "columns" in target else {"listed": np.int64(listed)}))
 
 
 GATHER = {"target": "evops_stored_gather", "x": ((2, 5), F32), "y": ((2, 3), F32)}

@@ -14,7 +14,7 @@ def registered():
     assert evops.backends()["native"].available
 
 
-F32, U32, I32 = np.float32, np.uint32, np.int32
+F32, U32, I32, U8 = np.float32, np.uint32, np.int32, np.uint8
 LFSR, GAPS, DENSE, SUBSET, DIAGONAL, COUNTED, GRID = range(7)  # as the format numbers its readers
 NONE = ((0,), U32)
 SCHEME = [LFSR, 0, 19, 2**32 // 19, 0, 0]
@@ -38,7 +38,7 @@ def product(
     y=((2, 5), F32),
     **attributes,
 ):
-    attributes = spec(**{"per_input": 2, "scheme": SCHEME, **attributes})
+    attributes = spec(**{"per_input": 2, "listed": 0, "scheme": SCHEME, **attributes})
     fn = jax.ffi.ffi_call(target, jax.ShapeDtypeStruct(*y))
     return fn(*(jnp.ones(*operand) for operand in (x, w, s, table, quantiles)), **attributes)
 
@@ -86,6 +86,11 @@ HANDLERS = [
     (product, {"x": ((8,), bool)}, "expected rank 2"),
     (product, {"y": ((5,), F32)}, "expected rank 2"),
     (product, {"x": ((1, 8), I32)}, r"x is int32\[1,8\], expected bool or float32"),
+    (product, {"listed": 2}, r"x is bool\[1,8\], expected uint8 with a list of 2 words"),
+    (product, {"x": ((1, 8), U8)}, r"x is uint8\[1,8\], expected bool or float32"),
+    (product, {"x": ((1, 11), U8), "listed": 3}, r"uint8\[1,11\], expected uint8 with a list of 3"),
+    (product, {"x": ((1, 11), U8), "listed": -1}, "with a list of -1 words"),
+    (gather, {"x": ((1, 12), U8), "listed": 1}, "which this product does not take"),
     (product, {"w": ((3, 1), F32)}, r"weight is float32\[3,1\], expected float32\[2,1\]"),
     (product, {"w": ((2,), F32)}, r"weight is float32\[2\], expected float32\[2,1\]"),
     (product, {"w": ((2, 2), F32)}, r"weight is float32\[2,2\], expected float32\[2,1\]"),
@@ -278,7 +283,7 @@ def test_wrong_tables_write_nowhere_else(fill, low, rng):
         out = jax.ShapeDtypeStruct((1, 5000), np.int32)
         y = jax.ffi.ffi_call("evops_scatter", out)(
             np.ones((1, 40), bool), np.ones((1, 1), I32), np.ones((1, 2), U32), table[None],
-            np.zeros(0, I32), **spec(words(GAPS, 0, 22, 12, low), per_input=1),
+            np.zeros(0, I32), **spec(words(GAPS, 0, 22, 12, low), per_input=1, listed=0),
         )  # fmt: skip
         assert 0 <= int(np.asarray(y).min()) and int(np.asarray(y).max()) <= 40
 
@@ -288,7 +293,7 @@ def test_wrong_displacements_write_nowhere_else(rng):
     table[: 3 * 99] %= 9  # some lead to places of the grid
     y = jax.ffi.ffi_call("evops_scatter", jax.ShapeDtypeStruct((1, 60), I32))(
         np.ones((1, 90), bool), np.ones((1, 1), I32), np.ones((1, 2), U32), table[None],
-        np.zeros(0, I32), **spec(words(GRID, 0, 4, 5, 4000), per_input=1),
+        np.zeros(0, I32), **spec(words(GRID, 0, 4, 5, 4000), per_input=1, listed=0),
     )  # fmt: skip
     assert 0 <= int(np.asarray(y).min()) and 0 < int(np.asarray(y).max()) <= 90 * 4000
 
@@ -301,7 +306,7 @@ def test_wrong_counts_write_nowhere_else(permuted, rng):
         y = jax.ffi.ffi_call("evops_scatter", out)(
             np.arange(40)[None] < 3, np.ones((1, 1), F32), np.ones((1, 2), U32),
             np.minimum(starts, 10**5)[None], np.zeros(0, I32),
-            **spec(words(COUNTED, 0, *((3, 4, 19, 100) if permuted else (1,))), per_input=1),
+            **spec(words(COUNTED, 0, *((3, 4, 19, 100) if permuted else (1,))), per_input=1, listed=0),
         )  # fmt: skip
         assert np.isfinite(y).all() and float(np.asarray(y).min()) >= 0
 
@@ -319,3 +324,28 @@ def test_handler_with_wrong_number_of_buffers_is_an_error():
     fn = jax.ffi.ffi_call("evops_pop", jax.ShapeDtypeStruct((4, 6), F32))
     with pytest.raises(Exception, match="Wrong number of|wrong number of|Unexpected|arguments"):
         jax.block_until_ready(fn(jnp.ones((4, 6))))
+
+
+def list_spikes(flags=((2, 5), bool), out=((2, 17), U8), listed=3):
+    fn = jax.ffi.ffi_call("evops_list_spikes", jax.ShapeDtypeStruct(*out))
+    return fn(jnp.ones(*flags), listed=np.int64(listed))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"flags": ((5,), bool)}, r"flags are bool\[5\], expected rank 2"),
+        ({"flags": ((2, 5), U8)}, r"flags is uint8\[2,5\], expected bool\[2,5\]"),
+        ({"out": ((2, 16), U8)}, r"result is uint8\[2,16\], expected uint8\[2,17\]"),
+        ({"out": ((3, 17), U8)}, r"result is uint8\[3,17\], expected uint8\[2,17\]"),
+        ({"out": ((2, 17), bool)}, r"result is bool\[2,17\], expected uint8\[2,17\]"),
+        ({"listed": 0, "out": ((2, 5), U8)}, "0 words for 5 flags, expected 1 to 2147483647"),
+        ({"listed": -1, "out": ((2, 1), U8)}, "-1 words for 5 flags"),
+        ({"listed": 2**61, "out": ((2, 5), U8)}, "words for 5 flags, expected 1 to 2147483647"),
+    ],
+)
+def test_lists_of_spikes_are_refused(change, message):
+    want = [*[1] * 5, *np.array([5, 0, 1], np.uint32).view(U8)]
+    np.testing.assert_array_equal(list_spikes(), [want, want])
+    with pytest.raises(Exception, match=message):
+        jax.block_until_ready(list_spikes(**change))

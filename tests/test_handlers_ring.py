@@ -37,7 +37,7 @@ def push_attributes(**a):
     spec = {name: a.pop(name, value) for name, value in spec.items()}
     a = {
         "pre_offset": [0], "pre_size": [5], "post_offset": [0], "post_size": [6], "delay_column": [],
-        "spec_of_pair": [], "indptr_offset": [],
+        "spec_of_pair": [], "indptr_offset": [], "listed": 0,
         "specs": [*spec.pop("scheme"), *spec.values()], **a,
     }  # fmt: skip
     return {k: np.array(v, np.int64)[()] for k, v in a.items()}

@@ -28,12 +28,13 @@ def library():
     assert evops.backends()["native"].available
 
 
-def add(side=0, per=0, n_post=3, out=None, words=None, more=(), **given):
+def add(side=0, per=0, n_post=3, out=None, words=None, more=(), listed=0, **given):
     chosen = GIVEN | (INDEX if side == 1 else {}) | given
     operands = [*(array(v) for v in chosen.values()), *map(array, more)]
     result = jax.ShapeDtypeStruct(*(out or (operands[0].shape, operands[0].dtype)))
     fn = jax.ffi.ffi_call("evops_spiked_state", result)
-    return fn(*operands, words=np.array([side, per, n_post] if words is None else words, np.int64))
+    words = np.array([side, per, n_post] if words is None else words, np.int64)
+    return fn(*operands, words=words, listed=np.int64(listed))
 
 
 def test_good_calls():
@@ -76,7 +77,7 @@ REFUSED = [
     ({"state": ((2, 4), F32), "x": ((3, 3), bool)}, r"bool\[3,3\] is of another batch than"),
     ({"x": ((2, 3), bool)}, r"bool\[2,3\] is of another batch than"),
     ({"x": ((2,), bool)}, r"x is bool\[2\], expected bool\[3\]"),
-    ({"x": ((3,), I32)}, r"x is int32\[3\], expected float32\[3\]"),
+    ({"x": ((3,), I32)}, r"x is int32\[3\], expected bool or float32"),
     ({"side": 1, "n_post": 4}, r"x is bool\[3\], expected bool\[4\]"),
     ({"value": ((2,), F32)}, r"value is float32\[2\], expected float32\[1\]"),
     ({"per": 1}, r"value is float32\[1\], expected float32\[4\]"),

@@ -31,11 +31,13 @@ def array(given):
     return given if isinstance(given, jax.Array) else jnp.asarray(np.array(given, I32))
 
 
-def push(ring=((4, 6), F32), x=((5,), bool), step=3, out=None, places=PLACE, more=(), **matrix):
+def push(
+    ring=((4, 6), F32), x=((5,), bool), step=3, out=None, places=PLACE, more=(), listed=0, **matrix
+):
     operands = [array(v) for v in (ring, x, step, *(MATRIX | matrix).values(), *more)]
     result = jax.ShapeDtypeStruct(*(out or (operands[0].shape, operands[0].dtype)))
     fn = jax.ffi.ffi_call("evops_stored_push", result)
-    return fn(*operands, places=np.array(places, np.int64))
+    return fn(*operands, places=np.array(places, np.int64), listed=np.int64(listed))
 
 
 def test_a_good_call():

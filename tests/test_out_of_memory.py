@@ -84,7 +84,7 @@ def test_scratch_is_bounded_and_given_back(million, library):
         CountedRows(slots=1, low_bits=0, high_count=0, n_post=0), synapses_per_row=1 << 20
     )
     args[3] = np.arange(65, dtype=np.uint32)[None] * 10  # ten synapses each
-    attrs = {"per_input": 1, "spec": spec.pack()}
+    attrs = {"per_input": 1, "listed": 0, "spec": spec.pack()}
     call = {"args": args, "outs": [((1, n_post), "float32")], "attrs": attrs}
     library.call("evops_scatter", **call, threads=threads)  # the heap has grown for the threads
     library.free()

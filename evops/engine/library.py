@@ -27,6 +27,7 @@ TARGETS = (
     "evops_stored_outer",
     "evops_stored_push",
     "evops_spiked_state",
+    "evops_list_spikes",
     "evops_custom",
 )
 GPU_TARGETS = (

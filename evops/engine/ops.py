@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Int32, Num, Shaped, UInt32
 
 from evops.connectivity.format import Diagonal, MatrixSpec, WeightLaw
-from evops.engine import gpu, jnp_impl, library, row_counts
+from evops.engine import gpu, jnp_impl, library, row_counts, spike_lists
 from evops.engine.compat import (
     Cotangent,
     Dims,
@@ -59,7 +59,7 @@ def accumulator(dtype: Any) -> np.dtype:
 
 
 def product(
-    x: Shaped[Operand, "x n_in"],
+    x: Shaped[Operand, "x n_in"] | spike_lists.Listed,
     weight: Num[Operand, "k parameters"],
     seed: UInt32[Operand, "k 2"],
     tables: Sequence[Operand],
@@ -73,7 +73,7 @@ def product(
     """Bind `product`; the result is (K, n_out) of weight's dtype.
 
     Args:
-        x: (X, n_in), bool or of weight's dtype.
+        x: (X, n_in), bool, with a list or without, or of weight's dtype.
         weight: (K, 1), or (K, 2) where weights are ``weight[0] + weight[1] * z``.
         seed: (K, 2) uint32: key words of the projection, or seed and 0 in the published scheme.
         tables: that of the rule, (1, m) for all matrices or (K, m), uint32, and that of the law,
@@ -85,13 +85,16 @@ def product(
         backend: "native" or "jnp".
     """
     # The gathering kernel of braintaichi rows multiplies each input, so it takes numbers only.
-    if gather and x.dtype == bool and spec.published:
-        x = x.astype(weight.dtype)
+    if gather:
+        x = spike_lists.plain(x)
+        x = x.astype(weight.dtype) if x.dtype == bool and spec.published else x
+    x, listed = spike_lists.operand(x)
     statics = {
         "spec": spec,
         "n_out": n_out,
         "gather": gather,
         "per_input": per_input,
+        "listed": listed,
     }
     return product_p.bind(x, weight, seed, *tables, backend=backend, **statics)
 
@@ -251,6 +254,7 @@ product_p = register(
     native=_product_native,
     plain=_product_plain,
     gpu=gpu.product,
+    spikes=0,
 )
 
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
-from evops.engine import library
+from evops.engine import library, spike_lists
 from evops.engine.compat import (
     Primitive,
     ShapedArray,
@@ -51,6 +52,26 @@ def bilinear_jvp(bind: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
     return jvp
 
 
+def _of_flags(rule: Callable[..., Any], at: int, flags_of: Callable[..., Any]) -> Any:
+    """A rule that sees the flags of operand `at`, whatever list is behind them."""
+
+    def of_flags(*operands: Any, listed: int, **statics: Any) -> Any:
+        flags = flags_of(operands[at], listed)
+        return rule(*operands[:at], flags, *operands[at + 1 :], **statics)
+
+    return of_flags
+
+
+def _with_listed(native: Callable[..., Any]) -> Callable[..., Any]:
+    """A target whose attributes have ``listed``."""
+
+    def with_listed(*, listed: int, **statics: Any) -> tuple[str, dict[str, Any]] | None:
+        found = native(**statics)
+        return found and (found[0], {**found[1], "listed": np.int64(listed)})
+
+    return with_listed
+
+
 def register(
     name: str,
     *,
@@ -64,6 +85,7 @@ def register(
     plain: Callable[..., bool] = lambda **_: False,
     aliases: Callable[..., dict[int, int]] = lambda **_: {},
     multiple_results: bool = False,
+    spikes: int | None = None,
 ) -> Primitive:
     """A primitive with every rule set.
 
@@ -83,9 +105,18 @@ def register(
         plain: whether the jnp path is best on every platform, as for what XLA fuses.
         aliases: operands by number, and the results that may take over their memory.
         multiple_results: whether the primitive returns a list.
+        spikes: the operand that may be flags with a list behind them (spike_lists.py). The
+            primitive then has a static ``listed``. It reaches the handler and the rules of
+            transformations; `shape`, `value` and `gpu` see flags, and do not get it.
     """
     primitive = _Aligned(name)
     primitive.multiple_results = multiple_results
+    on_card = gpu and functools.partial(gpu, native=native)
+    if spikes is not None:
+        shape = _of_flags(shape, spikes, spike_lists.type_of_flags)
+        value = _of_flags(value, spikes, spike_lists.flags_of)
+        on_card = on_card and _of_flags(on_card, spikes, spike_lists.flags_of)
+        native = native and _with_listed(native)
 
     def traced(function: Callable[..., Any]) -> Callable[..., Any]:
         rule = mlir.lower_fun(function, multiple_results=multiple_results)
@@ -110,7 +141,7 @@ def register(
         rule = ffi.ffi_lowering(target, operand_output_aliases=aliases(**statics))
         return rule(ctx, *operands, **attributes)
 
-    on_gpu = traced(functools.partial(gpu, native=native)) if gpu is not None else in_jnp
+    on_gpu = in_jnp if on_card is None else traced(on_card)
 
     def lower_gpu(ctx: Any, *operands: Any, backend: str, **statics: Any) -> Any:
         if backend != "native" or gpu is None or plain(**statics):

@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Array, Int32, Num, Shaped, UInt32
 
 from evops.connectivity.format import MatrixSpec
-from evops.engine import gpu, jnp_impl, ring_batches
+from evops.engine import gpu, jnp_impl, ring_batches, spike_lists
 from evops.engine.compat import (
     Cotangent,
     Dims,
@@ -43,7 +43,7 @@ from evops.engine.primitive import register
 
 def push(
     ring: Num[Operand, "slots n_post"],
-    x: Shaped[Operand, " n_pre"],
+    x: Shaped[Operand, " n_pre"] | spike_lists.Listed,
     weight: Num[Operand, "s t parameters"],
     seed: UInt32[Operand, "s t 2"],
     delay: Int32[Operand, "_ _"],
@@ -58,7 +58,7 @@ def push(
 
     Args:
         ring: (slots, n_post).
-        x: (n_pre,), bool or of the ring's dtype.
+        x: (n_pre,), bool, with a list or without, or of the ring's dtype.
         weight: (S, T, 1 or 2) for S pre and T post populations, of the ring's dtype.
         seed: (S, T, 2) uint32.
         delay: int32 steps, (S, T), or (n_pre, C) with the columns of ``grid.delay_column``.
@@ -69,8 +69,9 @@ def push(
         specs: the specs that `grid` refers to. A spec of the published scheme is the only one.
         backend: "native" or "jnp".
     """
+    x, listed = spike_lists.operand(x)
     operands = ring, x, weight, seed, delay, step, *tables
-    return push_p.bind(*operands, grid=grid, specs=specs, backend=backend)
+    return push_p.bind(*operands, grid=grid, specs=specs, listed=listed, backend=backend)
 
 
 # Axes of the operands of one ring, and how many of them a batch always has.
@@ -123,7 +124,13 @@ def _push_jvp(
 
 
 def _push_transpose(
-    ct: Cotangent, ring: Linear, x: Linear, weight: Linear, *rest: Operand, **statics: Any
+    ct: Cotangent,
+    ring: Linear,
+    x: Linear,
+    weight: Linear,
+    *rest: Operand,
+    listed: int,
+    **statics: Any,
 ) -> tuple[Cotangent | None, ...]:
     if isinstance(ct, ad.Zero):
         return (None,) * 9
@@ -134,7 +141,7 @@ def _push_transpose(
     if ad.is_undefined_primal(x):
         dx = _push_back(ct, weight, rest, of="x", **statics)
     elif ad.is_undefined_primal(weight):
-        dw = _push_back(ct, x, rest, of="weight", **statics)
+        dw = _push_back(ct, spike_lists.flags_of(x, listed), rest, of="weight", **statics)
     return back, dx, dw, *(None,) * 6
 
 
@@ -164,6 +171,7 @@ push_p = register(
     native=_push_native,
     gpu=ring_batches.each(_push_gpu, _PUSH_RANKS),
     aliases=lambda **_: {0: 0},
+    spikes=1,
 )
 
 
@@ -202,7 +210,7 @@ def _push_back_transpose(
         x, weight = (back, known) if of == "x" else (known, back)
         # T is a dot product of ct with what push adds: its derivative in ct is a push into zeros.
         silent = jnp.zeros(ct.aval.shape, ct.aval.dtype)
-        return push_p.bind(silent, x, weight, *rest, **statics), *(None,) * 7
+        return push_p.bind(silent, x, weight, *rest, listed=0, **statics), *(None,) * 7
     # T is trilinear: the derivative in the third operand is the same sum with the other two.
     other = "weight" if of == "x" else "x"
     return None, push_back_p.bind(ct, back, *rest, of=other, **statics), *(None,) * 6

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Num, Shaped
 
-from evops.engine import ops, ring_batches, stored
+from evops.engine import ops, ring_batches, spike_lists, stored
 from evops.engine.compat import Dims, Operand, ShapedArray, Tangent, is_zero, zero_tangent
 from evops.engine.primitive import register
 
@@ -43,7 +43,7 @@ def shift(nnz: int, n_pre: int) -> int:
 
 def update(
     state: Num[Operand, " nnz"],
-    x: Shaped[Operand, " n"],
+    x: Shaped[Operand, " n"] | spike_lists.Listed,
     value: Num[Operand, " v"],
     bounds: tuple[Num[Operand, "1"], Num[Operand, "1"]] | None,
     pattern: Sequence[Operand],
@@ -57,7 +57,7 @@ def update(
 
     Args:
         state: (nnz,), numbers of any type.
-        x: (n_pre,) or (n_post,), bool or of the state's type.
+        x: (n_pre,) or (n_post,), bool, with a list or without, or of the state's type.
         value: of the state's type: (1,), (nnz,), (n_pre,) or (n_post,).
         bounds: the least and the largest state, or None.
         pattern: `indices` and `indptr` of the rows; for post spikes also `indptr`, `synapses` and
@@ -68,6 +68,7 @@ def update(
         backend: "native" or "jnp".
     """
     statics = {"side": side, "per": per, "dtype": np.dtype(state.dtype), "n_post": n_post}
+    x, statics["listed"] = spike_lists.operand(x)
     given = state, x, value, *(bounds or limits(state.dtype)), *pattern
     return spiked_state_p.bind(*given, **statics, bounded=bounds is not None, backend=backend)
 
@@ -141,9 +142,14 @@ def _update_one(
 
 
 def _jvp(
-    primals: Sequence[Operand], tangents: Sequence[Tangent], *, backend: str, **statics: Any
+    primals: Sequence[Operand],
+    tangents: Sequence[Tangent],
+    *,
+    listed: int,
+    backend: str,
+    **statics: Any,
 ) -> tuple[Array, Any]:
-    out = spiked_state_p.bind(*primals, backend=backend, **statics)
+    out = spiked_state_p.bind(*primals, listed=listed, backend=backend, **statics)
     moving = {k: tangent for k, tangent in enumerate(tangents) if not is_zero(tangent)}
     if not moving:
         return out, zero_tangent(out)
@@ -151,6 +157,7 @@ def _jvp(
     def of(*moved: Array) -> Array:
         changed = dict(zip(moving, moved, strict=True))
         operands = [changed.get(k, primal) for k, primal in enumerate(primals)]
+        operands[1] = spike_lists.flags_of(operands[1], listed)
         return _value(*map(jnp.asarray, operands), **statics)
 
     points = tuple(primals[k] for k in moving)
@@ -186,4 +193,5 @@ spiked_state_p = register(
     batch=_batch,
     native=_native,
     aliases=lambda **_: {0: 0},
+    spikes=1,
 )

@@ -28,7 +28,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Int32, Num, Shaped
 
-from evops.engine import gpu
+from evops.engine import gpu, spike_lists
 from evops.engine.compat import (
     Cotangent,
     Dims,
@@ -44,7 +44,7 @@ from evops.engine.primitive import bilinear_jvp, register
 
 
 def stored(
-    x: Shaped[Operand, "x n_in"],
+    x: Shaped[Operand, "x n_in"] | spike_lists.Listed,
     data: Num[Operand, " w"],
     indices: Int32[Operand, " nnz"],
     indptr: Int32[Operand, " n_rows_1"],
@@ -57,7 +57,7 @@ def stored(
     """Bind `stored`; the result is (X, n_out) of `dtype`.
 
     Args:
-        x: (X, n_in), bool or of `dtype`.
+        x: (X, n_in), bool, with a list or without, or of `dtype`.
         data: (nnz,), or (1,) for one weight; of any type that `dtype` holds. It is converted as it
             is read, as a copy would cost more than the product.
         indices: (nnz,) int32, the columns.
@@ -70,18 +70,23 @@ def stored(
     # The gathering handler multiplies each entry of x, so it takes numbers only.
     if gather and x.dtype == bool:
         x = x.astype(dtype)
+    x, listed = spike_lists.operand(x)
     statics = {"dtype": np.dtype(dtype), "n_out": n_out, "gather": gather, "backend": backend}
-    return _bind(x, data, indices, indptr, **statics)
+    return _bind(x, data, indices, indptr, listed=listed, **statics)
 
 
 def _bind(
-    x: Shaped[Operand, "x n_in"], data: Num[Operand, " w"], *pattern: Operand, **statics: Any
+    x: Shaped[Operand, "x width"],
+    data: Num[Operand, " w"],
+    *pattern: Operand,
+    listed: int = 0,
+    **statics: Any,
 ) -> Num[Array, "x n_out"]:
     """The primitive, with one weight where a program closes over weights that are all equal.
 
     XLA makes a broadcast of such a constant, and writes it out at every call.
     """
-    return stored_p.bind(x, one_if_equal(x, data), *pattern, **statics)
+    return stored_p.bind(x, one_if_equal(x, data), *pattern, listed=listed, **statics)
 
 
 def one_if_equal(x: Shaped[Operand, "*n"], data: Num[Operand, " w"]) -> Num[Operand, " w_or_1"]:
@@ -195,6 +200,7 @@ def transpose(
     *,
     n_out: int,
     gather: bool,
+    listed: int = 0,
     **statics: Any,
 ) -> tuple[Array | None, ...]:
     """The cotangent of x or of data: of the one that is undefined."""
@@ -208,10 +214,10 @@ def transpose(
     # product with weight 1. Entry by entry, as below, it would take an array of all entries.
     if data.aval.shape == (1,):
         unit = jnp.ones(1, ct.dtype)
-        hits = bind(x, unit, indices, indptr, n_out=n_out, gather=gather)
+        hits = bind(x, unit, indices, indptr, n_out=n_out, gather=gather, listed=listed)
         total = (ct * hits).sum()[None]
     else:
-        x = x.astype(ct.dtype)
+        x = spike_lists.flags_of(x, listed).astype(ct.dtype)
         rows = (ct, x) if gather else (x, ct)
         total = outer_p.bind(*rows, indices, indptr, backend=statics["backend"])
     return None, total.astype(data.aval.dtype), None, None
@@ -257,6 +263,7 @@ stored_p = register(
     batch=_batch,
     native=native,
     gpu=gpu.stored,
+    spikes=0,
 )
 
 

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Num, Shaped
 
-from evops.engine import ring_batches, stored
+from evops.engine import ring_batches, spike_lists, stored
 from evops.engine.compat import (
     Cotangent,
     Dims,
@@ -47,7 +47,7 @@ class Place(NamedTuple):
 
 def push(
     ring: Num[Operand, "slots n"],
-    x: Shaped[Operand, " n_x"],
+    x: Shaped[Operand, " n_x"] | spike_lists.Listed,
     step: Int32[Operand, ""],
     matrices: Sequence[Sequence[Operand]],
     *,
@@ -58,7 +58,7 @@ def push(
 
     Args:
         ring: (slots, n), int32, float32 or float64.
-        x: (n_x,), bool or of the ring's dtype.
+        x: (n_x,), bool, with a list or without, or of the ring's dtype.
         step: current slot, int32 scalar.
         matrices: `data`, `indices` and `indptr` of each, as `stored.stored` takes them, and
             `delay`, int32, (nnz,) or (1,) for one delay of all entries, and `scale`, (1,) of the
@@ -66,8 +66,9 @@ def push(
         places: where each matrix lies.
         backend: "native" or "jnp".
     """
+    x, listed = spike_lists.operand(x)
     matrices = [(stored.one_if_equal(x, data), *rest) for data, *rest in matrices]
-    return _bind(ring, x, step, matrices, places=places, backend=backend)
+    return _bind(ring, x, step, matrices, places=places, listed=listed, backend=backend)
 
 
 def _bind(
@@ -172,13 +173,13 @@ def _push_one(
 
 
 def _jvp(
-    primals: Sequence[Operand], tangents: Sequence[Tangent], *, places: Any, backend: str
+    primals: Sequence[Operand], tangents: Sequence[Tangent], *, places: Any, **statics: Any
 ) -> tuple[Array, Array]:
     (ring, x, step), rest = _split(primals)
     (dring, dx, _), moving = _split(tangents)
     matrices = [*_each_matrix(rest)]
-    out = push_p.bind(*primals, places=places, backend=backend)
-    bind = functools.partial(_bind, backend=backend)
+    out = push_p.bind(*primals, places=places, **statics)
+    bind = functools.partial(_bind, **statics)
     # The tangent is a ring itself, so every term is pushed into it: no other ring is needed.
     tangent = jnp.zeros_like(ring) if is_zero(dring) else dring
     if not is_zero(dx):
@@ -202,6 +203,7 @@ def _transpose(
     step: Operand,
     *matrices: Linear,
     places: tuple[Place, ...],
+    listed: int,
     backend: str,
 ) -> list[Cotangent | None]:
     cts: list[Any] = [None] * (len(_HEAD) + len(matrices))
@@ -210,6 +212,7 @@ def _transpose(
     # The ring passes through unchanged, so its cotangent does too.
     cts[0] = ct if ad.is_undefined_primal(ring) else None
     of_x = ad.is_undefined_primal(x)
+    x = x if of_x else spike_lists.flags_of(x, listed)
     if of_x:
         cts[1] = jnp.zeros(x.aval.shape, ct.dtype)
     for k, (place, matrix) in enumerate(zip(places, _each_matrix(matrices), strict=True)):
@@ -305,4 +308,5 @@ push_p = register(
     batch=_batch,
     native=_native,
     aliases=lambda **_: {0: 0},
+    spikes=1,
 )

@@ -80,6 +80,27 @@ constexpr ffi::DataType TypeOf<double>() {
   return ffi::DataType::F64;
 }
 
+// Entries of x in its last axis: numbers, flags, or flags with a list of those that are set behind them, `words`
+// numbers of 4 bytes (engine/spike_lists.py).
+struct Entries {
+  int64_t n = 0, words = 0;
+  bool flags = false;
+
+  // How far rows are from each other.
+  int64_t stride() const { return n + 4 * words; }
+  // A description of what is wrong, or an empty string. Numbers are of the type `type`.
+  std::string Read(const ffi::AnyBuffer& x, int64_t listed, ffi::DataType type) {
+    const int64_t last = x.dimensions().back();
+    flags = x.element_type() == (listed ? ffi::DataType::U8 : ffi::DataType::PRED);
+    if (listed < 0 || listed > last / 4 || (listed && !flags))
+      return "x is " + Describe(x) + ", expected uint8 with a list of " + std::to_string(listed) + " words";
+    n = last - 4 * listed;
+    words = listed;
+    if (!flags && x.element_type() != type) return "x is " + Describe(x) + ", expected bool or " + Name(type);
+    return "";
+  }
+};
+
 // Entries of a law's table, and of the delays'.
 inline int64_t QuantilesOf(Law law) { return law == Law::kQuantiles ? 3 * int64_t{kQuantileKnots} : 0; }
 inline int64_t DelaysOf(int64_t bits) { return bits ? int64_t{1} << bits : 0; }

@@ -45,7 +45,7 @@ class Matrices {
         table_(o.table),
         quantiles_(TableOf(o.quantiles)) {}
 
-  const X* Input(int64_t k) const { return x_ + (k / shape.per_input) % shape.rows * shape.n_x; }
+  const X* Input(int64_t k) const { return x_ + (k / shape.per_input) % shape.rows * shape.stride; }
   Sum* Output(int64_t k) const { return reinterpret_cast<Sum*>(y_ + k * shape.n_out); }
   T A(int64_t k) const { return weight_[k * shape.parameters]; }
   T B(int64_t k) const { return kOne ? T(0) : weight_[k * shape.parameters + 1]; }

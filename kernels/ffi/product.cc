@@ -24,14 +24,16 @@ void ScatterChains(const Operands& o, const Plan& p, ffi::ThreadPool&) {
   const uint32_t* seed = static_cast<const uint32_t*>(o.seed.untyped_data());
   const Shape& s = p.shape;
   ChainBuffer<T> buffer(p.spec.scheme, static_cast<T*>(o.y.untyped_data()), s.matrices * s.n_out);
+  std::vector<int64_t> active;
   for (int64_t first = 0; first < s.matrices; first += s.per_input) {
-    const X* row = x + (first / s.per_input) % s.rows * s.n_x;
-    ForEachNonzero(row, s.n_x, [&](int64_t i) {
+    const X* row = x + (first / s.per_input) % s.rows * s.stride;
+    active.clear();
+    ListNonzero(row, s.n_x, s.words, &active);
+    for (int64_t i : active)
       for (int64_t k = first; k < first + s.per_input; ++k)
         if (weight[k] != T(0))
           buffer.Add({seed[2 * k], seed[2 * k + 1], static_cast<uint32_t>(i), k * s.n_out, s.n_out, 0, nullptr},
                      {static_cast<T>(row[i]), weight[k], T(0)});
-    });
   }
   buffer.Flush();
 }
@@ -100,7 +102,7 @@ void ScatterMatrices(const Operands& o, const Plan& p, ffi::ThreadPool& pool) {
         active.resize(m.shape.n_x);
         std::iota(active.begin(), active.end(), int64_t{0});
       } else {
-        ForEachNonzero(of_input, m.shape.n_x, [&](int64_t i) { active.push_back(i); });
+        ListNonzero(of_input, m.shape.n_x, m.shape.words, &active);
       }
     }
     if (m.Silent(k) || active.empty()) return;
@@ -205,12 +207,12 @@ Product ChooseElement(ffi::DataType type, const Plan& p) {
 
 template <bool kGather>
 ffi::Error Handle(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
-                  ffi::AnyBuffer table, ffi::AnyBuffer quantiles, ffi::Result<ffi::AnyBuffer> y, int64_t per_input,
-                  Integers spec) {
+                  ffi::AnyBuffer table, ffi::AnyBuffer quantiles, ffi::Result<ffi::AnyBuffer> y, int64_t listed,
+                  int64_t per_input, Integers spec) {
   constexpr const char* kOp = kGather ? "evops_gather" : "evops_scatter";
   const Operands o{x, weight, seed, table, quantiles, *y};
   Plan p;
-  const std::string bad = p.Read(kGather, o, per_input, spec);
+  const std::string bad = p.Read(kGather, o, per_input, spec, listed);
   if (!bad.empty()) return Invalid(kOp, bad);
   const Product product = ChooseElement<kGather>(y->element_type(), p);
   if (!product) return WrongElement(kOp, y->element_type());
@@ -219,7 +221,7 @@ ffi::Error Handle(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer weight,
   return ffi::Error::Success();
 }
 
-auto Binding() { return BindOnCpu<5, 1>().Attr<int64_t>("per_input").Attr<Integers>("spec"); }
+auto Binding() { return BindOnCpu<5, 1>().Attr<int64_t>("listed").Attr<int64_t>("per_input").Attr<Integers>("spec"); }
 
 }  // namespace
 }  // namespace evops

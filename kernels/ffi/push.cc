@@ -76,9 +76,17 @@ class PushOp {
   double List() {
     begin_.reserve(p_.pre.count() + 1);
     active_.reserve(std::min<int64_t>(p_.n_pre, 256));
+    std::vector<int64_t> all;
+    if (p_.x.words) ListNonzero(x_, p_.n_pre, p_.x.words, &all);
     for (int64_t s = 0; s < p_.pre.count(); ++s) {
+      const int64_t first = p_.pre.offset[s], size = p_.pre.size[s];
       begin_.push_back(static_cast<int64_t>(active_.size()));
-      ForEachNonzero(x_ + p_.pre.offset[s], p_.pre.size[s], [&](int64_t i) { active_.push_back(i); });
+      if (!p_.x.words) {
+        ListNonzero(x_ + first, size, 0, &active_);
+        continue;
+      }
+      for (auto at = std::lower_bound(all.begin(), all.end(), first); at != all.end() && *at < first + size; ++at)
+        active_.push_back(*at - first);
     }
     begin_.push_back(static_cast<int64_t>(active_.size()));
     double most = 0, work = 0;
@@ -218,17 +226,18 @@ ffi::Error PushOne(ffi::ThreadPool& pool, const PushOperands& o, PushPlan p) {
     using T = decltype(zero);
     if (o.ring.untyped_data() != o.out.untyped_data())
       std::memcpy(o.out.untyped_data(), o.ring.untyped_data(), o.ring.size_bytes());
-    if (o.x.element_type() == ffi::DataType::PRED) return PushOp<uint8_t, T>(o, p).Run(kOp, pool);
+    if (p.x.flags) return PushOp<uint8_t, T>(o, p).Run(kOp, pool);
     return PushOp<T, T>(o, p).Run(kOp, pool);
   });
 }
 
 ffi::Error Push(ffi::ThreadPool pool, ffi::AnyBuffer ring, ffi::AnyBuffer x, ffi::AnyBuffer weight, ffi::AnyBuffer seed,
                 ffi::AnyBuffer delay, ffi::AnyBuffer step, ffi::AnyBuffer table, ffi::AnyBuffer quantiles,
-                ffi::AnyBuffer delays, ffi::Result<ffi::AnyBuffer> out, Integers pre_offset, Integers pre_size,
-                Integers post_offset, Integers post_size, Integers delay_column, Integers spec_of_pair,
-                Integers indptr_offset, Integers specs) {
-  const PushPlan p({pre_offset, pre_size}, {post_offset, post_size}, delay_column, spec_of_pair, indptr_offset, specs);
+                ffi::AnyBuffer delays, ffi::Result<ffi::AnyBuffer> out, int64_t listed, Integers pre_offset,
+                Integers pre_size, Integers post_offset, Integers post_size, Integers delay_column,
+                Integers spec_of_pair, Integers indptr_offset, Integers specs) {
+  const PushPlan p({pre_offset, pre_size}, {post_offset, post_size}, delay_column, spec_of_pair, indptr_offset, specs,
+                   listed);
   if (ring.dimensions().size() < 3 || x.dimensions().size() < 2)
     return PushOne(pool, {ring, x, weight, seed, delay, step, table, quantiles, delays, *out}, p);
   return ForEachEntry("evops_push", {ring, x, weight, seed, delay, step, table, quantiles, delays, *out},
@@ -274,6 +283,7 @@ ffi::Error Pop(ffi::AnyBuffer ring, ffi::AnyBuffer step, ffi::Result<ffi::AnyBuf
 EVOPS_HANDLER(evops_pop, evops::Pop, (evops::WithBuffers<2, 2>(evops::ffi::Ffi::Bind())));
 EVOPS_HANDLER(evops_push, evops::Push,
               (evops::BindOnCpu<9, 1>()
+                   .Attr<int64_t>("listed")
                    .Attr<evops::Integers>("pre_offset")
                    .Attr<evops::Integers>("pre_size")
                    .Attr<evops::Integers>("post_offset")

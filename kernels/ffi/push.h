@@ -25,17 +25,20 @@ struct PushOperands {
 
 struct PushPlan {
   PushPlan(Populations pre, Populations post, Integers delay_column, Integers spec_of_pair, Integers indptr_offset,
-           Integers spec_words)
+           Integers spec_words, int64_t listed = 0)
       : pre(pre),
         post(post),
         delay_column(delay_column),
         spec_of_pair(spec_of_pair),
         indptr_offset(indptr_offset),
-        spec_words(spec_words) {}
+        spec_words(spec_words),
+        listed(listed) {}
 
   Populations pre, post;
   Integers delay_column;  // empty: delays are per pair
   Integers spec_of_pair, indptr_offset, spec_words;
+  int64_t listed;
+  Entries x;
   int64_t slots = 0, n_pre = 0, n_post = 0, columns = 0, parameters = 1;
   std::vector<MatrixSpec> specs;
 
@@ -63,9 +66,10 @@ struct PushPlan {
              ", expected ranks 2, 1 and 2";
     slots = o.ring.dimensions()[0];
     n_post = o.ring.dimensions()[1];
-    n_pre = o.x.dimensions()[0];
     columns = o.delay.dimensions()[1];
     const auto type = o.ring.element_type();
+    const std::string wrong = x.Read(o.x, listed, type);
+    n_pre = x.n;
     if (!pre.Inside(n_pre) || !post.Inside(n_post))
       return "populations reach outside " + Describe(o.x) + " or " + Describe(o.ring);
     if (per_neuron()) {
@@ -76,8 +80,7 @@ struct PushPlan {
     }
     if (slots < 1 || n_pre > kMaxElements || n_post > kMaxElements / slots)
       return "ring is " + Describe(o.ring) + ", expected 1 to 2147483647 elements";
-    if (o.x.element_type() != ffi::DataType::PRED && o.x.element_type() != type)
-      return "x is " + Describe(o.x) + ", expected bool or " + Name(type);
+    if (!wrong.empty()) return wrong;
     if (std::string bad = ReadSpecs(o); !bad.empty()) return bad;
     const int64_t rows = pre.count(), targets = post.count();
     const int64_t delay_rows = per_neuron() ? n_pre : rows, delay_columns = per_neuron() ? columns : targets;

@@ -152,14 +152,14 @@ struct States {
 };
 
 template <class X, class T>
-void AddAll(const X* x, int64_t n, Side side, States<T>& states, ffi::ThreadPool& pool) {
+void AddAll(const X* x, const Entries& entries, Side side, States<T>& states, ffi::ThreadPool& pool) {
   std::vector<int64_t> active;
-  active.reserve(std::min<int64_t>(n, 256));
-  ForEachNonzero(x, n, [&](int64_t i) { active.push_back(i); });
+  active.reserve(std::min<int64_t>(entries.n, 256));
+  ListNonzero(x, entries.n, entries.words, &active);
   const int64_t count = active.size();
   // a synapse of a column waits for memory as long as some of a row
   const double each = (side == Side::kPre ? 1.0 : 4.0) * static_cast<double>(states.size) /
-                      static_cast<double>(std::max<int64_t>(n, 1));
+                      static_cast<double>(std::max<int64_t>(entries.n, 1));
   const int64_t parts =
       std::clamp<int64_t>(Parts(pool, static_cast<double>(count) * each), 1, std::max<int64_t>(count, 1));
   const bool pre = side == Side::kPre;
@@ -176,7 +176,7 @@ void AddAll(const X* x, int64_t n, Side side, States<T>& states, ffi::ThreadPool
 
 // One vector of states; `e` are the operands and then the result.
 ffi::Error UpdateOne(const char* op, const XLA_FFI_Buffer* e, size_t operands, Side side, Per per, int64_t n_post,
-                     ffi::ThreadPool& pool) {
+                     int64_t listed, ffi::ThreadPool& pool) {
   const ffi::AnyBuffer state(&e[0]), x(&e[1]), value(&e[2]), low(&e[3]), high(&e[4]), indices(&e[5]), indptr(&e[6]),
       out(&e[operands]);
   if (state.dimensions().size() != 1 || indptr.dimensions().size() != 1 || indptr.dimensions()[0] < 1)
@@ -188,10 +188,13 @@ ffi::Error UpdateOne(const char* op, const XLA_FFI_Buffer* e, size_t operands, S
   const auto type = state.element_type();
   const int64_t n = side == Side::kPre ? rows : n_post;
   const int64_t values = per == Per::kAll ? 1 : per == Per::kSynapse ? size : per == Per::kPre ? rows : n_post;
-  const auto spikes = x.element_type() == ffi::DataType::PRED ? ffi::DataType::PRED : type;
+  if (x.dimensions().size() != 1) return Invalid(op, "x is " + Describe(x) + ", expected rank 1");
+  Entries entries;
+  if (const std::string bad = entries.Read(x, listed, type); !bad.empty()) return Invalid(op, bad);
   for (const std::string& bad :
-       {Mismatch("x", x, spikes, {n}), Mismatch("value", value, type, {values}), Mismatch("low", low, type, {1}),
-        Mismatch("high", high, type, {1}), Mismatch("indices", indices, ffi::DataType::S32, {size}),
+       {Mismatch("x", x, x.element_type(), {n + 4 * entries.words}), Mismatch("value", value, type, {values}),
+        Mismatch("low", low, type, {1}), Mismatch("high", high, type, {1}),
+        Mismatch("indices", indices, ffi::DataType::S32, {size}),
         Mismatch("indptr", indptr, ffi::DataType::S32, {rows + 1}), Mismatch("result", out, type, {size})})
     if (!bad.empty()) return Invalid(op, bad);
   int shift = 0;  // synapses of a place in the guide are 2**shift: about those of a row
@@ -223,10 +226,10 @@ ffi::Error UpdateOne(const char* op, const XLA_FFI_Buffer* e, size_t operands, S
                      n_post,
                      shift,
                      per};
-    if (spikes == ffi::DataType::PRED)
-      AddAll(static_cast<const uint8_t*>(x.untyped_data()), n, side, states, pool);
+    if (entries.flags)
+      AddAll(static_cast<const uint8_t*>(x.untyped_data()), entries, side, states, pool);
     else
-      AddAll(of(x), n, side, states, pool);
+      AddAll(of(x), entries, side, states, pool);
     return states.Result(op);
   };
   switch (type) {
@@ -237,7 +240,8 @@ ffi::Error UpdateOne(const char* op, const XLA_FFI_Buffer* e, size_t operands, S
   }
 }
 
-ffi::Error Update(ffi::ThreadPool pool, ffi::RemainingArgs operands, ffi::Result<ffi::AnyBuffer> out, Integers words) {
+ffi::Error Update(ffi::ThreadPool pool, ffi::RemainingArgs operands, ffi::Result<ffi::AnyBuffer> out, int64_t listed,
+                  Integers words) {
   constexpr const char* kOp = "evops_spiked_state";
   const size_t count = operands.size();
   if (words.size() != 3 || words[0] < 0 || words[0] > 1 || words[1] < 0 || words[1] > 3 ||
@@ -254,7 +258,7 @@ ffi::Error Update(ffi::ThreadPool pool, ffi::RemainingArgs operands, ffi::Result
   }
   buffers.push_back(*out);
   return ForEachEntry(kOp, buffers, std::vector<size_t>(count + 1, 1), [&](const XLA_FFI_Buffer* e) {
-    return UpdateOne(kOp, e, count, static_cast<Side>(words[0]), static_cast<Per>(words[1]), words[2], pool);
+    return UpdateOne(kOp, e, count, static_cast<Side>(words[0]), static_cast<Per>(words[1]), words[2], listed, pool);
   });
 }
 
@@ -266,4 +270,5 @@ EVOPS_HANDLER(evops_spiked_state, evops::Update,
                   .Ctx<evops::ffi::ThreadPool>()
                   .RemainingArgs()
                   .Ret<evops::ffi::AnyBuffer>()
+                  .Attr<int64_t>("listed")
                   .Attr<evops::Integers>("words"));

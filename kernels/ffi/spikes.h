@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
+#include <vector>
 
 namespace evops {
 
@@ -64,6 +66,39 @@ void ForEachNonzero(const X* x, int64_t n, F f) {
     }
     for (int64_t k = 0; k < count; ++k) f(found[k]);
   }
+}
+
+// Appends a list of entries that are not 0: its length, its room and which they are, in order, as
+// evops_list_spikes writes it behind n flags. Whether it is one of these flags that names them all.
+inline bool TakeList(const uint8_t* x, int64_t n, int64_t words, std::vector<int64_t>* active) {
+  const uint8_t* list = x + n;
+  const auto word = [list](int64_t k) {
+    uint32_t value;
+    std::memcpy(&value, list + 4 * k, sizeof value);  // rows of a batch begin anywhere
+    return static_cast<int64_t>(value);
+  };
+  const int64_t count = word(0);
+  if (count >= words) return false;
+  const size_t before = active->size();
+  for (int64_t k = 1, next = 0; k <= count; ++k) {
+    const int64_t i = word(k);
+    if (i < next || i >= n || x[i] == 0) {
+      active->resize(before);
+      return false;
+    }
+    active->push_back(i);
+    next = i + 1;
+  }
+  return true;
+}
+
+// Appends the entries of x that are not 0, in order: from the list of `words` numbers behind flags, if there is one, or
+// from the entries themselves.
+template <class X>
+void ListNonzero(const X* x, int64_t n, int64_t words, std::vector<int64_t>* active) {
+  if constexpr (sizeof(X) == 1)
+    if (words > 0 && TakeList(x, n, words, active)) return;
+  ForEachNonzero(x, n, [active](int64_t i) { active->push_back(i); });
 }
 
 }  // namespace evops

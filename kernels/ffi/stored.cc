@@ -36,16 +36,17 @@ void ScatterRows(const X* x, const int64_t* active, int64_t count, const StoredW
 }
 
 template <class X>
-std::vector<int64_t> ActiveRows(const X* x, int64_t rows) {
+std::vector<int64_t> ActiveRows(const X* x, const Entries& entries) {
   std::vector<int64_t> active;
-  active.reserve(std::min<int64_t>(rows, 256));
-  ForEachNonzero(x, rows, [&](int64_t i) { active.push_back(i); });
+  active.reserve(std::min<int64_t>(entries.n, 256));
+  ListNonzero(x, entries.n, entries.words, &active);
   return active;
 }
 
 template <class X, class T>
-void Scatter(const X* x, const StoredWeights<T>& w, T* y, int64_t n_y, Pattern& m, ffi::ThreadPool& pool) {
-  const std::vector<int64_t> active = ActiveRows(x, m.rows);
+void Scatter(const X* x, const Entries& entries, const StoredWeights<T>& w, T* y, int64_t n_y, Pattern& m,
+             ffi::ThreadPool& pool) {
+  const std::vector<int64_t> active = ActiveRows(x, entries);
   if (active.empty()) return;
   const int64_t count = active.size(), *rows = active.data();
   const int64_t parts = Parts(pool, static_cast<double>(count) * m.EntriesPerRow(), n_y);
@@ -61,13 +62,14 @@ void Scatter(const X* x, const StoredWeights<T>& w, T* y, int64_t n_y, Pattern& 
 // The rows of each member where its parts begin in Scatter, and where the last ends: member by member. Members have as
 // many parts as need be, the last of which may be empty.
 template <class X>
-std::vector<int64_t> PartsOfMembers(const Group<X>& x, const Pattern& m, ffi::ThreadPool& pool) {
+std::vector<int64_t> PartsOfMembers(const Group<X>& x, const Entries& entries, const Pattern& m,
+                                    ffi::ThreadPool& pool) {
   int64_t most = Parts(pool, static_cast<double>(m.rows) * m.EntriesPerRow());
   std::vector<int64_t> begins;
   for (int64_t member = 0; member < x.members; ++member) {
     begins.push_back(0);
     if (most > 1) {
-      const std::vector<int64_t> active = ActiveRows(x.of[member], m.rows);
+      const std::vector<int64_t> active = ActiveRows(x.of[member], entries);
       const int64_t parts = Parts(pool, static_cast<double>(active.size()) * m.EntriesPerRow());
       for (int64_t part = 1; part < most; ++part)
         begins.push_back(part < parts ? active[active.size() * part / parts] : m.rows);
@@ -78,9 +80,9 @@ std::vector<int64_t> PartsOfMembers(const Group<X>& x, const Pattern& m, ffi::Th
 }
 
 template <class X, class T>
-void ScatterTogether(const Group<X>& x, const StoredWeights<T>& w, const Group<T>& y, int64_t n_y, Pattern& m,
-                     ffi::ThreadPool& pool) {
-  const std::vector<int64_t> begins = PartsOfMembers(x, m, pool);
+void ScatterTogether(const Group<X>& x, const Entries& entries, const StoredWeights<T>& w, const Group<T>& y,
+                     int64_t n_y, Pattern& m, ffi::ThreadPool& pool) {
+  const std::vector<int64_t> begins = PartsOfMembers(x, entries, m, pool);
   const int64_t each = begins.size() / x.members, parts = each - 1, width = x.width;
   std::vector<Pattern> own(parts, m);
   const int64_t size = n_y * width;
@@ -124,17 +126,17 @@ void ScatterTogether(const Group<X>& x, const StoredWeights<T>& w, const Group<T
 }
 
 template <class X, class T>
-void ScatterBatch(const X* x, int64_t batch, const StoredWeights<T>& w, T* y, int64_t n_y, Pattern& m,
-                  ffi::ThreadPool& pool) {
+void ScatterBatch(const X* x, const Entries& entries, int64_t batch, const StoredWeights<T>& w, T* y, int64_t n_y,
+                  Pattern& m, ffi::ThreadPool& pool) {
   for (int64_t b = 0, width; b < batch; b += width) {
     width = WidthOf<T>(batch - b);
-    const Group<const X> of_x(x + b * m.rows, m.rows, width, batch - b);
+    const Group<const X> of_x(x + b * entries.stride(), entries.stride(), width, batch - b);
     const Group<T> of_y(y + b * n_y, n_y, width, batch - b);
     if (width > 1 && m.rows > 0 && RowsAreShared(of_x, m.rows)) {
-      ScatterTogether(of_x, w, of_y, n_y, m, pool);
+      ScatterTogether(of_x, entries, w, of_y, n_y, m, pool);
     } else {
       std::fill(of_y.of[0], of_y.of[0] + of_y.members * n_y, T(0));
-      for (int64_t k = 0; k < of_x.members; ++k) Scatter(of_x.of[k], w, of_y.of[k], n_y, m, pool);
+      for (int64_t k = 0; k < of_x.members; ++k) Scatter(of_x.of[k], entries, w, of_y.of[k], n_y, m, pool);
     }
   }
 }
@@ -252,9 +254,9 @@ void OuterBatch(const T* x, const T* c, int64_t batch, int64_t n_c, T* out, Patt
 enum class Kind { kScatter, kGather, kColumns };
 
 ffi::Error Stored(const char* op, Kind kind, ffi::ThreadPool& pool, ffi::AnyBuffer x, ffi::AnyBuffer data,
-                  ffi::AnyBuffer indices, ffi::AnyBuffer indptr, ffi::AnyBuffer y) {
+                  ffi::AnyBuffer indices, ffi::AnyBuffer indptr, ffi::AnyBuffer y, int64_t listed = 0) {
   const bool gather = kind != Kind::kScatter, columns = kind == Kind::kColumns;
-  const std::string bad = CheckStored(gather, x, indices, indptr, y, columns);
+  const std::string bad = CheckStored(gather, x, indices, indptr, y, columns, listed);
   if (!bad.empty()) return Invalid(op, bad);
   return ForElement(op, y.element_type(), [&](auto zero) {
     using T = decltype(zero);
@@ -263,14 +265,16 @@ ffi::Error Stored(const char* op, Kind kind, ffi::ThreadPool& pool, ffi::AnyBuff
     if (!bad.empty()) return Invalid(op, bad);
     const int64_t batch = x.dimensions()[columns], n_x = x.dimensions()[!columns], n_y = y.dimensions()[!columns];
     const T* values = static_cast<const T*>(x.untyped_data());
+    Entries entries;
+    entries.Read(x, listed, y.element_type());
     T* out = static_cast<T*>(y.untyped_data());
     Pattern pattern(indices, indptr, gather ? n_x : n_y);
     if (gather)
       GatherBatch(values, batch, n_x, w, out, columns, pattern, pool);
-    else if (x.element_type() == ffi::DataType::PRED)
-      ScatterBatch(static_cast<const uint8_t*>(x.untyped_data()), batch, w, out, n_y, pattern, pool);
+    else if (entries.flags)
+      ScatterBatch(static_cast<const uint8_t*>(x.untyped_data()), entries, batch, w, out, n_y, pattern, pool);
     else
-      ScatterBatch(values, batch, w, out, n_y, pattern, pool);
+      ScatterBatch(values, entries, batch, w, out, n_y, pattern, pool);
     return pattern.Result(op);
   });
 }
@@ -298,13 +302,13 @@ ffi::Error StoredOuter(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer co
 }
 
 ffi::Error StoredScatter(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer data, ffi::AnyBuffer indices,
-                         ffi::AnyBuffer indptr, ffi::Result<ffi::AnyBuffer> y) {
-  return Stored("evops_stored_scatter", Kind::kScatter, pool, x, data, indices, indptr, *y);
+                         ffi::AnyBuffer indptr, ffi::Result<ffi::AnyBuffer> y, int64_t listed) {
+  return Stored("evops_stored_scatter", Kind::kScatter, pool, x, data, indices, indptr, *y, listed);
 }
 
 ffi::Error StoredGather(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer data, ffi::AnyBuffer indices,
-                        ffi::AnyBuffer indptr, ffi::Result<ffi::AnyBuffer> y) {
-  return Stored("evops_stored_gather", Kind::kGather, pool, x, data, indices, indptr, *y);
+                        ffi::AnyBuffer indptr, ffi::Result<ffi::AnyBuffer> y, int64_t listed) {
+  return Stored("evops_stored_gather", Kind::kGather, pool, x, data, indices, indptr, *y, listed);
 }
 
 ffi::Error StoredColumns(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer data, ffi::AnyBuffer indices,
@@ -317,7 +321,7 @@ auto StoredBinding() { return BindOnCpu<4, 1>(); }
 }  // namespace
 }  // namespace evops
 
-EVOPS_HANDLER(evops_stored_scatter, evops::StoredScatter, evops::StoredBinding());
-EVOPS_HANDLER(evops_stored_gather, evops::StoredGather, evops::StoredBinding());
+EVOPS_HANDLER(evops_stored_scatter, evops::StoredScatter, evops::StoredBinding().Attr<int64_t>("listed"));
+EVOPS_HANDLER(evops_stored_gather, evops::StoredGather, evops::StoredBinding().Attr<int64_t>("listed"));
 EVOPS_HANDLER(evops_stored_columns, evops::StoredColumns, evops::StoredBinding());
 EVOPS_HANDLER(evops_stored_outer, evops::StoredOuter, evops::StoredBinding());

@@ -10,7 +10,8 @@ namespace evops {
 // A description of what is wrong, or an empty string. Reads no operand's elements. Members of a batch are the rows of x
 // and y, or their columns.
 inline std::string CheckStored(bool gather, const ffi::AnyBuffer& x, const ffi::AnyBuffer& indices,
-                               const ffi::AnyBuffer& indptr, const ffi::AnyBuffer& y, bool turned = false) {
+                               const ffi::AnyBuffer& indptr, const ffi::AnyBuffer& y, bool turned = false,
+                               int64_t listed = 0) {
   if (x.dimensions().size() != 2) return "x is " + Describe(x) + ", expected rank 2";
   if (y.dimensions().size() != 2) return "y is " + Describe(y) + ", expected rank 2";
   if (indices.dimensions().size() != 1) return "indices is " + Describe(indices) + ", expected rank 1";
@@ -23,15 +24,16 @@ inline std::string CheckStored(bool gather, const ffi::AnyBuffer& x, const ffi::
   const int64_t batch = x.dimensions()[turned];
   const int64_t n_x = gather ? columns : rows, n_y = gather ? rows : columns;
   const auto shape = [&](int64_t n) { return turned ? std::pair(n, batch) : std::pair(batch, n); };
-  for (const std::string& bad : {Mismatch("indices", indices, ffi::DataType::S32, {nnz}),
-                                 Mismatch("indptr", indptr, ffi::DataType::S32, {rows + 1}),
-                                 Mismatch("x", x, x.element_type(), {shape(n_x).first, shape(n_x).second}),
-                                 Mismatch("y", y, y.element_type(), {shape(n_y).first, shape(n_y).second})})
+  Entries entries;
+  const std::string wrong = entries.Read(x, listed, y.element_type());
+  for (const std::string& bad :
+       {Mismatch("indices", indices, ffi::DataType::S32, {nnz}),
+        Mismatch("indptr", indptr, ffi::DataType::S32, {rows + 1}),
+        Mismatch("x", x, x.element_type(), {shape(n_x).first, shape(n_x).second + 4 * entries.words}),
+        Mismatch("y", y, y.element_type(), {shape(n_y).first, shape(n_y).second})})
     if (!bad.empty()) return bad;
-  const bool spikes = x.element_type() == ffi::DataType::PRED && !gather;
-  if (!spikes && x.element_type() != y.element_type())
-    return "x is " + Describe(x) + ", expected " + (gather ? "" : "bool or ") + Name(y.element_type());
-  return "";
+  if (gather && entries.flags) return "x is " + Describe(x) + ", expected " + Name(y.element_type());
+  return wrong;
 }
 
 // The same of the weights, which must be of the type `expected`.

@@ -61,15 +61,16 @@ class PlacedMatrix {
 template <class X, class T>
 class StoredPush {
  public:
-  StoredPush(const X* x, T* ring, int64_t slots, int64_t n_post, int64_t step, std::vector<PlacedMatrix<T>>& matrices)
-      : x_(x), ring_(ring), slots_(slots), n_post_(n_post), matrices_(matrices), slot_of_(slots) {
+  StoredPush(const X* x, const Entries& entries, T* ring, int64_t slots, int64_t n_post, int64_t step,
+             std::vector<PlacedMatrix<T>>& matrices)
+      : x_(x), entries_(entries), ring_(ring), slots_(slots), n_post_(n_post), matrices_(matrices), slot_of_(slots) {
     for (int64_t d = 0; d < slots; ++d) slot_of_[d] = (step + d) % slots * n_post;
   }
 
-  ffi::Error Run(const char* op, int64_t n_pre) {
+  ffi::Error Run(const char* op) {
     std::vector<int64_t> active;
-    active.reserve(std::min<int64_t>(n_pre, 256));
-    ForEachNonzero(x_, n_pre, [&](int64_t i) { active.push_back(i); });
+    active.reserve(std::min<int64_t>(entries_.n, 256));
+    ListNonzero(x_, entries_.n, entries_.words, &active);
     for (PlacedMatrix<T>& m : matrices_) {
       const auto begin = std::lower_bound(active.begin(), active.end(), m.pre_offset),
                  end = std::lower_bound(begin, active.end(), m.pre_offset + m.rows);
@@ -126,6 +127,7 @@ class StoredPush {
   }
 
   const X* x_;
+  Entries entries_;
   T* ring_;
   int64_t slots_, n_post_;
   std::vector<PlacedMatrix<T>>& matrices_;
@@ -134,16 +136,18 @@ class StoredPush {
 };
 
 // One ring; `e` are the operands and then the result.
-ffi::Error PushOne(const char* op, const XLA_FFI_Buffer* e, size_t operands, Integers places) {
+ffi::Error PushOne(const char* op, const XLA_FFI_Buffer* e, size_t operands, int64_t listed, Integers places) {
   const ffi::AnyBuffer ring(&e[0]), x(&e[1]), step(&e[2]), out(&e[operands]);
   if (ring.dimensions().size() != 2 || x.dimensions().size() != 1)
     return Invalid(op, "ring is " + Describe(ring) + " and x " + Describe(x) + ", expected ranks 2 and 1");
-  const int64_t slots = ring.dimensions()[0], n_post = ring.dimensions()[1], n_pre = x.dimensions()[0];
+  const int64_t slots = ring.dimensions()[0], n_post = ring.dimensions()[1];
   const auto type = ring.element_type();
+  Entries entries;
+  const std::string wrong = entries.Read(x, listed, type);
+  const int64_t n_pre = entries.n;
   if (slots < 1 || n_pre > kMaxElements || n_post > kMaxElements / slots)
     return Invalid(op, "ring is " + Describe(ring) + ", expected 1 to 2147483647 elements");
-  if (x.element_type() != ffi::DataType::PRED && x.element_type() != type)
-    return Invalid(op, "x is " + Describe(x) + ", expected bool or " + Name(type));
+  if (!wrong.empty()) return Invalid(op, wrong);
   for (const std::string& bad :
        {Mismatch("result", out, type, {slots, n_post}), Mismatch("step", step, ffi::DataType::S32, {})})
     if (!bad.empty()) return Invalid(op, bad);
@@ -160,15 +164,17 @@ ffi::Error PushOne(const char* op, const XLA_FFI_Buffer* e, size_t operands, Int
     if (ring.untyped_data() != out.untyped_data())
       std::memcpy(out.untyped_data(), ring.untyped_data(), ring.size_bytes());
     T* const sums = static_cast<T*>(out.untyped_data());
-    if (x.element_type() == ffi::DataType::PRED) {
-      const uint8_t* spikes = static_cast<const uint8_t*>(x.untyped_data());
-      return StoredPush<uint8_t, T>(spikes, sums, slots, n_post, now, matrices).Run(op, n_pre);
-    }
-    return StoredPush<T, T>(static_cast<const T*>(x.untyped_data()), sums, slots, n_post, now, matrices).Run(op, n_pre);
+    const auto run = [&](auto* values) {
+      using X = std::remove_const_t<std::remove_pointer_t<decltype(values)>>;
+      return StoredPush<X, T>(values, entries, sums, slots, n_post, now, matrices).Run(op);
+    };
+    if (entries.flags) return run(static_cast<const uint8_t*>(x.untyped_data()));
+    return run(static_cast<const T*>(x.untyped_data()));
   });
 }
 
-ffi::Error Push(ffi::ThreadPool, ffi::RemainingArgs operands, ffi::Result<ffi::AnyBuffer> out, Integers places) {
+ffi::Error Push(ffi::ThreadPool, ffi::RemainingArgs operands, ffi::Result<ffi::AnyBuffer> out, int64_t listed,
+                Integers places) {
   constexpr const char* kOp = "evops_stored_push";
   const size_t count = operands.size();
   if (places.size() % kOfPlace || count != kHead + places.size() / kOfPlace * kOfMatrix)
@@ -186,7 +192,8 @@ ffi::Error Push(ffi::ThreadPool, ffi::RemainingArgs operands, ffi::Result<ffi::A
     buffers.push_back(*buffer);
   }
   buffers.push_back(*out);
-  return ForEachEntry(kOp, buffers, own, [&](const XLA_FFI_Buffer* e) { return PushOne(kOp, e, count, places); });
+  return ForEachEntry(kOp, buffers, own,
+                      [&](const XLA_FFI_Buffer* e) { return PushOne(kOp, e, count, listed, places); });
 }
 
 }  // namespace
@@ -197,4 +204,5 @@ EVOPS_HANDLER(evops_stored_push, evops::Push,
                   .Ctx<evops::ffi::ThreadPool>()
                   .RemainingArgs()
                   .Ret<evops::ffi::AnyBuffer>()
+                  .Attr<int64_t>("listed")
                   .Attr<evops::Integers>("places"));

@@ -27,6 +27,7 @@ class Recorder:
 
     def __enter__(self):
         from evops.engine import ops, ring, spiked_state, stored, stored_columns, stored_ring
+        from evops.engine.list_spikes import list_spikes_p
 
         natives = {
             ops.product_p: ops._product_native,
@@ -37,6 +38,7 @@ class Recorder:
             stored.outer_p: lambda: ("evops_stored_outer", {}),
             stored_ring.push_p: stored_ring._native,
             spiked_state.spiked_state_p: spiked_state._native,
+            list_spikes_p: lambda capacity: ("evops_list_spikes", {"listed": 1 + capacity}),
         }
         self.before = [(p, "bind", p.bind) for p in natives]
         self.before += [(ops, "edges", ops.edges), (ops, "draw_indptr", ops.draw_indptr)]
@@ -69,7 +71,9 @@ class Recorder:
             args = [jax.numpy.array(o) for o in operands]
             out = bind(*operands, backend=backend, **statics)
             if not any(isinstance(o, jax.core.Tracer) for o in operands):
+                listed = {k: statics.pop(k) for k in ("listed",) if k in statics}
                 target, attrs = native(**statics)
+                attrs = attrs | listed
                 alias = 0 if target in IN_PLACE else None
                 several = out if primitive.multiple_results else [out]
                 self.note(target, args, attrs, several, alias)
@@ -161,6 +165,15 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
     delayed = delayed.tocsr()
     yield "stored push", lambda: delayed.push(x, evops.DelayBuffer.zeros(N_POST, delayed.max_delay))
     pattern = csr.indices, csr.indptr
+    gaps = evops.Projection(rules["gaps"], laws["each"], (N_PRE, N_POST), seed=4)
+    spikes = evops.SpikeList.from_flags
+    yield "list", lambda: spikes(x)
+    yield "lists", lambda: spikes(jnp.stack([x, ~x, x]))
+    for name, W in (("drawn", gaps), ("stored", csr)):
+        yield f"list, {name}", lambda W=W: spikes(x, 190) @ W
+        yield f"lists, {name}", lambda W=W: spikes(jnp.stack([x, ~x, x])) @ W
+    buffer = evops.DelayBuffer.zeros(N_POST, delayed.max_delay)
+    yield "list, stored push", lambda: delayed.push(spikes(x), buffer)
     outer = lambda *tiles: stored.outer_p.bind(*tiles, *pattern, backend="native")  # noqa: E731
     yield "stored outer", lambda: outer(*(a[:1] for a in tile))
     yield "stored batch outer", lambda: outer(*tile)

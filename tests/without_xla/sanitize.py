@@ -30,6 +30,7 @@ HANDLERS = (
     "product",
     "push",
     "scratch",
+    "spike_list",
     "spiked_state",
     "stored",
     "stored_push",
@@ -51,8 +52,8 @@ PLANTS = {
     ),
     "address": (
         "stored.cc",
-        "active.push_back(i); });",
-        "active.push_back(i); }); active.data()[active.capacity()] = 0;",
+        "ListNonzero(x, entries.n, entries.words, &active);",
+        "ListNonzero(x, entries.n, entries.words, &active); active.data()[active.capacity()] = 0;",
         "heap-buffer-overflow",
     ),
     "undefined": (
