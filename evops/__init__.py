@@ -66,6 +66,7 @@ from evops.populations import Populations
 from evops.projection import Projection
 from evops.spike_list import SpikeList
 from evops.synapses import Synapses
+from evops.weighted import WeightedProjection
 
 backends()  # programs that jax.export wrote find their handlers; no backend of jax starts
 
@@ -105,6 +106,7 @@ __all__ = [
     "SpikeList",
     "Synapses",
     "Uniform",
+    "WeightedProjection",
     "XLACustomOp",
     "backends",
     "event_mv_prob_homo",

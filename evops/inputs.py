@@ -16,7 +16,7 @@ from evops.connectivity.rules import LfsrGaps
 from evops.engine.compat import Tracer
 from evops.engine.spike_lists import Listed
 from evops.errors import EvopsConnectivityWarning, check_integer
-from evops.leaves import Node, dtype_of
+from evops.leaves import Node, dtype_of, parts_of
 
 _BOOL, _OBJECT = np.dtype(bool), np.dtype(object)
 _OWN = ("evops", "jaxtyping")
@@ -75,7 +75,7 @@ def as_given(name: str, value: Any) -> jax.Array | np.ndarray:
     wrong = f"{name} must be an array of numbers or bools, got "
     if isinstance(value, Law):
         raise TypeError(f"{name} must be numbers, got {value!r}: a law goes into a Projection")
-    nested = jax.tree.leaves(value) if isinstance(value, (list, tuple)) else []
+    nested = parts_of(value) if isinstance(value, (list, tuple)) else []
     in_jax = hasattr(value, "__jax_array__") or any(isinstance(v, jax.Array) for v in nested)
     try:
         array = jnp.asarray(value) if in_jax else np.asarray(value)
@@ -201,7 +201,7 @@ def own_dtype(value: Any) -> np.dtype | None:
     """The dtype that a value has by itself: None for Python numbers, alone, in lists or traced."""
     if not isinstance(value, (list, tuple)):
         return dtype_of(value)
-    types = [dtype for dtype in map(dtype_of, jax.tree.leaves(value)) if dtype is not None]
+    types = [dtype for dtype in map(dtype_of, parts_of(value)) if dtype is not None]
     return common_dtype(types) if types else None
 
 

@@ -105,6 +105,16 @@ def checked(method: Callable) -> Callable:
     return entrance
 
 
+def parts_of(value: Any) -> list[Any]:
+    """What stands in nested lists and tuples; a value that is neither stands for itself.
+
+    Unlike leaves of jax, which warns of what may be iterated and is no node.
+    """
+    if not isinstance(value, (list, tuple)):
+        return [value]
+    return [part for each in value for part in parts_of(each)]
+
+
 def shape_of(leaf: Any, axes: int) -> tuple[int, ...]:
     """The last `axes` extents of a leaf, 0 for those that it does not have."""
     shape = getattr(leaf, "shape", None)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Int, Num, Shaped, UInt32
 from evops import inputs, noise
 from evops.errors import check_integer, check_real, check_static
 from evops.inputs import Nested, Seed
-from evops.leaves import Node, shape_of
+from evops.leaves import Node, parts_of, shape_of
 
 
 @jax.tree_util.register_pytree_node_class
@@ -87,7 +87,7 @@ class PoissonInput(Node):
 
     def _of_neurons(self, name: str, value: Any) -> np.ndarray:
         """A known parameter, one for all neurons or one for each."""
-        for part in jax.tree.leaves(value):
+        for part in parts_of(value):
             check_static(name, part)
         found = inputs.host(name, value)
         inputs.check_dtype(name, found.dtype, bools=False)

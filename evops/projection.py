@@ -6,13 +6,13 @@ from typing import Any, ClassVar, SupportsFloat, SupportsIndex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, UInt32
+from jaxtyping import Array, Int, Shaped, UInt32
 
 from evops import inputs, population_grid
 from evops.connectivity import sampler
 from evops.connectivity.delay_tables import delay_law, discretise
 from evops.connectivity.format import MatrixSpec, WeightLaw
-from evops.connectivity.laws import Law
+from evops.connectivity.laws import Constant, Law
 from evops.connectivity.rules import LfsrGaps, Rule, check_is_rule
 from evops.connectivity.schemes import check_rule
 from evops.csr import CSR
@@ -21,9 +21,10 @@ from evops.edges import Edges
 from evops.engine import dense, library, ops
 from evops.engine.compat import Tracer
 from evops.errors import check_shape
-from evops.inputs import Entries, Seed
+from evops.inputs import Entries, Nested, Seed
 from evops.matrix import Matrix
 from evops.population_grid import PlacedProjection
+from evops.weighted import WeightedProjection
 
 
 @jax.tree_util.register_pytree_node_class
@@ -297,6 +298,28 @@ class Projection(Matrix, DelayedSynapses):
         post = inputs.device_array(post)
         arrays = weight, post, indptr
         return CSR(*arrays, shape=self._shape, delay=delay, backend=self._backend)
+
+    def with_weights(
+        self, values: Shaped[Any, "..."] | SupportsFloat | Nested
+    ) -> WeightedProjection:
+        """The same synapses, drawn at every use, with a stored weight each.
+
+        It takes the memory of the weights alone, where `tocsr` takes that of targets too. The law
+        is not used.
+
+        Args:
+            values: `(nnz,)`, one for each synapse in the order of rows, as `edges` and `tocsr`
+                have them; or one number for all. Any dtype that `CSR` takes. With a traced seed,
+                whose number of synapses is not known, as many as `WeightedProjection.data` has.
+
+        Raises:
+            ValueError: another number of values, or 2**31 synapses or more.
+        """
+        _, static = self.tree_flatten()
+        one = Constant(jnp.float32(1))
+        return WeightedProjection(
+            Projection.tree_unflatten(static, (one, self.key, self.indptr)), values
+        )
 
     def _synapses(self) -> list[np.ndarray]:
         """Where the synapses of each row begin, and the results of `ops.edges`."""

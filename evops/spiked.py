@@ -10,7 +10,7 @@ from evops import inputs
 from evops.engine import library, spiked_state
 from evops.engine.compat import Tracer
 from evops.errors import check_choice
-from evops.inputs import Nested
+from evops.inputs import Entries, Nested
 from evops.leaves import Node
 
 
@@ -23,6 +23,7 @@ class SpikedUpdates(Node):
     """
 
     if TYPE_CHECKING:  # what the subclasses have
+        shape: Any
         csr: Any  # the same synapses by rows, a `CSR`
         csc: Any  # and by columns, a `CSC`
 
@@ -85,16 +86,27 @@ class SpikedUpdates(Node):
     def _spiked(
         self, side: str, state: Any, spikes: Any, value: Any, per: Any, low: Any, high: Any
     ) -> jax.Array:
-        rows = self.csr
-        sizes = {"synapse": rows.nnz, "pre": rows.shape[0], "post": rows.shape[1]}
         state = inputs.array_of("state", state, bools=False)
-        if state.shape != (rows.nnz,):
-            raise ValueError(f"state must have shape (nnz = {rows.nnz},), got {state.shape}")
+        synapses = self._synapses_of(state)
+        if state.shape != (synapses,):
+            raise ValueError(f"state must have shape (nnz = {synapses},), got {state.shape}")
+        sizes = {"synapse": synapses, "pre": self.shape[0], "post": self.shape[1]}
         x = inputs.spikes("spikes", spikes, (f"n_{side}",), (sizes[side],))
         x = x if x.dtype == bool else _as_state("spikes", x, state)
         value = _as_state("value", value, state)
         per = _per(value.shape, per, sizes)
         bounds = _bounds(low, high, state)
+        return self._updated(state, x, value.reshape(-1), bounds, side=side, per=per)
+
+    def _synapses_of(self, state: jax.Array) -> int:
+        """How many synapses a state is for."""
+        return self.csr.nnz
+
+    def _updated(
+        self, state: jax.Array, x: Entries, value: jax.Array, bounds: Any, *, side: str, per: str
+    ) -> jax.Array:
+        """The state after spikes that are checked."""
+        rows = self.csr
         pattern = rows.indices, rows.indptr
         if side == "post":
             columns = self.csc
@@ -102,12 +114,12 @@ class SpikedUpdates(Node):
         return spiked_state.update(
             state,
             x,
-            value.reshape(-1),
+            value,
             bounds,
             pattern,
             side=side,
             per=per,
-            n_post=sizes["post"],
+            n_post=rows.shape[1],
             backend=library.choose(rows._backend),
         )
 

@@ -9,6 +9,7 @@ import numpy as np
 from evops import inputs
 from evops.engine.compat import Tracer
 from evops.errors import INT32_MAX, check_integer, check_static
+from evops.leaves import parts_of
 
 
 def weights(name: str, value: Any, nnz: int) -> jax.Array:
@@ -115,7 +116,7 @@ def _integers(name: str, value: Any) -> jax.Array | np.ndarray:
 
 def neurons(name: str, value: Any, n: int | None = None) -> np.ndarray:
     """`value` as known indices of neurons, int64, in [0, n) where n is given."""
-    for part in jax.tree.leaves(value):
+    for part in parts_of(value):
         check_static(name, part)
     found = np.asarray(_integers(name, value))
     if n is not None:

@@ -16,6 +16,7 @@ from evops.engine import ops
 from evops.engine.compat import Tracer
 from evops.errors import check_integer, check_shape, check_static
 from evops.inputs import Seed
+from evops.leaves import parts_of
 from evops.projection import Projection, key_of
 
 
@@ -59,7 +60,7 @@ def Synapses(
     words = inputs.seed_words("seed", seed)
     if isinstance(words, Tracer):
         raise TypeError("seed must be known to store synapses: call Synapses outside jax.jit")
-    for parameter in jax.tree.leaves(law):
+    for parameter in jax.tree.leaves(law) if isinstance(law, Law) else parts_of(law):
         check_static("law", parameter)
     words = np.asarray(key_of(np.asarray(words)))
     key = words[0], words[1]

@@ -11,6 +11,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 import custom_kernels as kernels
 import evops
+from evops.engine import ops
 
 N_PRE, N_POST, DEVICES = 12, 9, 2
 SEEDS = np.array([3, 4], np.uint32)
@@ -119,6 +120,21 @@ def spiked_state(x, w, s, backend):
     return S.add_where_pre_spiked(jnp.zeros(20), x, w, per="synapse")
 
 
+ROOM = ops.room(0, RULE.expected_synapses((N_PRE, N_POST)))
+PATTERN = np.float32(1 + np.arange(ROOM) % 3)
+
+
+def weighted(x, w, s, backend):
+    values = jnp.broadcast_to(w[0], ROOM) * PATTERN
+    return x @ projection(w, s, backend).with_weights(values)
+
+
+def weighted_dense(x, w, s):
+    pre, post, *_ = drawn(int(s))
+    own = jnp.broadcast_to(w[0], len(pre)) * PATTERN[: len(pre)]
+    return jnp.zeros((x.shape[0], N_POST)).at[:, post].add(x[:, pre] * own[None])
+
+
 @functools.cache
 def times():
     """A user's operator, x times one number, with rules for derivatives."""
@@ -164,6 +180,9 @@ OPERATORS = {
     ),
     "push through CSR": Operator(
         stored_push, stored_push_dense, random(DEVICES, N_PRE), random(DEVICES, 20), COLUMNS
+    ),
+    "weighted": Operator(
+        weighted, weighted_dense, random(DEVICES, 3, N_PRE), random(DEVICES, 2), SEEDS
     ),
     "spiked states": Operator(
         spiked_state,

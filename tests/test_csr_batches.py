@@ -239,7 +239,8 @@ def test_members_are_the_same_in_any_batch_on_many_threads(dtype, threads, handl
         def call(x, product=product):
             arrays = [x, data, indices, indptr]
             outs = [((len(x), n), sums)]
-            return handlers.call(f"evops_stored_{product}", arrays, outs, {}, threads=threads)[0][0]
+            attrs, of = {"listed": 0}, f"evops_stored_{product}"
+            return handlers.call(of, arrays, outs, attrs, threads=threads)[0][0]
 
         together = call(x)
         for k in range(len(x)):

@@ -28,6 +28,7 @@ TARGETS = (
     "evops_stored_push",
     "evops_spiked_state",
     "evops_list_spikes",
+    "evops_drawn",
     "evops_custom",
 )
 GPU_TARGETS = (

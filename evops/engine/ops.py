@@ -286,12 +286,12 @@ def edges(
         the law has no variate, the third where no delays are drawn.
     """
     # Cut on the host: cutting in jax would compile a program for every number of synapses.
-    room = _room(synapses, float(expected))
-    found = _edges(key, tables, indptr, spec=spec, n_post=n_post, synapses=room, backend=backend)
+    room_ = room(synapses, float(expected))
+    found = _edges(key, tables, indptr, spec=spec, n_post=n_post, synapses=room_, backend=backend)
     return [np.asarray(array)[:synapses] for array in found]
 
 
-def _room(synapses: int, expected: float) -> int:
+def room(synapses: int, expected: float) -> int:
     """Room for the synapses of nearly every seed, so that all of them share a program.
 
     Numbers of synapses vary at most as a Poisson variate does, so eight standard deviations are
@@ -299,11 +299,11 @@ def _room(synapses: int, expected: float) -> int:
     """
     # The number is static in a program, so seeds that differ in it would each compile one. jax
     # keeps them all, and XLA ran out of memory maps after some 900 seeds.
-    room = math.ceil(expected + 8 * math.sqrt(expected)) + 16
-    if room < synapses:
+    most = math.ceil(expected + 8 * math.sqrt(expected)) + 16
+    if most < synapses:
         step = 1 << max(synapses.bit_length() - 5, 0)
-        room = -(-synapses // step) * step
-    return min(room, 2**31 - 1)  # positions are int32
+        most = -(-synapses // step) * step
+    return min(most, 2**31 - 1)  # positions are int32
 
 
 @functools.partial(jax.jit, static_argnames=("spec", "n_post", "synapses", "backend"))

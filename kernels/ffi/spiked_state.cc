@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "clipped_sums.h"
 #include "handler.h"
 #include "parallel.h"
 #include "ring_batches.h"
@@ -22,24 +23,6 @@ enum class Per : int64_t { kAll, kSynapse, kPre, kPost };
 constexpr size_t kOfPre = 7, kOfPost = 10;  // operands
 constexpr int64_t kAhead = 16, kNext = 4;   // synapses of a column, neurons: what is asked for before it is needed
 constexpr int64_t kLine = 64, kLines = 4;   // bytes of memory that come at once, and how many are asked for
-
-// Integers wrap around.
-template <class T>
-T Sum(T a, T b) {
-  return a + b;
-}
-template <class T>
-T Product(T a, T b) {
-  return a * b;
-}
-template <>
-int32_t Sum(int32_t a, int32_t b) {
-  return static_cast<int32_t>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));
-}
-template <>
-int32_t Product(int32_t a, int32_t b) {
-  return static_cast<int32_t>(static_cast<uint32_t>(a) * static_cast<uint32_t>(b));
-}
 
 // Rows, columns and states of one call; nothing in them is taken on trust.
 template <class T>
@@ -56,12 +39,7 @@ struct States {
 
   template <class Of>
   void AddSpan(int64_t begin, int64_t end, Of of) {
-    T* const s = state;
-    const T least = low, most = high;
-    for (int64_t k = begin; k < end; ++k) {
-      const T sum = Sum(s[k], of(k)), above = sum < least ? least : sum;
-      s[k] = above > most ? most : above;
-    }
+    AddClipped(state, begin, end, low, high, of);
   }
 
   void AddRow(int64_t i, T x) {
@@ -71,8 +49,8 @@ struct States {
       return;
     }
     const T* const v = value;
-    const T one = per == Per::kAll ? Product(x, v[0]) : per == Per::kPre ? Product(x, v[i]) : T(0);
-    if (per == Per::kSynapse) return AddSpan(begin, end, [=](int64_t k) { return Product(x, v[k]); });
+    const T one = per == Per::kAll ? WrappedProduct(x, v[0]) : per == Per::kPre ? WrappedProduct(x, v[i]) : T(0);
+    if (per == Per::kSynapse) return AddSpan(begin, end, [=](int64_t k) { return WrappedProduct(x, v[k]); });
     if (per != Per::kPost) return AddSpan(begin, end, [=](int64_t) { return one; });
     const uint32_t* const j = indices;
     uint32_t most = 0;
@@ -81,7 +59,7 @@ struct States {
       wrong_column = true;
       return;
     }
-    AddSpan(begin, end, [=](int64_t k) { return Product(x, v[j[k]]); });
+    AddSpan(begin, end, [=](int64_t k) { return WrappedProduct(x, v[j[k]]); });
   }
 
   ffi::Error Result(const char* op) const {
@@ -137,13 +115,13 @@ struct States {
       return;
     }
     const T* const v = value;
-    const T one = per == Per::kAll ? Product(x, v[0]) : per == Per::kPost ? Product(x, v[j]) : T(0);
-    if (per == Per::kSynapse) return AddPlaces(begin, end, [=](int64_t k) { return Product(x, v[k]); });
+    const T one = per == Per::kAll ? WrappedProduct(x, v[0]) : per == Per::kPost ? WrappedProduct(x, v[j]) : T(0);
+    if (per == Per::kSynapse) return AddPlaces(begin, end, [=](int64_t k) { return WrappedProduct(x, v[k]); });
     if (per != Per::kPre) return AddPlaces(begin, end, [=](int64_t) { return one; });
     bool wrong = false;
     AddPlaces(begin, end, [&](int64_t k) {
       const int64_t row = RowOfSynapse(k);
-      if (row >= 0) return Product(x, v[row]);
+      if (row >= 0) return WrappedProduct(x, v[row]);
       wrong = true;
       return T(0);
     });

@@ -8,6 +8,7 @@
 
 #include "handler.h"
 #include "stored_batch.h"
+#include "stored_products.h"
 
 namespace evops {
 namespace {
@@ -22,16 +23,7 @@ void ScatterRows(const X* x, const int64_t* active, int64_t count, const StoredW
   for (int64_t a = 0; a < count; ++a) {
     if (a + 2 * kAhead < count) m.PrefetchPlace(active[a + 2 * kAhead]);
     if (a + kAhead < count) m.PrefetchEntries(active[a + kAhead], w);
-    const int64_t i = active[a];
-    const T xi = static_cast<T>(x[i]);
-    if (w.shared) {
-      const T v = w.one * xi;
-      m.ForEachEntry(i, w, [=](T, uint32_t j, int) EVOPS_ALWAYS_INLINE { y[j] += v; });
-    } else if (xi == T(1)) {
-      m.ForEachEntry(i, w, [=](T weight, uint32_t j, int) EVOPS_ALWAYS_INLINE { y[j] += weight; });
-    } else {
-      m.ForEachEntry(i, w, [=](T weight, uint32_t j, int) EVOPS_ALWAYS_INLINE { y[j] += weight * xi; });
-    }
+    ScatterRow(active[a], static_cast<T>(x[active[a]]), w, y, m);
   }
 }
 
@@ -141,36 +133,11 @@ void ScatterBatch(const X* x, const Entries& entries, int64_t batch, const Store
   }
 }
 
-// The sum of row i where silent x, `stride` apart, add nothing, whatever their weights.
-template <class T>
-T SumOfEvents(const T* x, int64_t stride, const StoredWeights<T>& w, int64_t i, Pattern& m) {
-  T sum(0);
-  m.ForEachEntry(i, w, [&](T weight, uint32_t j, int) EVOPS_ALWAYS_INLINE {
-    const T xj = x[j * stride];
-    if (xj != T(0)) sum += weight * xj;
-  });
-  return sum;
-}
-
-// An infinite weight times 0 is not a number, and one that all share does not weigh what cancels.
-template <class T>
-bool NeedsEvents(const StoredWeights<T>& w, T y) {
-  return y != y || (w.shared && !Finite(w.one));
-}
-
 // Rows from `begin` to `end`.
 template <class T>
 void Gather(const T* x, const StoredWeights<T>& w, T* y, int64_t begin, int64_t end, Pattern& m) {
   for (int64_t i = begin; i < end; ++i) {
-    T sum[4] = {};  // side by side: additions wait for each other
-    if (w.shared) {
-      m.ForEachEntry(i, w, [&](T, uint32_t j, int lane) EVOPS_ALWAYS_INLINE { sum[lane] += x[j]; });
-    } else {
-      m.ForEachEntry(i, w, [&](T weight, uint32_t j, int lane) EVOPS_ALWAYS_INLINE { sum[lane] += weight * x[j]; });
-    }
-    const T total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-    y[i] = w.shared ? total * w.one : total;
-    if (NeedsEvents(w, y[i])) y[i] = SumOfEvents(x, 1, w, i, m);
+    y[i] = GatherRow(i, x, w, m);
   }
 }
 

@@ -17,6 +17,8 @@ class Pattern : public StoredRows {
                    static_cast<const uint32_t*>(indptr.untyped_data()), indices.dimensions()[0],
                    static_cast<uint32_t>(columns)},
         rows(indptr.dimensions()[0] - 1) {}
+  Pattern(const uint32_t* indices, const uint32_t* indptr, int64_t size, int64_t columns, int64_t rows)
+      : StoredRows{indices, indptr, size, static_cast<uint32_t>(columns)}, rows(rows) {}
 
   const int64_t rows;
 

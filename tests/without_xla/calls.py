@@ -26,7 +26,16 @@ class Recorder:
         self.calls: list[dict] = []
 
     def __enter__(self):
-        from evops.engine import ops, ring, spiked_state, stored, stored_columns, stored_ring
+        from evops.engine import (
+            drawn,
+            drawn_state,
+            ops,
+            ring,
+            spiked_state,
+            stored,
+            stored_columns,
+            stored_ring,
+        )
         from evops.engine.list_spikes import list_spikes_p
 
         natives = {
@@ -38,6 +47,10 @@ class Recorder:
             stored.outer_p: lambda: ("evops_stored_outer", {}),
             stored_ring.push_p: stored_ring._native,
             spiked_state.spiked_state_p: spiked_state._native,
+            drawn.product_p: drawn._product_native,
+            drawn.outer_p: lambda synapses, **of: drawn.attributes_of("outer", **of, listed=0),
+            drawn.push_p: functools.partial(drawn.attributes_of, "push"),
+            drawn_state.update_p: drawn_state._update_native,
             list_spikes_p: lambda capacity: ("evops_list_spikes", {"listed": 1 + capacity}),
         }
         self.before = [(p, "bind", p.bind) for p in natives]
@@ -74,7 +87,8 @@ class Recorder:
                 listed = {k: statics.pop(k) for k in ("listed",) if k in statics}
                 target, attrs = native(**statics)
                 attrs = attrs | listed
-                alias = 0 if target in IN_PLACE else None
+                in_place = target in IN_PLACE or attrs.get("what", 0) >= 3  # push, update
+                alias = 0 if in_place else None
                 several = out if primitive.multiple_results else [out]
                 self.note(target, args, attrs, several, alias)
             return out
@@ -105,7 +119,7 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
     import numpy as np
 
     import evops
-    from evops.engine import stored
+    from evops.engine import drawn, stored
 
     rng = np.random.default_rng(5)
     x = jnp.asarray(rng.random(N_PRE) < 0.9)
@@ -174,6 +188,29 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
         yield f"lists, {name}", lambda W=W: spikes(jnp.stack([x, ~x, x])) @ W
     buffer = evops.DelayBuffer.zeros(N_POST, delayed.max_delay)
     yield "list, stored push", lambda: delayed.push(spikes(x), buffer)
+    weighted = {
+        name: evops.Projection(rules[name], 0.5, (N_PRE, N_POST), seed=3, delay=delay)
+        for name in ("gaps", "total", "subset", "lfsr")
+    }
+    for name, W in weighted.items():
+        V = W.with_weights(W.tocsr().delay.astype(jnp.float32))
+        yield f"weighted {name}", lambda V=V: x @ V
+        yield f"weighted {name}, back", lambda V=V: V @ back
+        yield f"weighted {name}, push", lambda V=V: V.push(x, buffer)
+        yield f"weighted {name}, spiked", lambda V=V: V.add_where_pre_spiked(V.data, x, 1.0)
+        yield (
+            f"weighted {name}, spiked columns",
+            lambda V=V: V.add_where_post_spiked(V.data, back != 0, back, high=4.0),
+        )
+        yield (
+            f"weighted {name}, outer",
+            lambda V=V: drawn.outer_p.bind(
+                *(a[:2] for a in tile),
+                *V._wiring(V.projection._spec(law=False)),
+                synapses=V.data.size,
+                **V._statics(V.projection._spec(law=False)),
+            ),
+        )
     outer = lambda *tiles: stored.outer_p.bind(*tiles, *pattern, backend="native")  # noqa: E731
     yield "stored outer", lambda: outer(*(a[:1] for a in tile))
     yield "stored batch outer", lambda: outer(*tile)

@@ -25,6 +25,7 @@ import format_header  # noqa: E402
 
 HANDLERS = (
     "custom",
+    "drawn",
     "edges",
     "library",
     "product",
