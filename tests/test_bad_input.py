@@ -207,3 +207,30 @@ def test_a_location_and_a_scale_are_asked_of_laws():
         ValueError, match="delay: loc_scale of Forgotten must return 0 as its scale"
     ):
         projection(delay=Forgotten(2.0))
+
+
+W = evops.Projection(evops.FixedProbability(0.5), 1.0, (3, 2), seed=1)
+ITERATED = {
+    "x": lambda value: value @ W,
+    "v": lambda value: W @ value,
+    "pre": lambda value: evops.CSR.from_edges(value, [0], 1.0, shape=(2, 2)),
+    "weight": lambda value: evops.CSR.from_edges([0], [0], value, shape=(2, 2)),
+    "post_ids": lambda value: evops.syn2post([1.0], value, 2),
+    "rate": lambda value: evops.PoissonInput(9, value, 1.0, dt=0.1, size=3, seed=1),
+    "values": W.with_weights,
+    "indices": lambda value: evops.SpikeList(value, 3),
+    "law": lambda value: evops.Synapses(evops.FixedProbability(0.5), value, (3, 2), seed=1),
+    "sums": evops.DelayBuffer,
+}
+
+
+@pytest.mark.parametrize("name", ITERATED)
+@pytest.mark.parametrize("inside", [False, True])
+def test_what_can_be_iterated_is_no_array(name, inside):
+    """jax warns of it where it takes values apart, and warnings are errors here."""
+    for value in (iter([3]), map(int, "3"), {3: 1}.values()):
+        given = [value] if inside else value
+        if isinstance(given, list) and name in ("x", "v"):
+            given = np.array([value], object)
+        with pytest.raises((TypeError, ValueError), match=name):
+            ITERATED[name](given)
