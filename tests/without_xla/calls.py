@@ -196,7 +196,8 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
         V = W.with_weights(W.tocsr().delay.astype(jnp.float32))
         yield f"weighted {name}", lambda V=V: x @ V
         yield f"weighted {name}, back", lambda V=V: V @ back
-        yield f"weighted {name}, push", lambda V=V: V.push(x, buffer)
+        ring = evops.DelayBuffer.zeros(N_POST, V.max_delay)
+        yield f"weighted {name}, push", lambda V=V, ring=ring: V.push(x, ring)
         yield f"weighted {name}, spiked", lambda V=V: V.add_where_pre_spiked(V.data, x, 1.0)
         yield (
             f"weighted {name}, spiked columns",
