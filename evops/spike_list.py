@@ -69,8 +69,10 @@ class SpikeList(spike_lists.Listed, Node):
         most = ids.shape[0]
         if not isinstance(count, Tracer):
             count = most if count is None else check_integer("count", count, 0, most)
+        elif count.ndim or not inputs.is_whole(count.dtype):
+            raise TypeError(f"count must be one integer, got {count!r}")
         if isinstance(ids, Tracer) or isinstance(count, Tracer):
-            flags = _flags(jnp.asarray(ids), n, count)
+            flags = _flags(inputs.array_of("indices", ids), n, count)
         else:
             flags = _known_flags(np.asarray(ids)[:count], n)
         made = SpikeList.from_flags(flags, most)
@@ -170,8 +172,11 @@ class SpikeList(spike_lists.Listed, Node):
 
 def _flags(ids: jax.Array, n: int, count: Any) -> Bool[Array, " n"]:
     """Flags of neurons that a program knows."""
+    if ids.dtype.itemsize < 4:  # which do not hold n
+        ids = ids.astype(jnp.int32)
     every = jnp.arange(ids.shape[0], dtype=jnp.int32)
-    known = (every < count) & (ids >= 0) & (ids < n)
+    known = every < count.astype(jnp.int32) if isinstance(count, Tracer) else every < count
+    known = known & (ids >= 0) & (ids < n)
     at = jnp.where(known, ids, n).astype(jnp.int32)
     return jnp.zeros(n, bool).at[at].set(True, mode="drop")
 

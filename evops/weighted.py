@@ -18,6 +18,7 @@ from evops.inputs import Entries, Nested
 from evops.leaves import dtype_of, shape_of
 from evops.matrix import Matrix
 from evops.spiked import SpikedUpdates
+from evops.structures import structure
 
 
 @jax.tree_util.register_pytree_node_class
@@ -61,7 +62,8 @@ class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
 
     def _filled(self, values: Any) -> jax.Array:
         """Weights of the users' in the room that there is."""
-        known = None if isinstance(self.starts, Tracer) else self.nnz
+        traced = isinstance(self.starts, Tracer)
+        known = None if traced else int(np.asarray(self.starts)[-1])
         room = _room(self.projection, known)
         values = inputs.numbers("values", values)
         if values.ndim == 0:
@@ -95,6 +97,11 @@ class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
     def _check_leaves(self, name: str | None = None) -> None:
         self.projection._check_leaves(name)
         super()._check_leaves(name)
+        if self.starts.shape != (self.shape[0] + 1,):
+            raise ValueError(
+                f"{name or self._name} has a leaf of another shape: starts has shape "
+                f"{self.starts.shape}, expected ({self.shape[0] + 1},)"
+            )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -114,7 +121,7 @@ class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
         """Longest delay, in steps; 0 without delays."""
         return self.projection.max_delay
 
-    @property
+    @structure
     def nnz(self) -> int:
         """Number of synapses (not inside ``jax.jit``)."""
         if isinstance(self.starts, Tracer):

@@ -216,6 +216,25 @@ def test_from_indices():
     assert int(evops.SpikeList([], n=4).count) == 0
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int32, np.uint32])
+def test_indices_of_any_width_in_a_program(dtype):
+    made = jax.jit(lambda i, c: evops.SpikeList(i, 1000, c).flags)
+    given = np.array([7, 3, 100, 99], dtype)
+    assert np.flatnonzero(made(given, 3)).tolist() == [3, 7, 100]
+    if dtype == np.uint32:
+        assert np.flatnonzero(made(np.array([7, 2**32 - 1, 1000], dtype), 3)).tolist() == [7]
+    if np.iinfo(dtype).min < 0:
+        assert np.flatnonzero(made(np.array([7, -1], dtype), 2)).tolist() == [7]
+
+
+@pytest.mark.parametrize("count", [1.5, True, np.array([1, 2])])
+def test_bad_counts_in_a_program_raise(count):
+    with pytest.raises(TypeError, match="count must be one integer"):
+        jax.jit(lambda c: evops.SpikeList(jnp.array([1, 2]), 9, c).flags)(count)
+    with pytest.raises(ValueError, match="indices must be within"):
+        jax.jit(lambda c: evops.SpikeList([1, 2**70], 9, c).flags)(1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [

@@ -291,6 +291,19 @@ def test_wrong_starts_are_errors(edit):
             jax.block_until_ready(call())
 
 
+def test_leaves_of_other_shapes_raise():
+    V, _, _ = both("out-degree", "native")
+    shorter = jax.tree.map(lambda leaf: leaf[:9] if leaf.shape == (N + 1,) else leaf, V)
+    for call in (lambda: np.ones(N, bool) @ shorter, lambda: shorter.nnz):
+        with pytest.raises(ValueError, match=rf"starts has shape \(9,\), expected \({N + 1},\)"):
+            call()
+    batched = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), V)
+    with pytest.raises(ValueError, match="leaves with a batch axis"):
+        _ = batched.nnz
+    with pytest.raises(TypeError, match="no array"):
+        _ = jax.tree.map(lambda leaf: object(), V).nnz
+
+
 def test_delays_beyond_the_buffer_raise():
     V, _, _ = both("probability", "native", delay=evops.Uniform(1, 6))
     with pytest.raises(ValueError, match="max_delay=6 or more"):
