@@ -305,12 +305,12 @@ class Projection(Matrix, DelayedSynapses):
         """The same synapses, drawn at every use, with a stored weight each.
 
         It takes the memory of the weights alone, where `tocsr` takes that of targets too. The law
-        is not used.
+        of weights is ignored.
 
         Args:
             values: `(nnz,)`, one for each synapse in the order of rows, as `edges` and `tocsr`
                 have them; or one number for all. Any dtype that `CSR` takes. With a traced seed,
-                whose number of synapses is not known, as many as `WeightedProjection.data` has.
+                whose number of synapses is unknown, the error says how many there is room for.
 
         Raises:
             ValueError: another number of values, or 2**31 synapses or more.

@@ -37,7 +37,7 @@ class SpikeList(spike_lists.Listed, Node):
 
     Raises:
         ValueError: indices out of range, an index twice, a count beyond the indices.
-        TypeError: indices that are no integers.
+        TypeError: indices that are not integers.
 
     Example:
         >>> import jax.numpy as jnp, evops
@@ -75,7 +75,7 @@ class SpikeList(spike_lists.Listed, Node):
             flags = _flags(inputs.array_of("indices", ids), n, count)
         else:
             flags = _known_flags(np.asarray(ids)[:count], n)
-        made = SpikeList.from_flags(flags, most)
+        made = SpikeList.from_flags(flags, min(most, n))
         self.packed, self.n, self.listed = made.packed, n, made.listed
 
     @classmethod
@@ -114,7 +114,9 @@ class SpikeList(spike_lists.Listed, Node):
         if not isinstance(packed, Tracer) and packed.size:
             most = int(self.count.max())
             if most > room:
-                raise ValueError(f"capacity must be at least {most}, the number of spikes: {room}")
+                raise ValueError(
+                    f"capacity must be at least {most}, the number of spikes, got {room}"
+                )
         return self
 
     def tree_flatten(self) -> tuple[Any, Any]:
@@ -175,8 +177,10 @@ def _flags(ids: jax.Array, n: int, count: Any) -> Bool[Array, " n"]:
     if ids.dtype.itemsize < 4:  # which do not hold n
         ids = ids.astype(jnp.int32)
     every = jnp.arange(ids.shape[0], dtype=jnp.int32)
-    known = every < count.astype(jnp.int32) if isinstance(count, Tracer) else every < count
-    known = known & (ids >= 0) & (ids < n)
+    if isinstance(count, Tracer):
+        most = min(ids.shape[0], jnp.iinfo(count.dtype).max)
+        count = jnp.clip(count, 0, most).astype(jnp.int32)
+    known = (every < count) & (ids >= 0) & (ids < n)
     at = jnp.where(known, ids, n).astype(jnp.int32)
     return jnp.zeros(n, bool).at[at].set(True, mode="drop")
 

@@ -77,7 +77,8 @@ class SpikedUpdates(Node):
         """The state after postsynaptic spikes: ``state[k] += spikes[post of k] * value``.
 
         It needs the index of columns. A `CSR` that is known makes one, once; a program that takes
-        the matrix as an argument takes `CSR.csc` instead.
+        the matrix as an argument takes `CSR.csc` instead. A `WeightedProjection` has no index, and
+        draws every row.
 
         Args and errors are those of `add_where_pre_spiked`, for spikes `(n_post,)`.
         """

@@ -35,10 +35,11 @@ class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
 
     Attributes:
         data: `(room,)`, the weights in the order of rows. Where seeds differ in their number of
-            synapses, there is room for nearly every seed, so that all share a program; what is
-            behind the last synapse is not used. A leaf.
+            synapses, there is room for nearly every seed, so that nearly all share a program; what
+            is behind the last synapse is not used. States, and values for each synapse, are as
+            long, or `(nnz,)` where the seed is known. A leaf.
         starts: `(n_pre + 1,)` int32, where the weights of each pre neuron begin. A leaf.
-        projection: where the synapses come from; its law is not used. Its seed is a leaf.
+        projection: where the synapses come from; its weight law is ignored. Its seed is a leaf.
 
     Example:
         >>> import jax.numpy as jnp, evops
@@ -55,25 +56,12 @@ class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
     starts: Int32[Array, "n_pre+1"]
     projection: Any
 
-    def __init__(self, projection: Any, values: Any, starts: Any = None):
-        self.projection = projection
-        self.starts = _starts(projection) if starts is None else starts
-        self.data = self._filled(values)
-
-    def _filled(self, values: Any) -> jax.Array:
-        """Weights of the users' in the room that there is."""
-        traced = isinstance(self.starts, Tracer)
-        known = None if traced else int(np.asarray(self.starts)[-1])
-        room = _room(self.projection, known)
-        values = inputs.numbers("values", values)
-        if values.ndim == 0:
-            return jnp.full(room, values)
-        if values.shape == (known,):
-            return jnp.pad(values, (0, room - values.shape[0]))
-        if values.shape != (room,):
-            wanted = f"(nnz = {known},)" if known is not None else f"({room},), for a traced seed"
-            raise ValueError(f"values must have shape {wanted}, got {values.shape}")
-        return values
+    def __init__(self, projection: Any, values: Any):
+        if not isinstance(projection, Matrix) or not hasattr(projection, "rule"):
+            raise TypeError(f"projection must be a Projection, got {projection!r}")
+        starts = _starts(projection)
+        self.projection, self.starts = projection, starts
+        self.data = _filled(values, _known(starts), _room(projection, _known(starts)))
 
     def tree_flatten(self) -> tuple[Any, Any]:
         """Weights, starts and the projection, whose seed is a leaf."""
@@ -137,7 +125,9 @@ class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
         self, values: Shaped[Any, "..."] | SupportsFloat | Nested
     ) -> "WeightedProjection":
         """The same synapses with other weights, as of `Projection.with_weights`."""
-        return WeightedProjection(self.projection, values, self.starts)
+        known, room = _known(self.starts), shape_of(self.data, 1)[0]
+        leaves = _filled(values, known, room), self.starts, self.projection
+        return WeightedProjection.tree_unflatten(None, leaves)
 
     def _statics(self, spec: Any, ring: drawn.Ring | None = None) -> dict[str, Any]:
         backend = library.choose(self.projection._backend)
@@ -173,9 +163,13 @@ class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
         return buffer.with_sums(drawn.push(sums, x, data, wiring, **self._statics(spec, ring)))
 
     def _synapses_of(self, state: jax.Array) -> int:
-        if state.shape == self.data.shape:
-            return state.shape[0]
-        return self.data.shape[0] if isinstance(self.starts, Tracer) else self.nnz
+        known = _known(self.starts)
+        if state.shape != self.data.shape and known is None:
+            raise ValueError(
+                f"state must have the shape of {self._name}.data, {self.data.shape}, where the "
+                f"seed is traced, got {state.shape}"
+            )
+        return state.shape[0] if state.shape == self.data.shape else known or 0
 
     def _updated(self, state: Any, x: Entries, value: Any, bounds: Any, **of: str) -> jax.Array:
         spec = self.projection._spec(law=False)
@@ -203,6 +197,24 @@ class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
             return self.tocsr()._dense(transposed)
         each = jnp.eye(self.shape[0], dtype=bool) @ self
         return each.T if transposed else each
+
+
+def _known(starts: Any) -> int | None:
+    """The number of synapses, where the seed is known."""
+    return None if isinstance(starts, Tracer) else int(np.asarray(starts)[-1])
+
+
+def _filled(values: Any, known: int | None, room: int) -> jax.Array:
+    """Weights of the user's in room for so many."""
+    values = inputs.numbers("values", values)
+    if values.ndim == 0:
+        return jnp.full(room, values)
+    if values.shape == (known,):
+        return jnp.pad(values, (0, room - values.shape[0]))
+    if values.shape != (room,):
+        wanted = f"(nnz = {known},)" if known is not None else f"({room},), for a traced seed"
+        raise ValueError(f"values must have shape {wanted}, got {values.shape}")
+    return values
 
 
 def _starts(projection: Any) -> Int32[Array, " n_pre_1"]:

@@ -237,6 +237,10 @@ def simulate(
     """
     model = model or Model()
     driven = jnp.asarray(connectome.index(drive), jnp.int32)
+    if len(set(map(int, drive))) < len(drive):
+        raise ValueError(f"drive must name each neuron once, got {list(drive)}")
+    if not 1 <= model.steps(model.refractory) <= 256:
+        raise ValueError(f"refractory must be 1 to 256 steps, got {model.refractory} ms")
     shape = trials, model.steps(ms), len(drive)
     events = jax.random.bernoulli(jax.random.key(seed), model.input_rate * model.dt / 1e3, shape)
     n = len(connectome.ids)

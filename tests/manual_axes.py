@@ -129,6 +129,21 @@ def weighted(x, w, s, backend):
     return x @ projection(w, s, backend).with_weights(values)
 
 
+def weighted_state(x, w, s, backend):
+    W = projection(w, s, backend).with_weights(np.zeros(ROOM, np.float32))
+    value = jnp.broadcast_to(w[0], ROOM) * PATTERN
+    return W.add_where_pre_spiked(jnp.zeros(ROOM), x, value, per="synapse")
+
+
+def weighted_state_dense(x, w, s):
+    pre, *_ = drawn(int(s))
+    return (
+        jnp.zeros(ROOM)
+        .at[: len(pre)]
+        .set(x[pre] * jnp.broadcast_to(w[0], len(pre)) * PATTERN[: len(pre)])
+    )
+
+
 def weighted_dense(x, w, s):
     pre, post, *_ = drawn(int(s))
     own = jnp.broadcast_to(w[0], len(pre)) * PATTERN[: len(pre)]
@@ -183,6 +198,9 @@ OPERATORS = {
     ),
     "weighted": Operator(
         weighted, weighted_dense, random(DEVICES, 3, N_PRE), random(DEVICES, 2), SEEDS
+    ),
+    "weighted states": Operator(
+        weighted_state, weighted_state_dense, random(DEVICES, N_PRE), random(DEVICES, 2), SEEDS
     ),
     "spiked states": Operator(
         spiked_state,

@@ -214,6 +214,10 @@ def test_from_indices():
     outside = jax.jit(lambda i: evops.SpikeList(i, 10).flags)(jnp.array([-1, 4, 10, 11]))
     assert np.flatnonzero(outside).tolist() == [4]
     assert int(evops.SpikeList([], n=4).count) == 0
+    padded = evops.SpikeList(np.array([0, 1, 5, 5, 5]), 3, 2)
+    assert padded.indices.tolist() == [0, 1, 3]
+    counts = jax.jit(lambda c: evops.SpikeList(jnp.array([7, 3]), 10, c).count)
+    assert [int(counts(c)) for c in (1, 99, -5, np.uint32(2**32 - 1))] == [1, 2, 0, 2]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int32, np.uint32])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import evops
+from evops.engine import drawn
 
 N, M = 300, 200
 RULES = {
@@ -120,9 +121,11 @@ def test_updates_have_the_bits_of_the_stored_matrix(name, side, per, backend, rn
 def test_updates_of_the_room_for_more(backend):
     V, S, values = both("probability", backend)
     assert V.data.shape[0] > V.nnz == S.nnz
-    x = np.arange(N) % 2 == 0
+    x = np.arange(N) % 2 == 1  # the last one fires, too
     got = V.add_where_pre_spiked(V.data, x, 1.0, high=3.0)
     want = S.add_where_pre_spiked(values, x, 1.0, high=3.0)
+    every = V.add_where_post_spiked(V.data, np.ones(M, bool), 1.0)
+    np.testing.assert_array_equal(every[V.nnz :], 0)
     np.testing.assert_array_equal(got[: V.nnz], want)
     np.testing.assert_array_equal(got[V.nnz :], 0)
     learnt = V.with_weights(got)
@@ -287,8 +290,40 @@ def test_wrong_starts_are_errors(edit):
         lambda: wrong @ jnp.ones(M),
         lambda: wrong.add_where_pre_spiked(wrong.data, np.ones(N, bool), ones, per="post"),
     ):
-        with pytest.raises(Exception, match="more or fewer synapses than starts say"):
+        with pytest.raises(Exception, match="not have the number of synapses that starts say"):
             jax.block_until_ready(call())
+
+
+ALL = np.ones(200, bool)
+
+
+def test_programs_keep_the_room_there_is(backend):
+    """A seed with more synapses than most has more room, and keeps it."""
+    W = projection(evops.LfsrGaps(0.1), backend, seed=0, shape=(200, 2000))
+    V = W.with_weights(1.0)
+    learnt = jax.jit(lambda V: V.with_weights(V.add_where_pre_spiked(V.data, ALL, -0.25)))(V)
+    np.testing.assert_array_equal(learnt.data[: V.nnz], 0.75)
+    two = jax.jit(lambda V: ALL @ V.with_weights(2.0))(V)
+    np.testing.assert_array_equal(two, 2 * W.in_degree().astype(jnp.float32))
+    with pytest.raises(ValueError, match=r"state must have the shape of W.data, \(\d+,\), where"):
+        jax.jit(lambda V: V.add_where_pre_spiked(jnp.ones(9), ALL, 1.0))(V)
+
+
+def test_updates_in_a_ring_are_refused():
+    V, _, _ = both("out-degree", "native")
+    spec = V.projection._spec(law=False)
+    of = {"spec": spec, "n_post": M, "ring": drawn.Ring(4, 1_000_000, 999_000, 3), "listed": 0}
+    name, attributes = drawn.attributes_of("update", **of, side="pre", per="post")
+    call = jax.ffi.ffi_call(name, jax.ShapeDtypeStruct(V.data.shape, jnp.float32))
+    bounds = jnp.array([-1.0]), jnp.array([1.0])
+    with pytest.raises(Exception, match="an update with a ring"):
+        call(V.data, jnp.ones(N, bool), jnp.ones(M), *bounds, *V._wiring(spec), **attributes)
+
+
+def test_only_projections_are_weighted():
+    for other in (3, projection(RULES["total"]).tocsr()):
+        with pytest.raises(TypeError, match="projection must be a Projection"):
+            evops.WeightedProjection(other, 1.0)
 
 
 def test_leaves_of_other_shapes_raise():

@@ -34,6 +34,7 @@ from evops.engine.compat import (
     Tangent,
     ad,
     is_zero,
+    zero_tangent,
 )
 from evops.engine.primitive import bilinear_jvp, register
 
@@ -70,10 +71,15 @@ class Wiring(NamedTuple):
 PATTERN = len(Wiring._fields)
 
 
-def columns_of(
-    wiring: Wiring, synapses: int, spec: MatrixSpec, n_post: int, ring: Ring | None
-) -> Int32[Array, " synapses"]:
+def columns_of(wiring: Wiring, synapses: int, **statics: Any) -> Int32[Array, " synapses"]:
     """The column of every synapse; one past the last where its delay is beyond the ring."""
+    return columns_p.bind(*wiring, synapses=synapses, backend="jnp", **statics)
+
+
+def _columns_value(
+    *operands: Array, synapses: int, spec: MatrixSpec, n_post: int, ring: Ring | None
+) -> Int32[Array, " synapses"]:
+    wiring = Wiring(*operands)
     tables = wiring.table, jnp.zeros(0, jnp.int32), wiring.delays
     shape = {"spec": spec, "n_post": n_post, "synapses": synapses}
     post, _, drawn = jnp_impl.edges(wiring.key, tables, wiring.starts, **shape)
@@ -83,6 +89,25 @@ def columns_of(
     slot = (wiring.step + delay) % ring.slots
     cell = slot * ring.n + ring.offset + post
     return jnp.where(delay < ring.slots, cell, ring.slots * ring.n)
+
+
+def _columns_jvp(
+    primals: Sequence[Operand], tangents: Sequence[Tangent], **statics: Any
+) -> tuple[Array, Tangent]:
+    del tangents  # of integers
+    out = columns_p.bind(*primals, **statics)
+    return out, zero_tangent(out)
+
+
+# A primitive, for derivatives inside jax.shard_map: loops want carries that vary as operands do.
+columns_p = register(
+    "evops_drawn_columns",
+    shape=lambda *_, synapses, **__: ShapedArray((synapses,), np.dtype(np.int32)),
+    value=_columns_value,
+    jvp=_columns_jvp,
+    transpose=lambda *_, **__: (None,) * PATTERN,
+    batch=lambda *operands, **statics: stored.each(columns_p, *operands, **statics),
+)
 
 
 def _size(n_post: int, ring: Ring | None) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Num, Shaped
 
 from evops.engine import ops, spike_lists, spiked_state, stored
-from evops.engine.compat import Operand, ShapedArray, Tangent, is_zero, zero_tangent
+from evops.engine.compat import Operand, ShapedArray, Tangent, aligned, is_zero, zero_tangent
 from evops.engine.drawn import PATTERN, Wiring, attributes_of, columns_of
 from evops.engine.primitive import register
 
@@ -43,7 +43,9 @@ def _update_value(
     wiring = Wiring(*rest)
     columns = columns_of(wiring, changed[0].shape[0], **statics)
     of = {"side": side, "per": per, "dtype": dtype, "n_post": statics["n_post"]}
-    return spiked_state._update_one(*changed, columns, wiring.starts, bounded=bounded, **of)
+    new = spiked_state._update_one(*changed, columns, wiring.starts, bounded=bounded, **of)
+    state = changed[0]  # what is behind the last synapse is room for more, and stays
+    return jnp.where(jnp.arange(state.shape[0], dtype=jnp.int32) < wiring.starts[-1], new, state)
 
 
 def _update_jvp(
@@ -63,7 +65,8 @@ def _update_jvp(
         changed = dict(zip(moving, moved, strict=True))
         operands = [changed.get(k, primal) for k, primal in enumerate(primals)]
         operands[1] = spike_lists.flags_of(operands[1], listed)
-        return _update_value(*map(jnp.asarray, operands), **statics)
+        # the loop that draws columns wants operands that vary alike (jax.shard_map)
+        return _update_value(*aligned(*map(jnp.asarray, operands)), **statics)
 
     points = tuple(primals[k] for k in moving)
     return out, jax.jvp(of, points, tuple(moving.values()))[1]

@@ -183,6 +183,7 @@ ffi::Error Drawn(ffi::ThreadPool pool, ffi::RemainingArgs operands, ffi::Result<
   const auto type = out->element_type();
   const bool rings = what == What::kPush, updates = what == What::kUpdate;
   if (rings && ring.size() == 0) return Invalid(kOp, "a push without a ring");
+  if (updates && ring.size() != 0) return Invalid(kOp, "an update with a ring, which has values of its cells");
   const ffi::AnyBuffer& x = given[rings || updates];
   const size_t rank = rings || updates ? 1 : 2;
   if (x.dimensions().size() != rank)

@@ -102,7 +102,8 @@ class DrawnRows {
   // Of all rows, or of some; the first error is kept.
   ffi::Error Result(const char* op) const {
     if (bad_row >= 0)
-      return Invalid(op, "row " + std::to_string(bad_row) + " has more or fewer synapses than starts say, or room");
+      return Invalid(op, "row " + std::to_string(bad_row) +
+                             " does not have the number of synapses that starts say, or no room for it");
     if (bad_delay) return Invalid(op, "a delay is beyond the ring of " + std::to_string(ring_.slots) + " slots");
     return ffi::Error::Success();
   }
