@@ -208,6 +208,8 @@ CALLS = [
     call("DELAYED.push({spikes}, {buffer}, post_offset={post_offset})", spikes=SPIKES, post_offset=(["0", "5"], integer(0, 5)),
          buffer=("BUFFER", buffer(*TOO_SMALL, "evops.DelayBuffer.zeros(11, 2, 'int32')")), names={"post_offset": "n=", "buffer": "post_offset must"}),
     call("({x}) @ CSR", x=SPIKES),
+    call("evops.WeightedProjection({projection}, {values})", projection=("W", Kind([*NO_NUMBERS, "np.ones((5, 6))", "CSR"])),
+         values=("0.5", Kind([t for t in DATA if "* 3" not in t]))),
     call("W.with_weights({values})", values=("0.5", Kind([t for t in DATA if "* 3" not in t]))),
     call("evops.SpikeList({indices}, {n}, {count})", indices=("[0, 5, 2]", IDS), n=("6", integer(1, fine=6)),
          count=("3", COUNT)),

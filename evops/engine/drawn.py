@@ -24,19 +24,16 @@ import numpy as np
 from jaxtyping import Array, Int32, Num, Shaped
 
 from evops.connectivity.format import MatrixSpec
-from evops.engine import jnp_impl, spike_lists, spiked_state, stored
+from evops.engine import jnp_impl, jvps, spike_lists, spiked_state, stored
 from evops.engine.compat import (
     Cotangent,
     Dims,
     Linear,
     Operand,
     ShapedArray,
-    Tangent,
     ad,
-    is_zero,
-    zero_tangent,
 )
-from evops.engine.primitive import bilinear_jvp, register
+from evops.engine.primitive import register
 
 WHAT = ("scatter", "gather", "outer", "push", "update")  # as the handler numbers them
 
@@ -91,20 +88,12 @@ def _columns_value(
     return jnp.where(delay < ring.slots, cell, ring.slots * ring.n)
 
 
-def _columns_jvp(
-    primals: Sequence[Operand], tangents: Sequence[Tangent], **statics: Any
-) -> tuple[Array, Tangent]:
-    del tangents  # of integers
-    out = columns_p.bind(*primals, **statics)
-    return out, zero_tangent(out)
-
-
 # A primitive, for derivatives inside jax.shard_map: loops want carries that vary as operands do.
 columns_p = register(
     "evops_drawn_columns",
     shape=lambda *_, synapses, **__: ShapedArray((synapses,), np.dtype(np.int32)),
     value=_columns_value,
-    jvp=_columns_jvp,
+    jvp=jvps.of_integers(lambda *operands, **statics: columns_p.bind(*operands, **statics)),
     transpose=lambda *_, **__: (None,) * PATTERN,
     batch=lambda *operands, **statics: stored.each(columns_p, *operands, **statics),
 )
@@ -238,7 +227,7 @@ product_p = register(
     "evops_drawn_product",
     shape=_product_shape,
     value=_product_value,
-    jvp=bilinear_jvp(lambda *operands, **statics: product_p.bind(*operands, **statics)),
+    jvp=jvps.bilinear(lambda *operands, **statics: product_p.bind(*operands, **statics)),
     transpose=_product_transpose,
     batch=_product_batch,
     native=_product_native,
@@ -251,7 +240,7 @@ def _outer_value(
 ) -> Num[Array, " synapses"]:
     wiring = Wiring(*rest)
     columns = columns_of(wiring, synapses, **statics)
-    d = stored._outer_value(r, c, columns, wiring.starts)
+    d = stored.outer_value(r, c, columns, wiring.starts)
     # what belongs to no row is room for more synapses
     return jnp.where(jnp.arange(synapses, dtype=jnp.int32) < wiring.starts[-1], d, 0)
 
@@ -273,7 +262,7 @@ outer_p = register(
     "evops_drawn_outer",
     shape=lambda r, *_, synapses, **__: ShapedArray((synapses,), r.dtype),
     value=_outer_value,
-    jvp=bilinear_jvp(lambda *operands, **statics: outer_p.bind(*operands, **statics)),
+    jvp=jvps.bilinear(lambda *operands, **statics: outer_p.bind(*operands, **statics)),
     transpose=_outer_transpose,
     batch=lambda *operands, **statics: stored.each(outer_p, *operands, **statics),
     native=lambda *, synapses, **statics: attributes_of("outer", **statics, listed=0),
@@ -301,22 +290,6 @@ def _push_value(
 ) -> Num[Array, "slots n"]:
     added = _product_value(x[None], data, *rest, gather=False, dtype=sums.dtype, **statics)
     return sums + added.reshape(sums.shape)
-
-
-def _push_jvp(
-    primals: Sequence[Operand], tangents: Sequence[Tangent], **statics: Any
-) -> tuple[Array, Array]:
-    sums, x, data, *rest = primals
-    dsums, dx, ddata, *_ = tangents
-    bind = functools.partial(push_p.bind, **statics)
-    out = bind(*primals)
-    # The tangent is a ring itself, so every term is pushed into it.
-    tangent = jnp.zeros_like(sums) if is_zero(dsums) else dsums
-    if not is_zero(dx):
-        tangent = bind(tangent, dx.astype(sums.dtype), data, *rest)
-    if not is_zero(ddata):
-        tangent = bind(tangent, x, ddata, *rest)
-    return out, tangent
 
 
 def _push_transpose(
@@ -347,7 +320,7 @@ push_p = register(
     "evops_drawn_push",
     shape=lambda sums, *_, **__: ShapedArray(sums.shape, sums.dtype),
     value=_push_value,
-    jvp=_push_jvp,
+    jvp=jvps.of_ring(lambda *operands, **statics: push_p.bind(*operands, **statics)),
     transpose=_push_transpose,
     batch=lambda *operands, **statics: stored.each(push_p, *operands, **statics),
     native=functools.partial(attributes_of, "push"),

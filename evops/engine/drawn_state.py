@@ -4,16 +4,14 @@ Each synapse k of a row or column whose x is not 0 gets
 ``min(max(state[k] + x * value[of k], low), high)``, as in `spiked_state`.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Num, Shaped
 
-from evops.engine import ops, spike_lists, spiked_state, stored
-from evops.engine.compat import Operand, ShapedArray, Tangent, aligned, is_zero, zero_tangent
+from evops.engine import jvps, ops, spike_lists, spiked_state, stored
+from evops.engine.compat import Operand, ShapedArray
 from evops.engine.drawn import PATTERN, Wiring, attributes_of, columns_of
 from evops.engine.primitive import register
 
@@ -43,33 +41,9 @@ def _update_value(
     wiring = Wiring(*rest)
     columns = columns_of(wiring, changed[0].shape[0], **statics)
     of = {"side": side, "per": per, "dtype": dtype, "n_post": statics["n_post"]}
-    new = spiked_state._update_one(*changed, columns, wiring.starts, bounded=bounded, **of)
+    new = spiked_state.update_one(*changed, columns, wiring.starts, bounded=bounded, **of)
     state = changed[0]  # what is behind the last synapse is room for more, and stays
     return jnp.where(jnp.arange(state.shape[0], dtype=jnp.int32) < wiring.starts[-1], new, state)
-
-
-def _update_jvp(
-    primals: Sequence[Operand],
-    tangents: Sequence[Tangent],
-    *,
-    listed: int,
-    backend: str,
-    **statics: Any,
-) -> tuple[Array, Any]:
-    out = update_p.bind(*primals, listed=listed, backend=backend, **statics)
-    moving = {k: tangent for k, tangent in enumerate(tangents) if not is_zero(tangent)}
-    if not moving:
-        return out, zero_tangent(out)
-
-    def of(*moved: Array) -> Array:
-        changed = dict(zip(moving, moved, strict=True))
-        operands = [changed.get(k, primal) for k, primal in enumerate(primals)]
-        operands[1] = spike_lists.flags_of(operands[1], listed)
-        # the loop that draws columns wants operands that vary alike (jax.shard_map)
-        return _update_value(*aligned(*map(jnp.asarray, operands)), **statics)
-
-    points = tuple(primals[k] for k in moving)
-    return out, jax.jvp(of, points, tuple(moving.values()))[1]
 
 
 def _update_native(*, bounded: bool, dtype: np.dtype, **statics: Any) -> Any:
@@ -81,8 +55,10 @@ update_p = register(
     "evops_drawn_update",
     shape=lambda state, *_, **__: ShapedArray(state.shape, state.dtype),
     value=_update_value,
-    jvp=_update_jvp,
-    transpose=spiked_state._transpose,
+    jvp=jvps.of_formula(
+        lambda *operands, **statics: update_p.bind(*operands, **statics), _update_value, spikes=1
+    ),
+    transpose=jvps.never_transposed,
     batch=lambda *operands, **statics: stored.each(update_p, *operands, **statics),
     native=_update_native,
     aliases=lambda **_: {0: 0},

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, UInt8
 
-from evops.engine import spike_lists
-from evops.engine.compat import Dims, Operand, ShapedArray, Tangent, zero_tangent
+from evops.engine import jvps, spike_lists
+from evops.engine.compat import Dims, Operand, ShapedArray
 from evops.engine.primitive import register
 
 
@@ -34,14 +34,6 @@ def _value(flags: Bool[Array, "rows n"], *, capacity: int) -> UInt8[Array, "rows
     return spike_lists.pack(flags, jnp.concatenate([count, indices], 1))
 
 
-def _jvp(
-    primals: Sequence[Operand], tangents: Sequence[Tangent], **statics: Any
-) -> tuple[Array, Tangent]:
-    del tangents  # of bools
-    out = list_spikes_p.bind(*primals, **statics)
-    return out, zero_tangent(out)
-
-
 def _batch(operands: Sequence[Operand], dims: Dims, **statics: Any) -> tuple[Array, int]:
     flags: Any = jnp.moveaxis(operands[0], dims[0], 0)
     out = list_spikes_p.bind(flags.reshape(-1, flags.shape[-1]), **statics)
@@ -52,7 +44,7 @@ list_spikes_p = register(
     "evops_list_spikes",
     shape=_shape,
     value=_value,
-    jvp=_jvp,
+    jvp=jvps.of_integers(lambda *operands, **statics: list_spikes_p.bind(*operands, **statics)),
     transpose=lambda *_, **__: (None,),
     batch=_batch,
     native=lambda *, capacity: ("evops_list_spikes", {"listed": np.int64(1 + capacity)}),

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Int32, Num, Shaped, UInt32
 
 from evops.connectivity.format import Diagonal, MatrixSpec, WeightLaw
-from evops.engine import gpu, jnp_impl, library, row_counts, spike_lists
+from evops.engine import gpu, jnp_impl, jvps, library, row_counts, spike_lists
 from evops.engine.compat import (
     Cotangent,
     Dims,
@@ -361,21 +361,13 @@ def _indptr_batch(
     return jax.lax.map(lambda key: indptr_p.bind(key, **statics), keys), 0
 
 
-def _indptr_jvp(
-    primals: Sequence[Operand], tangents: Sequence[Tangent], **statics: Any
-) -> tuple[Array, Tangent]:
-    del tangents  # of integers
-    out = indptr_p.bind(*primals, **statics)
-    return out, zero_tangent(out)
-
-
 # A primitive, though it has no derivative: inside jax.shard_map its result must vary as the key
 # does, and under jax.grad the seed has a tangent (of float0). A plain FFI call sees to neither.
 indptr_p = register(
     "evops_indptr",
     shape=lambda key, *, n_pre, **_: ShapedArray((n_pre + 1,), key.dtype),
     value=row_counts.draw_indptr,
-    jvp=_indptr_jvp,
+    jvp=jvps.of_integers(lambda *operands, **statics: indptr_p.bind(*operands, **statics)),
     transpose=lambda *_, **__: (None,),
     batch=_indptr_batch,
     native=lambda *, total, n_pre: ("evops_indptr", {"total": np.int64(total)}),

@@ -4,8 +4,7 @@ Not by `jax.ffi.ffi_call`: that has no derivatives, and batches only by loops or
 """
 
 import functools
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,11 +18,9 @@ from evops.engine.compat import (
     aligned,
     batching,
     ffi,
-    is_zero,
     mlir,
     of_one_device,
     result_type,
-    zero_tangent,
 )
 
 
@@ -33,23 +30,6 @@ class _Aligned(Primitive):
     def bind(self, *operands: Any, **statics: Any) -> Any:
         # Here and not in the faces: rules bind primitives too, and must align what they bind.
         return super().bind(*aligned(*operands), **statics)
-
-
-def bilinear_jvp(bind: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
-    """The jvp of what is linear in each of its first two operands, as `bind` calls it."""
-
-    def jvp(primals: Sequence[Any], tangents: Sequence[Any], **statics: Any) -> tuple[Any, Any]:
-        a, b, *rest = primals
-        da, db, *_ = tangents
-        terms = [
-            bind(*operands, *rest, **statics)
-            for tangent, operands in ((da, (da, b)), (db, (a, db)))
-            if not is_zero(tangent)
-        ]
-        out = bind(*primals, **statics)
-        return out, functools.reduce(operator.add, terms) if terms else zero_tangent(out)
-
-    return jvp
 
 
 def _of_flags(rule: Callable[..., Any], at: int, flags_of: Callable[..., Any]) -> Any:

@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Array, Int32, Num, Shaped, UInt32
 
 from evops.connectivity.format import MatrixSpec
-from evops.engine import gpu, jnp_impl, ring_batches, spike_lists
+from evops.engine import gpu, jnp_impl, jvps, ring_batches, spike_lists
 from evops.engine.compat import (
     Cotangent,
     Dims,
@@ -106,23 +106,6 @@ def _push_native(
     return "evops_push", {**attributes, "specs": np.array(words, np.int64)}
 
 
-def _push_jvp(
-    primals: Sequence[Operand], tangents: Sequence[Tangent], **statics: Any
-) -> tuple[Array, Array]:
-    ring, x, weight, *rest = primals
-    dring, dx, dw, *_ = tangents
-    bind = functools.partial(push_p.bind, **statics)
-    out = bind(*primals)
-    # The tangent is a ring itself, so every term is pushed into it, one after the other. Adding
-    # rings up instead would take another ring for each term.
-    tangent = jnp.zeros_like(ring) if is_zero(dring) else dring
-    if not is_zero(dx):
-        tangent = bind(tangent, dx.astype(ring.dtype), weight, *rest)
-    if not is_zero(dw):
-        tangent = bind(tangent, x, dw, *rest)
-    return out, tangent
-
-
 def _push_transpose(
     ct: Cotangent,
     ring: Linear,
@@ -165,7 +148,7 @@ push_p = register(
     "evops_push",
     shape=_push_shape,
     value=ring_batches.each(jnp_impl.push, _PUSH_RANKS),
-    jvp=_push_jvp,
+    jvp=jvps.of_ring(lambda *operands, **statics: push_p.bind(*operands, **statics)),
     transpose=_push_transpose,
     batch=_push_batch,
     native=_push_native,

@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Num, Shaped
 
-from evops.engine import ops, ring_batches, spike_lists, stored
-from evops.engine.compat import Dims, Operand, ShapedArray, Tangent, is_zero, zero_tangent
+from evops.engine import jvps, ops, ring_batches, spike_lists, stored
+from evops.engine.compat import Dims, Operand, ShapedArray
 from evops.engine.primitive import register
 
 # Whose spikes, and whose values: as of the handler.
@@ -99,7 +99,7 @@ def _shape(*operands: ShapedArray, side: str, per: str, n_post: int, **_: Any) -
 
 def _value(*operands: Array, **statics: Any) -> Num[Array, "*b nnz"]:
     ranks = _ranks(operands)
-    one = functools.partial(_update_one, **statics)
+    one = functools.partial(update_one, **statics)
     if operands[0].ndim == 1:
         return one(*operands)
     flat = ring_batches.one_batch(operands, ranks)
@@ -107,7 +107,7 @@ def _value(*operands: Array, **statics: Any) -> Num[Array, "*b nnz"]:
     return jax.vmap(one, axes)(*flat).reshape(operands[0].shape)
 
 
-def _update_one(
+def update_one(
     state: Num[Array, " nnz"],
     x: Shaped[Array, " n"],
     value: Num[Array, " v"],
@@ -141,33 +141,6 @@ def _update_one(
     return jnp.where(fired, jnp.where(usable, new.astype(dtype), wrong), state)
 
 
-def _jvp(
-    primals: Sequence[Operand],
-    tangents: Sequence[Tangent],
-    *,
-    listed: int,
-    backend: str,
-    **statics: Any,
-) -> tuple[Array, Any]:
-    out = spiked_state_p.bind(*primals, listed=listed, backend=backend, **statics)
-    moving = {k: tangent for k, tangent in enumerate(tangents) if not is_zero(tangent)}
-    if not moving:
-        return out, zero_tangent(out)
-
-    def of(*moved: Array) -> Array:
-        changed = dict(zip(moving, moved, strict=True))
-        operands = [changed.get(k, primal) for k, primal in enumerate(primals)]
-        operands[1] = spike_lists.flags_of(operands[1], listed)
-        return _value(*map(jnp.asarray, operands), **statics)
-
-    points = tuple(primals[k] for k in moving)
-    return out, jax.jvp(of, points, tuple(moving.values()))[1]
-
-
-def _transpose(*_: Any, **__: Any) -> Any:
-    raise NotImplementedError("derivatives of spiked_state do not bind it")
-
-
 def _batch(operands: Sequence[Operand], dims: Dims, **statics: Any) -> tuple[Array, int]:
     moved = ring_batches.in_front(operands, dims, _ranks(operands), _BATCHED)
     return spiked_state_p.bind(*moved, **statics), 0
@@ -188,8 +161,10 @@ spiked_state_p = register(
     "evops_spiked_state",
     shape=_shape,
     value=_value,
-    jvp=_jvp,
-    transpose=_transpose,
+    jvp=jvps.of_formula(
+        lambda *operands, **statics: spiked_state_p.bind(*operands, **statics), _value, spikes=1
+    ),
+    transpose=jvps.never_transposed,
     batch=_batch,
     native=_native,
     aliases=lambda **_: {0: 0},

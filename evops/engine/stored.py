@@ -28,7 +28,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Int32, Num, Shaped
 
-from evops.engine import gpu, spike_lists
+from evops.engine import gpu, jvps, spike_lists
 from evops.engine.compat import (
     Cotangent,
     Dims,
@@ -40,7 +40,7 @@ from evops.engine.compat import (
     ad,
     typed_like,
 )
-from evops.engine.primitive import bilinear_jvp, register
+from evops.engine.primitive import register
 
 
 def stored(
@@ -258,7 +258,7 @@ stored_p = register(
     "evops_stored",
     shape=_shape,
     value=value,
-    jvp=bilinear_jvp(_bind),
+    jvp=jvps.bilinear(_bind),
     transpose=transpose,
     batch=_batch,
     native=native,
@@ -267,7 +267,7 @@ stored_p = register(
 )
 
 
-def _outer_value(
+def outer_value(
     r: Num[Array, "b n_rows"],
     c: Num[Array, "b n_columns"],
     indices: Int32[Array, " nnz"],
@@ -312,8 +312,8 @@ def _outer_transpose(
 outer_p = register(
     "evops_stored_outer",
     shape=_outer_shape,
-    value=_outer_value,
-    jvp=bilinear_jvp(lambda *operands, **statics: outer_p.bind(*operands, **statics)),
+    value=outer_value,
+    jvp=jvps.bilinear(lambda *operands, **statics: outer_p.bind(*operands, **statics)),
     transpose=_outer_transpose,
     batch=lambda *operands, **statics: each(outer_p, *operands, **statics),
     native=lambda: ("evops_stored_outer", {}),

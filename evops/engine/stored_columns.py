@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Num
 
-from evops.engine import gpu, stored
+from evops.engine import gpu, jvps, stored
 from evops.engine.compat import (
     Cotangent,
     Dims,
@@ -21,7 +21,7 @@ from evops.engine.compat import (
     ShapedArray,
     ad,
 )
-from evops.engine.primitive import bilinear_jvp, register
+from evops.engine.primitive import register
 
 
 def columns(
@@ -109,7 +109,7 @@ columns_p = register(
     "evops_stored_columns",
     shape=_shape,
     value=_value,
-    jvp=bilinear_jvp(columns),
+    jvp=jvps.bilinear(columns),
     transpose=_transpose,
     batch=_batch,
     native=lambda **_: ("evops_stored_columns", {}),
