@@ -37,6 +37,7 @@ SIDES, PER = ("pre", "post"), (None, "synapse", "pre", "post")
 DTYPES = (np.float32, np.float64, np.int32, np.float16, np.int8)
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("per", PER)
 @pytest.mark.parametrize("dtype", DTYPES)

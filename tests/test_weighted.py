@@ -41,6 +41,7 @@ def both(name, backend, delay=None, dtype=np.float32):
     return W.with_weights(values), S.with_weights(values), values
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("dtype", [np.float32, jnp.float16, np.int16])
 @pytest.mark.parametrize("name", ["probability", "total"])
 def test_weights_of_every_dtype(name, dtype, backend):
@@ -97,6 +98,7 @@ def test_pushes_add_integers(backend):
     np.testing.assert_array_equal(V.push(x, buffer).sums, S.push(x, buffer).sums)
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("per", ["all", "synapse", "pre", "post"])
 @pytest.mark.parametrize("side", ["pre", "post"])
 @pytest.mark.parametrize(
