@@ -270,7 +270,7 @@ AXES = {
 }
 
 
-@pytest.mark.thin(5)
+@pytest.mark.thin(10)
 @pytest.mark.parametrize("rule", [evops.FixedProbability(0.1), evops.FixedInDegree(4)])
 @pytest.mark.parametrize("axes", AXES)
 def test_batches_are_their_entries(axes, rule, backend, rng):
