@@ -3,6 +3,7 @@
 from importlib import metadata as _metadata
 
 from evops import installed as _installed  # noqa: F401  before anything that loads jax
+from evops import masks  # noqa: F401
 from evops.areas import MultiAreaProjection
 from evops.braintaichi.operators import (
     event_mv_prob_homo,
@@ -22,12 +23,12 @@ from evops.connectivity.counted_rules import FixedInDegree, FixedOutDegree, Fixe
 from evops.connectivity.grids import Neighbours
 from evops.connectivity.laws import Constant, Law, Uniform
 from evops.connectivity.normal_laws import Clipped, Normal
+from evops.connectivity.rule import Rule
 from evops.connectivity.rules import (
     AllToAll,
     FixedProbability,
     LfsrGaps,
     OneToOne,
-    Rule,
     realised_probability,
 )
 from evops.connectivity.sampler import SAMPLER_VERSION
@@ -64,6 +65,16 @@ from evops.operators import (
 from evops.poisson_input import PoissonInput
 from evops.populations import Populations
 from evops.projection import Projection
+from evops.space.kernels import (
+    Box,
+    Exponential,
+    FunctionKernel,
+    Gamma,
+    Gaussian,
+    Kernel,
+    Table,
+)
+from evops.space.positions import Grid, Positions
 from evops.spike_list import SpikeList
 from evops.synapses import Synapses
 from evops.weighted import WeightedProjection
@@ -79,6 +90,7 @@ __all__ = [
     "AllToAll",
     "Backend",
     "BackendError",
+    "Box",
     "Circuit",
     "Clipped",
     "Constant",
@@ -88,10 +100,16 @@ __all__ = [
     "EvopsCacheWarning",
     "EvopsConnectivityWarning",
     "EvopsError",
+    "Exponential",
     "FixedInDegree",
     "FixedOutDegree",
     "FixedProbability",
     "FixedTotalNumber",
+    "FunctionKernel",
+    "Gamma",
+    "Gaussian",
+    "Grid",
+    "Kernel",
     "KernelError",
     "Law",
     "LfsrGaps",
@@ -101,10 +119,12 @@ __all__ = [
     "OneToOne",
     "PoissonInput",
     "Populations",
+    "Positions",
     "Projection",
     "Rule",
     "SpikeList",
     "Synapses",
+    "Table",
     "Uniform",
     "WeightedProjection",
     "XLACustomOp",

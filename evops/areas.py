@@ -14,7 +14,8 @@ from evops import inputs
 from evops.braintaichi.streams import streams
 from evops.connectivity import sampler
 from evops.connectivity.format import DenseBlocks, GeometricGaps, MatrixSpec, UniformGaps
-from evops.connectivity.rules import FixedProbability, LfsrGaps, Rule
+from evops.connectivity.rule import Rule
+from evops.connectivity.rules import FixedProbability, LfsrGaps
 from evops.connectivity.schemes import check_rule
 from evops.delays import DelayBuffer, DelayedNetwork, check_buffer
 from evops.engine import library, ops, ring

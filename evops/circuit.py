@@ -13,7 +13,8 @@ from jaxtyping import Array, Shaped, UInt32
 
 from evops import inputs, placed_matrices, population_grid, tables
 from evops.connectivity.normal_laws import Normal
-from evops.connectivity.rules import LfsrGaps, Rule
+from evops.connectivity.rule import Rule
+from evops.connectivity.rules import LfsrGaps
 from evops.csr import CSR
 from evops.delays import Buffers, DelayBuffer, DelayedNetwork, check_buffer
 from evops.edges import Edges

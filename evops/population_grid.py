@@ -18,7 +18,7 @@ from evops import inputs
 from evops.connectivity.delay_tables import DiscreteDelays
 from evops.connectivity.format import MatrixSpec, WeightLaw
 from evops.connectivity.laws import Law
-from evops.connectivity.rules import Rule
+from evops.connectivity.rule import Rule
 from evops.delays import DelayBuffer
 from evops.engine import ring
 from evops.engine.populations import PopulationGrid

@@ -13,17 +13,18 @@ from evops.connectivity import sampler
 from evops.connectivity.delay_tables import delay_law, discretise
 from evops.connectivity.format import MatrixSpec, WeightLaw
 from evops.connectivity.laws import Constant, Law
-from evops.connectivity.rules import LfsrGaps, Rule, check_is_rule
+from evops.connectivity.rule import Rule, place
+from evops.connectivity.rules import LfsrGaps
 from evops.connectivity.schemes import check_rule
 from evops.csr import CSR
 from evops.delays import DelayBuffer, DelayedSynapses
 from evops.edges import Edges
 from evops.engine import dense, library, ops
 from evops.engine.compat import Tracer
-from evops.errors import check_shape
 from evops.inputs import Entries, Nested, Seed
 from evops.matrix import Matrix
 from evops.population_grid import PlacedProjection
+from evops.space.positions import Positions
 from evops.weighted import WeightedProjection
 
 
@@ -48,7 +49,8 @@ class Projection(Matrix, DelayedSynapses):
         rule: which pairs are connected, for example ``evops.FixedProbability(0.1)``.
         law: the weights, for example ``evops.Constant(0.6)``; a number stands for that constant.
             Weights have the dtype of its parameters, and Python numbers are float32. Any unit.
-        shape: (n_pre, n_post).
+        shape: (n_pre, n_post); `Positions` or a `Grid` in place of a number, where rules of
+            distance need them.
         seed: integer of up to 64 bits or JAX key, of `jax.random.key` or `PRNGKey`: ``s`` and
             ``key(s)`` are one seed (below 2**32; jax keeps more only under x64). May be traced.
         delay: delays in time steps, at least 1; None for no delays. A number holds for all
@@ -95,14 +97,13 @@ class Projection(Matrix, DelayedSynapses):
         self,
         rule: Rule,
         law: Law | SupportsFloat,
-        shape: Iterable[SupportsIndex],
+        shape: Iterable[SupportsIndex | Positions],
         *,
         seed: Seed,
         delay: Law | SupportsFloat | None = None,
         backend: str | None = None,
     ):
-        check_is_rule(rule)
-        self._shape = check_shape("shape", shape)
+        rule, self._shape = place(rule, shape)
         check_rule(rule, self._shape)
         if isinstance(rule, LfsrGaps):
             inputs.warn_of_density(rule)

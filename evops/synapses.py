@@ -10,20 +10,21 @@ from evops import inputs
 from evops.connectivity import stored_rules
 from evops.connectivity.delay_tables import delay_law, discretise
 from evops.connectivity.laws import Law
-from evops.connectivity.rules import Rule, check_is_rule
+from evops.connectivity.rule import Rule, place
 from evops.csr import CSR
 from evops.engine import ops
 from evops.engine.compat import Tracer
-from evops.errors import check_integer, check_shape, check_static
+from evops.errors import check_integer, check_static
 from evops.inputs import Seed
 from evops.leaves import parts_of
 from evops.projection import Projection, key_of
+from evops.space.positions import Positions
 
 
 def Synapses(
     rule: Rule,
     law: Law | SupportsFloat,
-    shape: Iterable[SupportsIndex],
+    shape: Iterable[SupportsIndex | Positions],
     *,
     seed: Seed,
     delay: Law | SupportsFloat | None = None,
@@ -55,8 +56,7 @@ def Synapses(
         >>> S.nnz, int(S.in_degree().min()), int(S.todense().max() / 0.5)
         (1000, 10, 1)
     """
-    check_is_rule(rule)
-    shape = check_shape("shape", shape)
+    rule, shape = place(rule, shape)
     words = inputs.seed_words("seed", seed)
     if isinstance(words, Tracer):
         raise TypeError("seed must be known to store synapses: call Synapses outside jax.jit")

@@ -16,7 +16,8 @@ from evops import inputs
 from evops.connectivity.counted_rules import FixedInDegree, FixedTotalNumber
 from evops.connectivity.laws import Constant, Law
 from evops.connectivity.normal_laws import Normal
-from evops.connectivity.rules import FixedProbability, Rule
+from evops.connectivity.rule import Rule
+from evops.connectivity.rules import FixedProbability
 from evops.engine.compat import Tracer
 from evops.errors import check_real
 from evops.populations import Populations

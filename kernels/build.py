@@ -35,6 +35,7 @@ BY_HAND = (
     "draw_equal_rows",
     "draw_counted_rows",
     "draw_grid_offsets",
+    "draw_distances",
     "variate",
 )
 # what kernels of every kind depend on, besides what they import

@@ -9,6 +9,7 @@ take t0 for the seed; two of them also write what they draw from the same stream
 
 import taichi as ti
 
+from distances import LEAF, NODE, leaf_bound, node_bound, post_at, probability
 from sampler_ti import (
     DELAY,
     SLOTS,
@@ -20,9 +21,11 @@ from sampler_ti import (
     autapse,
     below,
     between,
+    chance,
     counted_rows,
     dense_blocks,
     dense_hit,
+    distances,
     equal_rows,
     feistel,
     first_state,
@@ -164,6 +167,26 @@ def _grid_offsets(j, task, scheme: A, table: A, target: A, owner: A, z: A, at):
     return at
 
 
+@ti.func
+def _distances(j, task, scheme: A, table: A, target: A, owner: A, z: A, at):
+    k0, k1 = feistel(task.pre, ti.u32(0), task.t0, task.t1)
+    leave_out = autapse(task.pre, scheme)
+    d = distances(scheme)
+    for node in range(ti.i32((d.n_post + ti.u32(NODE - 1)) // ti.u32(NODE))):
+        if node_bound(d, task.pre, ti.u32(node), table) > table[0]:
+            for k in range(LEAF):
+                leaf = ti.u32(node * LEAF + k)
+                most = leaf_bound(d, task.pre, leaf, table)
+                for i in range(LEAF if most > table[0] else 0):
+                    place = leaf * ti.u32(LEAF) + ti.u32(i)
+                    post = post_at(d, place, table)
+                    w = word(k0, k1, post) >> 1
+                    if (w < chance(most)) & (post < task.n):
+                        if w < chance(probability(d, task.pre, place, table)):
+                            at = _emit(target, owner, at, j, task.origin, post, leave_out)
+    return at
+
+
 def _uniform_gaps(draws: int):
     """Reader of a row of the braintaichi scheme that draws 0 to 2 words for every synapse."""
 
@@ -199,6 +222,7 @@ READERS = {
     "diagonal": _diagonal,
     "counted_rows": _counted_rows,
     "grid_offsets": _grid_offsets,
+    "distances": _distances,
     "uniform_gaps": _uniform_gaps(0),
     "uniform_gaps_uniform": _uniform_gaps(1),
     "uniform_gaps_normal": _uniform_gaps(2),

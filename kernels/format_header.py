@@ -1,6 +1,8 @@
 """The draw format for C++: ``format.h``, written from the package's own definition of it."""
 
+import ast
 import enum
+import inspect
 
 from _evops import module
 
@@ -89,6 +91,25 @@ def scheme() -> str:
     )
 
 
+def sections() -> str:
+    """Where the parts of the table of `Distances` begin: `distance_sections`, in C++."""
+    (function,) = ast.parse(inspect.getsource(format.distance_sections)).body
+    for name in ast.walk(function):
+        if isinstance(name, ast.Name) and name.id.isupper():
+            name.id = f"k{camel(name.id)}"
+    *steps, result = function.body[1:]
+    fields = [argument.arg for argument in function.args.args]
+    names = [part.id for part in result.value.elts]
+    steps = "".join(f"  const int64_t {ast.unparse(step)};\n" for step in steps)
+    given = "".join(f"  const int64_t {name} = d.{name};\n" for name in fields)
+    return (
+        f"// {ast.get_docstring(function).splitlines()[0]}\n"
+        f"struct Sections {{\n  int64_t {', '.join(names)};\n}};\n"
+        f"inline Sections SectionsOf(const Distances& d) {{\n{given}{steps}"
+        f"  return {{{', '.join(names)}}};\n}}\n"
+    )
+
+
 def header() -> str:
     """The whole file."""
     records = "\n".join(struct(record) for record in format.SCHEMES.values())
@@ -97,7 +118,7 @@ def header() -> str:
         "and sampler.py.\n#pragma once\n#include <cstdint>\n\nnamespace evops {\n\n"
         f"{constants(sampler, 'uint32_t')}\n{constants(format, 'int64_t')}\n"
         f"{enumeration(format.Reader, 'Reader')}\n{enumeration(format.WeightLaw, 'Law')}\n"
-        f"{records}\n{scheme()}\n"
+        f"{records}\n{sections()}\n{scheme()}\n"
         f"{struct(format.MatrixSpec, first='  Scheme scheme;' + chr(10))}"
         "static_assert(sizeof(MatrixSpec) == kSpecWords * sizeof(uint32_t));\n\n"
         "}  // namespace evops\n"

@@ -26,6 +26,18 @@ next_gap = _functions.next_gap
 TIE, WEIGHT, DELAY = _functions.TIE, _functions.WEIGHT, _functions.DELAY
 SOURCES, SLOTS = _functions.SOURCES, _functions.SLOTS
 
+displacement = _functions.displacement
+magnitude = _functions.magnitude
+slot_bits = _functions.slot_bits
+distance_slot = _functions.distance_slot
+division = _functions.division
+on_line = _functions.on_line
+chance = _functions.chance
+in_frame = _functions.in_frame
+in_shape = _functions.in_shape
+# Where the parts of the table of distances begin.
+sections = ti.func(format.distance_sections)
+
 SYNAPSES_PER_BLOCK = format.SYNAPSES_PER_BLOCK
 # The records of the draw format, from the words of a scheme.
 uniform_gaps = _functions.unpacker(format.UniformGaps)
@@ -34,6 +46,7 @@ dense_blocks = _functions.unpacker(format.DenseBlocks)
 equal_rows = _functions.unpacker(format.EqualRows)
 counted_rows = _functions.unpacker(format.CountedRows)
 grid_offsets = _functions.unpacker(format.GridOffsets)
+distances = _functions.unpacker(format.Distances)
 
 # Rows that are read side by side, so that the compiler can use vector registers.
 LANES = 8

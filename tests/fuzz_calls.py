@@ -24,13 +24,18 @@ from fuzz_kinds import (
 )
 from fuzz_parameters import (
     ARRAY,
+    ASCENDING,
+    COORDINATES,
     COUNT,
     DATA,
     DELAYS,
     DTYPE,
+    ENDS,
+    EXTENTS,
     IDS,
     INDICES,
     INDPTR,
+    JUMPS,
     KNOWN,
     KNOWN_OR_NONE,
     LIMIT,
@@ -40,14 +45,18 @@ from fuzz_parameters import (
     OUTS,
     PAIRS,
     PER,
+    PERIODS,
     RANGES,
     RULES,
     SCIPY,
     SIZES,
     SOURCES,
+    SPACINGS,
     STATIC,
     STEPS,
     SUMS,
+    VALUES,
+    above_zero,
     areas_delay,
     areas_weight,
     buffer,
@@ -134,9 +143,43 @@ def draw_scheme(rng):
     return f"format.{name}({', '.join(map(str, words))})"
 
 
+# Functions are kernels.
+PROBABILITY_OR_KERNEL = probability(zero=True)
+PROBABILITY_OR_KERNEL.bad[:] = [
+    b for b in PROBABILITY_OR_KERNEL.bad if b not in ("float", "lambda: 3")
+]
+ABOVE_0, LENGTH = ("0.5", above_zero()), ("1.0", above_zero())
+OPTIONS = {
+    "cutoff": (["None", "2.0"], above_zero(none=True)),
+    "p_min": ("0.01", above_zero(zero=True)),
+    "mask": (["None", "evops.masks.Ball(1.0)"], Kind([*NO_NUMBERS[1:], "3", "evops.masks.Ball"])),
+}
+
+
+def kernel(name, **parameters):
+    """A kernel of distance."""
+    places = ", ".join(f"{p}={{{p}}}" for p in [*parameters, *OPTIONS])
+    return call(f"evops.{name}({places})", **parameters, **OPTIONS)
+
+
 # fmt: off
+SPACE = [
+    call("evops.Positions({coordinates}, {periodic})", coordinates=("[[0.0, 1.0], [2.0, 3.0]]", COORDINATES),
+         periodic=(["None", "2.0", "(1.0, None)"], PERIODS)),
+    call("evops.Grid({shape}, {spacing}, {periodic})", shape=("(3, 4)", EXTENTS), spacing=("(1.0, 2.0)", SPACINGS),
+         periodic=(["True", "(False, True)"], ENDS)),
+    call("evops.Grid(4, normalize={normalize})", normalize=FLAG),
+    kernel("Gaussian", sigma=ABOVE_0, peak=ABOVE_0),
+    kernel("Exponential", length=ABOVE_0, peak=ABOVE_0),
+    kernel("Gamma", kappa=("2.0", above_zero(least=1)), theta=ABOVE_0, scale=ABOVE_0),
+    kernel("Box", radius=(["None", "1.5"], above_zero(none=True)), peak=ABOVE_0),
+    kernel("Table", distances=("(0.0, 1.0)", ASCENDING), values=("(1.0, 0.5)", VALUES)),
+    kernel("FunctionKernel", function=("abs", Kind([b for b in NO_NUMBERS if b not in ("float", "lambda: 3")])),
+           breakpoints=(["()", "(1.0,)"], JUMPS)),
+]
 CALLS = [
-    call("evops.FixedProbability({p}, autapses={autapses})", p=("0.5", probability(zero=True)), autapses=FLAG),
+    call("evops.FixedProbability({p}, autapses={autapses})", p=("0.5", PROBABILITY_OR_KERNEL), autapses=FLAG),
+    *SPACE,
     call("evops.LfsrGaps({p}, hashed={hashed})", p=PROBABILITY, hashed=FLAG),
     call("evops.realised_probability({p})", p=PROBABILITY),
     call("evops.AllToAll(autapses={autapses})", autapses=FLAG),

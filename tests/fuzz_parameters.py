@@ -65,6 +65,87 @@ def delay():
 UNUSUAL_DELAYS = ["None", "jnp.bfloat16(3)", "np.longdouble(3)"]
 
 
+def above_zero(zero=False, none=False, least=0):
+    """A real number above 0."""
+    bad = [b for b in NO_NUMBERS if not (none and b == "None")]
+    bad += [
+        "True",
+        "np.True_",
+        *NOT_FINITE,
+        "10**400",
+        *ARRAYS,
+        "-1.0",
+        "-1e-300",
+        "TRACED(0.5)",
+        "'1'",
+    ]
+    bad += [] if zero else ["0", "-0.0"]
+    bad += [f"{least} - 1e-9"] if least else []
+    fine = texts("np.float32(0.5) | jnp.array(0.5) | np.array(0.5) | fractions.Fraction(1, 2)")
+    return Kind(
+        bad,
+        [] if least else [(f, "0.5") for f in fine],
+        ["jnp.bfloat16(3)", "np.longdouble(3)", "2"],
+    )
+
+
+COORDINATES = Kind(
+    [*[b for b in NO_NUMBERS if b != "range(3)"], "'x'", "np.zeros((0, 2))", "np.zeros((3, 4))", "np.zeros((2, 2, 2))", "0.5", "True",
+     "[[0, 1], [2]]", "[[0, math.nan]]", "[[math.inf, 0]]", "np.ones((2, 2), bool)", "TRACED(np.ones((2, 2)))",
+     "np.ones((2, 2), complex)", "[['0', '1']]", "{}"],
+    [(f, "np.zeros((2, 2))") for f in texts("np.zeros((2, 2), 'int8') | jnp.zeros((2, 2)) | [[0, 0], [0, 0]]")],
+)  # fmt: skip
+PERIODS = Kind(
+    [b for b in NO_NUMBERS if b not in ("None",)]
+    + texts(
+        "True | 0 | -1.0 | math.nan | math.inf | (1.0,) | (1.0, 2.0, 3.0) | (1.0, 0) | '1' | 10**400 | TRACED(1.0)"
+    )
+)
+EXTENTS = Kind(
+    [*NO_NUMBERS, "(0, 3)", "(-1,)", "(2.0, 3)", "(1, 1, 1, 1)", "2.5", "True", "'34'", "(True, 3)", "(2**16, 2**16)",
+     "TRACED((3, 4))", "10**400", "(10**400,)"]
+)  # fmt: skip
+SPACINGS = Kind(
+    [b for b in NO_NUMBERS if b not in ("None",)]
+    + texts(
+        "0 | -1.0 | (1.0, 0) | (1.0,) | math.nan | math.inf | True | '1' | (1.0, 'a') | TRACED(1.0)"
+    )
+)
+ENDS = Kind(
+    [
+        *NO_NUMBERS,
+        "1",
+        "0.0",
+        "(True,)",
+        "(True, 1)",
+        "(True, None)",
+        "'True'",
+        "TRACED(True)",
+        "math.nan",
+    ]
+)
+NO_LINE = [
+    *NO_NUMBERS,
+    "3",
+    "0.5",
+    "(0.0,)",
+    "(0.0, math.nan)",
+    "(0.0, math.inf)",
+    "(0.0, 'a')",
+    "True",
+]
+ASCENDING = Kind(
+    [*NO_LINE, "(1.0, 0.0)", "(-1.0, 1.0)", "(0.0, 0.0)", "(0.0, 1.0, 2.0)", "(0.0, 1j)"]
+)
+VALUES = Kind([*NO_LINE, "(1.0, -0.5)", "(0.1, 0.2, 0.3)", "(True, 0.5)"])
+JUMPS = Kind(
+    [b for b in NO_NUMBERS if b not in ("()", "[]")]
+    + texts(
+        "1.0 | (0.0,) | (-1.0,) | (2.0, 1.0) | (1.0, 1.0) | (math.nan,) | ('a',) | range(1, 20) | True"
+    )
+)
+
+
 def areas_weight():
     """(2, 2), no NaN."""
     bad = texts("""None | 'strong' | object() | np.ones(3) | np.ones((2, 2, 1)) | 0.5 |

@@ -49,5 +49,5 @@ def test_everything_public_is_called():
         result = name in ("Backend", "Edges") or (
             isinstance(item, type) and issubclass(item, Exception)
         )
-        if callable(item) and not result:
+        if callable(item) and not result and not inspect.isabstract(item):
             assert not inspect.signature(item).parameters, name

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import evops
+from evops.connectivity.format import Distances
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -15,9 +16,11 @@ def registered():
 
 
 F32, U32, I32, U8 = np.float32, np.uint32, np.int32, np.uint8
-LFSR, GAPS, DENSE, SUBSET, DIAGONAL, COUNTED, GRID = range(7)  # as the format numbers its readers
+LFSR, GAPS, DENSE, SUBSET, DIAGONAL, COUNTED, GRID, DISTANCES = range(
+    8
+)  # as the format numbers its readers
 NONE = ((0,), U32)
-SCHEME = [LFSR, 0, 19, 2**32 // 19, 0, 0]
+SCHEME = [LFSR, 0, 19, 2**32 // 19, 0, 0, 0, 0]
 UNIT = ((0,), I32)  # the quantiles of a law that has none
 QUANTILES = ((3 * 1025,), I32)
 
@@ -45,7 +48,7 @@ def product(
 
 def words(reader, autapses, *fields):
     """The words of a scheme, which are as many for all."""
-    return [reader, autapses, *fields, *(0,) * (4 - len(fields))]
+    return [reader, autapses, *fields, *(0,) * (6 - len(fields))]
 
 
 def reader(*scheme, table=0, **other):
@@ -175,6 +178,12 @@ HANDLERS = [
 
 
 # What a scheme may say; x and y of `product` are 8 and 5 neurons.
+def distances(*fields, **other):
+    """A rule of distance of 8 pre and 5 post neurons: axes, breaks, shapes and knots."""
+    size = Distances(*fields).sections[-1] if fields[2] in (1, 2, 3) else 0
+    return reader(DISTANCES, 0, *fields, table=size, **other)
+
+
 GOOD_SCHEMES = {
     "clen 19": reader(*SCHEME),
     "clen 1": reader(LFSR, 0, 1, 2**32 - 1, 1),
@@ -191,6 +200,8 @@ GOOD_SCHEMES = {
     "a grid": reader(GRID, 0, 1, 5, 2, table=6),
     "a column": reader(GRID, 0, 5, 1, 2, table=6),
     "a grid alone": reader(GRID, 0, 1, 5, 0),
+    "distances": distances(8, 5, 2, 0, 0, 9),
+    "distances with jumps and a mask": distances(8, 5, 3, 15, 8, 2),
 }
 BAD_SCHEMES = {
     "no words": {"scheme": []},
@@ -201,7 +212,15 @@ BAD_SCHEMES = {
     "wrong multiplier": reader(LFSR, 0, 19, 5, 0),
     "hashed 2": reader(LFSR, 0, 19, 2**32 // 19, 2),
     "autapses of the published scheme": reader(LFSR, 1, *SCHEME[2:]),
-    "unknown reader": reader(7, 0, 0, 0, 0),
+    "unknown reader": reader(8, 0, 0, 0, 0),
+    "distances of other neurons": distances(8, 6, 2, 0, 0, 9),
+    "distances of none": distances(0, 5, 2, 0, 0, 9),
+    "distances along no axis": distances(8, 5, 0, 0, 0, 9),
+    "distances along four axes": distances(8, 5, 4, 0, 0, 9),
+    "16 jumps": distances(8, 5, 2, 16, 0, 9),
+    "9 shapes": distances(8, 5, 2, 0, 9, 9),
+    "one knot": distances(8, 5, 2, 0, 0, 1),
+    "distances beyond 2**31": reader(DISTANCES, 0, 2**31 - 1, 5, 3, 0, 0, 9),
     "negative reader": reader(-1, 0, 0, 0, 0),
     "reader of 33 bits": reader(2**32, 0, 19, 2**32 // 19, 0),
     "autapses 2": reader(DENSE, 2, 12, 9, 9),
@@ -252,6 +271,10 @@ BAD_TABLES = {
     "a table too few": {**reader(GAPS, 0, 12, 7, 0), "table": ((3, 128), U32)},
     "counts of fewer rows": reader(COUNTED, 0, 1, 0, 0, table=8),
     "displacements along two axes": reader(GRID, 0, 1, 5, 2, table=4),
+    "positions of fewer neurons": {
+        **distances(8, 5, 2, 0, 0, 9),
+        **reader(DISTANCES, 0, 9, 5, 2, 0, 0, 9, table=0),
+    },
 }
 
 
@@ -296,6 +319,23 @@ def test_wrong_displacements_write_nowhere_else(rng):
         np.zeros(0, I32), **spec(words(GRID, 0, 4, 5, 4000), per_input=1, listed=0),
     )  # fmt: skip
     assert 0 <= int(np.asarray(y).min()) and 0 < int(np.asarray(y).max()) <= 90 * 4000
+
+
+@pytest.mark.parametrize("target", ["evops_scatter", "evops_gather"])
+@pytest.mark.parametrize("fields", [(1, 0, 0), (2, 2, 3), (3, 15, 8)])
+@pytest.mark.parametrize("fill", [0, 1, 2**31 - 1, 2**32 - 1, None])
+def test_wrong_positions_write_nowhere_else(target, fields, fill, rng):
+    """Nor do kernels and masks that make no sense, nor neurons that are none."""
+    scheme = (90, 300, *fields, 50)
+    size = Distances(*scheme).sections[-1]
+    noise = rng.integers(0, 2**32, size, np.uint32)
+    table = noise if fill is None else np.full(size, fill, np.uint32)
+    n_in, n_out = (300, 90) if "gather" in target else (90, 300)
+    y = jax.ffi.ffi_call(target, jax.ShapeDtypeStruct((1, n_out), F32))(
+        np.ones((1, n_in), F32), np.ones((1, 1), F32), np.ones((1, 2), U32), table[None],
+        np.zeros(0, I32), **spec(words(DISTANCES, 0, *scheme), per_input=1, listed=0),
+    )  # fmt: skip
+    assert np.isfinite(y).all()
 
 
 @pytest.mark.parametrize("permuted", [False, True])

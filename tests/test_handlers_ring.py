@@ -120,8 +120,8 @@ HANDLERS = [
         },
         "expected int32 with 3075 entries from entry 9 on",
     ),
-    (push, {"specs": []}, "specs are 0 words, expected 13 for each"),
-    (push, {"specs": [*SCHEME, 0, 1, 0, 0, 0, 0]}, "specs are 12 words"),
+    (push, {"specs": []}, "specs are 0 words, expected 15 for each"),
+    (push, {"specs": [*SCHEME, 0, 1, 0, 0, 0, 0]}, "specs are 14 words"),
     (
         push,
         {

@@ -22,13 +22,16 @@ rules = [F(0.9), F(0.2, False), F(0.1), F(0.02, False), F(1e-3), F(1e-4), evops.
          evops.FixedOutDegree(20, True), evops.FixedTotalNumber(90_000), evops.FixedTotalNumber(5000),
          evops.FixedInDegree(7), evops.FixedInDegree(1), evops.OneToOne(),
          evops.LfsrGaps(0.1, True), evops.Neighbours((90, 100), 3), evops.Neighbours((20, 15, 30), 2),
-         evops.FixedOutDegree(1500)]  # more than a block has
+         evops.FixedOutDegree(1500),  # more than a block has
+         F(evops.Gaussian(0.1, 0.5, mask=evops.masks.Ball(0.2) - evops.masks.Ball(0.03)), False)]
+places = [evops.Positions(np.random.default_rng(k).random((k, 2)), 1.0) for k in (200, 9000)]
 delay = evops.Normal(15, 7.5, low=1)
 v = np.random.default_rng(1).normal(size=(9000, 20)).astype(np.float32)
 for rule in rules:
     for law in (evops.Constant(0.5), evops.Uniform(-1.0, 1.0), evops.Normal(0.0, 1.0)):
         n = 9000 if isinstance(rule, (evops.OneToOne, evops.Neighbours)) else 200
-        W = evops.Projection(rule, law, (n, 9000), seed=7, delay=delay)
+        near = getattr(rule, "p", 0.0) != 0.0 and not isinstance(rule.p, float)
+        W = evops.Projection(rule, law, places if near else (n, 9000), seed=7, delay=delay)
         edges = W.edges()
         order = np.lexsort((edges.post, edges.pre))
         for part in edges:

@@ -7,7 +7,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from evops.connectivity import format, stored_rules
-from evops.connectivity.rules import Rule
+from evops.connectivity.rule import Rule
 from evops.errors import (
     INT32_MAX,
     Flag,

@@ -30,6 +30,18 @@ MIN_DIGIT_BITS, MAX_DIGIT_BITS, LOW_DIGIT_BITS = 6, 12, 10
 THRESHOLD_BITS = 8
 # The alias table of delays.
 MAX_DELAY_BITS = 12
+# Squares of distances: units up to the cut-off, a unit more than that, and slots of 2**5 an octave.
+DISTANCE_UNITS, DISTANCE_BITS = 1 << 15, 5
+MAX_SQUARE = (DISTANCE_UNITS + 1) ** 2
+DISTANCE_SLOTS = 26 * 32 + 1  # the last is that of MAX_SQUARE
+# Coordinates in units lie below it: then no two far ends of the range look near each other.
+MAX_COORDINATE = (1 << 31) - (1 << 15)
+# The tree of positions: neurons of a leaf, leaves of a node.
+LEAF_BITS = 4
+LEAF = 1 << LEAF_BITS
+NODE = LEAF * LEAF
+# Shapes of a mask, words of each, and of a bit for each set of them; pieces of a kernel less one.
+MAX_SHAPES, SHAPE_WORDS, TRUTH_WORDS, MAX_BREAKS = 8, 16, 8, 15
 # Places along an axis of a grid: a displacement less twice as many is still more than -2**31.
 MAX_EXTENT = 2**30 - 1
 
@@ -44,6 +56,7 @@ class Reader(enum.IntEnum):
     DIAGONAL = 4
     COUNTED_ROWS = 5
     GRID_OFFSETS = 6
+    DISTANCES = 7
 
 
 class WeightLaw(enum.IntEnum):
@@ -250,6 +263,67 @@ class GridOffsets(Scheme):
         return fits, f"extents that divide {n_post}, at most {MAX_EXTENT} times"
 
 
+@dataclasses.dataclass(frozen=True)
+class Distances(Scheme):
+    """Every pair within a cut-off draws a word, and is connected with a probability of distance.
+
+    The table has what `distance_sections` lists: the kernel, a mask, positions of pre neurons, and
+    those of post neurons in the order of a tree of leaves and nodes.
+    """
+
+    reader, excludes = Reader.DISTANCES, True
+    n_pre: int = _word(1, MAX_SYNAPSES, "pre neurons")
+    n_post: int = _word(1, MAX_SYNAPSES, "post neurons")
+    axes: int = _word(1, 3, "axes of the positions")
+    breaks: int = _word(0, MAX_BREAKS, "squares of distances at which the kernel jumps")
+    shapes: int = _word(0, MAX_SHAPES, "shapes of the mask")
+    knots: int = _word(2, MAX_SYNAPSES >> 5, "probabilities of the kernel")
+
+    @property
+    def sections(self) -> tuple[int, ...]:
+        """Where the parts of the table begin, and where it ends."""
+        return distance_sections(
+            self.n_pre, self.n_post, self.axes, self.breaks, self.shapes, self.knots
+        )
+
+    @property
+    def table_size(self):
+        return self.sections[-1]
+
+    def relation(self, n_post):
+        fits = self.n_post == n_post and self.table_size <= MAX_SYNAPSES
+        return fits, f"n_post = {n_post}, and a table of at most {MAX_SYNAPSES} words"
+
+
+def distance_sections(n_pre, n_post, axes, breaks, shapes, knots):
+    """Where the parts of the table of `Distances` begin, and where it ends.
+
+    Kernels and C++ get it from here, so it has only what they have too.
+    """
+    filled = n_post + NODE - 1
+    nodes = filled >> 2 * LEAF_BITS
+    leaves = nodes * LEAF
+    full = nodes + LEAF - 1
+    rows = full >> LEAF_BITS << LEAF_BITS  # of boxes, which are read so many at a time
+    # The least probability, a period for each axis, and the squares at which the kernel jumps.
+    periods = 1
+    jumps = periods + axes
+    # Whether a displacement that lies in some of the shapes is allowed, a bit for each set of them.
+    truth = jumps + breaks
+    mask = truth + TRUTH_WORDS
+    bounds = mask + shapes * SHAPE_WORDS
+    slots = bounds + DISTANCE_SLOTS
+    values = slots + (breaks + 1) * DISTANCE_SLOTS
+    # Coordinates, all of an axis in a row; numbers of post neurons; boxes: least, then largest.
+    pre = values + knots
+    post = pre + axes * n_pre
+    places = post + nodes * NODE
+    leaf = places + axes * nodes * NODE
+    node = leaf + 2 * axes * leaves
+    end = node + 2 * axes * rows
+    return periods, jumps, truth, mask, bounds, slots, values, pre, post, places, leaf, node, end
+
+
 def halves(size: int) -> tuple[int, int]:
     """Bits of the low half and values of the high half of 0 … size - 1, to be permuted."""
     last = max(size, MIN_DOMAIN) - 1
@@ -272,6 +346,7 @@ SCHEMES: dict[Reader, type[Scheme]] = {
         Diagonal,
         CountedRows,
         GridOffsets,
+        Distances,
     )
 }
 # Words of the fields of a scheme, the same for all, and with those before them.

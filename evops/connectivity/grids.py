@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from evops.connectivity import format
-from evops.connectivity.rules import Rule
+from evops.connectivity.rule import Rule
 from evops.errors import Flag, Integer, Real, check_choice, check_flag, check_integer, check_real
 
 _METRICS = ("euclidean", "chebyshev")

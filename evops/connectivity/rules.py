@@ -1,17 +1,14 @@
-"""Connectivity rules: which pairs of neurons are connected.
+"""Connectivity rules of uniform probability, of every pair, and of the published scheme."""
 
-``scheme(shape)`` is a record of `evops.connectivity.format`: it names a reader and its parameters.
-``table`` is an array that this reader looks up.
-"""
-
-import abc
 import dataclasses
 import functools
 from typing import NoReturn
 
 import numpy as np
 
-from evops.connectivity import alias_tables, format, stored_rules
+from evops.connectivity import alias_tables, format
+from evops.connectivity.distances import DistanceRule
+from evops.connectivity.rule import Rule
 from evops.errors import (
     INT32_MAX,
     Flag,
@@ -19,51 +16,8 @@ from evops.errors import (
     check_flag,
     check_probability,
 )
-
-
-class Rule(abc.ABC):
-    """Which pairs of a pre and a post neuron are connected."""
-
-    @abc.abstractmethod
-    def scheme(self, shape: tuple[int, int]) -> format.Scheme:
-        """The reader of a matrix of that shape (pre, post), and its parameters."""
-
-    @property
-    def table(self) -> np.ndarray:
-        """The array that the reader looks up, uint32."""
-        return np.zeros(0, np.uint32)
-
-    def total(self, shape: tuple[int, int]) -> int | None:
-        """Number of synapses, where each draws its pre neuron (`CountedRows`); else None."""
-        del shape
-
-    @abc.abstractmethod
-    def expected_synapses(self, shape: tuple[int, int]) -> float:
-        """Expected number of synapses of a matrix of that shape (pre, post)."""
-
-    def stored(
-        self, shape: tuple[int, int], words: stored_rules.Words
-    ) -> tuple[np.ndarray, np.ndarray, bool] | None:
-        """Synapses that must be stored, for a rule without a reader; None for others.
-
-        Pre neurons, post neurons, and whether two neurons may have several synapses. `words` are
-        those of a projection's key.
-        """
-        del shape, words
-
-    def refuse_to_draw(self) -> NoReturn:
-        """Raise: this rule has no reader."""
-        raise ValueError(
-            f"{self} cannot be drawn again at each spike: store it with evops.Synapses(rule, law, "
-            "shape, seed=…, delay=…), which makes a CSR"
-        )
-
-
-def check_is_rule(rule: object) -> None:
-    """Raise where `rule` is none."""
-    if not isinstance(rule, Rule):
-        raise TypeError(f"rule must be a connectivity rule such as FixedProbability, got {rule!r}")
-
+from evops.space.kernels import Kernel, kernel_of
+from evops.space.positions import Positions
 
 # p = 1 in the fixed point in which probabilities are compared; gaps are cheaper than dense blocks
 # below 1/8.
@@ -82,13 +36,18 @@ class FixedProbability(Rule):
     where the byte leaves it open. Equivalents: ``pairwise_bernoulli`` (NEST),
     ``connect(p=…)`` (Brian2), ``FixedProbability`` (GeNN), ``FixedProbabilityConnector`` (PyNN).
 
+    Of a kernel, such as `Gaussian`, or any function of distance, `p` depends on the distance
+    between the two neurons. Then the shape is a pair of `Positions`, and every pair within the
+    cut-off draws 31 bits. Whether two neurons are connected depends on seed, indices and
+    displacement alone: more neurons keep the old synapses.
+
     Args:
-        p: connection probability, in [0, 1].
+        p: connection probability, in [0, 1]; or a `Kernel`, or a function of distance.
         autapses: whether a neuron may connect to the neuron with the same index; without them the
             other synapses stay the same.
 
     Raises:
-        ValueError: `p` outside [0, 1] or NaN.
+        ValueError: `p` outside [0, 1] or NaN; a kernel without an end, or numbers for positions.
         TypeError: `p` is not a real number, or is traced.
 
     Example:
@@ -97,17 +56,41 @@ class FixedProbability(Rule):
         100000.0
     """
 
-    p: Real
+    p: Real | Kernel
     autapses: Flag = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "p", check_probability("p", self.p, zero=True))
+        p = self.p
+        spatial = isinstance(p, Kernel) or callable(p)
+        checked = kernel_of("p", p) if spatial else check_probability("p", p, zero=True)
+        object.__setattr__(self, "p", checked)
         check_flag("autapses", self.autapses)
+
+    def placed(self, pre: Positions | None, post: Positions | None) -> Rule:
+        """Of a kernel, the rule between these positions."""
+        if not isinstance(self.p, Kernel):
+            return self
+        if pre is None or post is None:
+            self._refuse_numbers()
+        return DistanceRule(self.p, pre, post, bool(self.autapses))
+
+    def _refuse_numbers(self) -> NoReturn:
+        raise ValueError(
+            f"shape must be a pair of evops.Positions or evops.Grid for {self}, got a number of "
+            "neurons"
+        )
+
+    @property
+    def _probability(self) -> float:
+        """`p` where it is the same for all pairs."""
+        if isinstance(self.p, Kernel):
+            self._refuse_numbers()
+        return float(self.p)
 
     @functools.cached_property
     def _scaled(self) -> int:
         """``p * _ONE``, rounded."""
-        numerator, denominator = self.p.as_integer_ratio()
+        numerator, denominator = self._probability.as_integer_ratio()
         return (2 * numerator * _ONE + denominator) // (2 * denominator)
 
     @functools.cached_property
@@ -119,7 +102,7 @@ class FixedProbability(Rule):
 
     @functools.cached_property
     def _gaps(self) -> tuple[int, int, np.ndarray]:
-        return alias_tables.gaps(self.p)
+        return alias_tables.gaps(self._probability)
 
     @property
     def _dense(self) -> bool:
@@ -142,7 +125,7 @@ class FixedProbability(Rule):
 
     def expected_synapses(self, shape: tuple[int, int]) -> float:
         diagonal = 0 if self.autapses else min(shape)
-        return self.p * (shape[0] * shape[1] - diagonal)
+        return self._probability * (shape[0] * shape[1] - diagonal)
 
 
 @dataclasses.dataclass(frozen=True)

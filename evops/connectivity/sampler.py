@@ -37,6 +37,11 @@ any block, and more post neurons keep the old synapses. Readers (`evops.connecti
   to `below` n of word(i) of the key (pre, 0). If every post neuron has equally many, they go to ``t
   % n`` instead, where t is `permuted` s' under the key (0, SLOTS), permuted again until it is in
   range. Here s' is i plus the number of synapses of all rows before.
+- *distances*: neurons have coordinates, whole numbers of a unit. By `displacement` along each axis
+  two neurons have a squared distance. Pairs up to a distance of 2**15 + 1 units are candidates. A
+  mask may leave some out (`in_frame`, `in_shape`). A table gives the probability p of a squared
+  distance, in units of 2**-31: of its slot (`distance_slot`) it has knots (`division`), and between
+  them p is `on_line`. Target j exists if word(j) of the key (pre, 0), halved, is below `chance` p.
 - *diagonal*: row i has target i. *Grid offsets*: row i is a place of a grid, whose coordinates are
   `moved` by every displacement of a table. These two draw no words.
 
@@ -249,6 +254,80 @@ def moved(at, by, extent):
     # and on another a place before the start stays negative, which is a large number.
     to = at + by
     return to + (extent & (0 - (to >> 31)))
+
+
+def displacement(a, b, period):
+    """From coordinate a to b, the shorter way if the axis is periodic: as signed, modulo 2**32.
+
+    `period` is 0 for an axis that is not, else below 2**31, and a and b are below it.
+    """
+    d = b - a
+    d = d + (period & (0 - (d >> 31)))
+    return d - (period & (0 - (((period >> 1) - d) >> 31)))
+
+
+def magnitude(d):
+    """Of a signed number."""
+    sign = 0 - (d >> 31)
+    return (d ^ sign) - sign
+
+
+def slot_bits(square):
+    """log2 of the squares of distances that share the slot of this one: see `distance_slot`."""
+    # As many bits as there are above the lowest six.
+    x = square >> 6
+    x = x | (x >> 1)
+    x = x | (x >> 2)
+    x = x | (x >> 4)
+    x = x | (x >> 8)
+    return ones(x | (x >> 16))
+
+
+def distance_slot(square, bits):
+    """Slot of the square of a distance: 32 for each octave, and one for each square below 64."""
+    return (bits << 5) + (square >> bits)
+
+
+def division(entry, square, bits):
+    """Where the slot's `entry` has the knot below a square, and how far the next one is (2**-32).
+
+    An entry is the place of its first knot, times 32, plus log2 of the slot's divisions.
+    """
+    rest = bits - (entry & 31)
+    at = (entry >> 5) + ((square & ((1 << bits) - 1)) >> rest)
+    # In two steps, as a word is not shifted by 32.
+    return at, (square << (31 - rest)) << 1
+
+
+def on_line(a, b, part):
+    """The number at `part` / 2**32 of the way from a to b, both below 2**31, rounded."""
+    d = b - a
+    sign = 0 - (d >> 31)
+    size = (d ^ sign) - sign
+    step = (below(part, size + size) + 1) >> 1
+    return a + ((step ^ sign) - sign)
+
+
+def in_frame(x, y, z, m0, m1, m2):
+    """A coordinate of a displacement, of 16 bits and sign, in the frame of a shape.
+
+    The factors m are signed, in units of 2**-15, and at most 1; all are modulo 2**32.
+    """
+    top = 1 << 30
+    return ((x * m0 + y * m1 + z * m2 + top + top + (1 << 14)) >> 15) - (1 << 16)
+
+
+def in_shape(e0, e1, e2, low0, low1, low2, span0, span1, span2, square):
+    """Whether a displacement is in a box of its frame, and in a ball round the box's middle."""
+    a, b, c = e0 - low0, e1 - low1, e2 - low2
+    boxed = (a <= span0) & (b <= span1) & (c <= span2)
+    a, b, c = a - (span0 >> 1), b - (span1 >> 1), c - (span2 >> 1)
+    return boxed & (a * a + b * b + c * c <= square)
+
+
+def chance(p):
+    """What a word, halved, must be below: p in units of 2**-31; the largest p is certain."""
+    return p + ((p + 1) >> 31)
 
 
 def variate_key(pre, t0, t1):

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from evops.connectivity.format import MAX_SYNAPSES, SCHEMES, CountedRows, Scheme, fields
-from evops.connectivity.rules import Rule
+from evops.connectivity.rule import Rule
 
 
 def check_rule(

@@ -2,7 +2,7 @@
 
 The kernels list the spikes first, and then share out the work on them. Handlers do not allocate:
 XLA places the lists as further results of the call. So a call is nothing but launches on XLA's
-stream, which CUDA graphs can record.
+stream, which CUDA graphs can record. Rules of distance have no kernels here, and are read in jnp.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Num, Shaped
 
-from evops.connectivity.format import WeightLaw
+from evops.connectivity.format import Distances, WeightLaw
+from evops.engine import jnp_impl
 from evops.engine.compat import ffi
 
 # What `register` passes on as `native`: target and attributes of the CPU.
@@ -58,8 +59,10 @@ def product(
     **statics: Any,
 ) -> Num[Array, "k n_out"]:
     """`ops.product`; only the scattering kernels list spikes."""
-    target, attributes = _target(native, statics)
     spec, gather = statics["spec"], statics["gather"]
+    if isinstance(spec.scheme, Distances):
+        return jnp_impl.product(x, weight, *rest, **statics)
+    target, attributes = _target(native, statics)
     shape = weight.shape[0], statics["n_out"]
     # Spikes with one float32 weight are counted, in integers. The other gathering kernels multiply
     # each entry of x, so they take numbers only.
@@ -83,6 +86,8 @@ def push(
 
     As constants of the program they are on the card already when the call runs.
     """
+    if any(isinstance(spec.scheme, Distances) for spec in statics["specs"]):
+        return jnp_impl.push(ring, x, *rest, **statics)
     target, attributes = _target(native, statics)
     grid = statics["grid"]
     # Read only where each neuron has delays, but an array with an entry for each population always.

@@ -21,6 +21,7 @@ from evops.connectivity.format import (
     CountedRows,
     DenseBlocks,
     Diagonal,
+    Distances,
     EqualRows,
     GeometricGaps,
     GridOffsets,
@@ -28,6 +29,7 @@ from evops.connectivity.format import (
     UniformGaps,
     WeightLaw,
 )
+from evops.engine import jnp_distances
 
 # How many rows are read side by side, and how many targets of a dense block at once: enough for
 # XLA's loops to be long, few enough for their arrays to stay in the cache.
@@ -331,6 +333,13 @@ def _grid_offsets(
     return lax.fori_loop(jnp.uint32(0), jnp.uint32(scheme.offsets), body, carry)
 
 
+def _distances(
+    spec: MatrixSpec, table: Array, rows: Rows, found: Callable[..., Any], carry: Any
+) -> Any:
+    assert isinstance(spec.scheme, Distances)
+    return jnp_distances.read(spec.scheme, table, rows, found, carry)
+
+
 _READERS: dict[type, Callable[..., Any]] = {
     UniformGaps: _uniform_gaps,
     GeometricGaps: _geometric_gaps,
@@ -339,6 +348,7 @@ _READERS: dict[type, Callable[..., Any]] = {
     Diagonal: _diagonal,
     CountedRows: _counted_rows,
     GridOffsets: _grid_offsets,
+    Distances: _distances,
 }
 
 
@@ -373,7 +383,8 @@ def over_nonzero(x: Shaped[Array, " n"], size: int, body: Callable[..., Any], ca
 def chunk_size(rows_per_entry: int, spec: MatrixSpec) -> int:
     """How many entries of x to read the rows of at a time.
 
-    Dense blocks have TARGETS targets at once for each row, so fewer rows.
+    Dense blocks and nodes of positions have many targets at once for each row, so fewer rows.
     """
-    rows = ROWS // TARGETS if isinstance(spec.scheme, DenseBlocks) else ROWS
+    many = isinstance(spec.scheme, (DenseBlocks, Distances))
+    rows = ROWS // TARGETS if many else ROWS
     return max(1, rows // max(rows_per_entry, 1))

@@ -11,6 +11,8 @@ namespace evops {
 inline Law LawOf(const MatrixSpec& spec) { return static_cast<Law>(spec.law); }
 inline bool IsPublished(const Scheme& s) { return s.reader == Reader::kUniformGaps; }
 inline bool IsGrid(const Scheme& s) { return s.reader == Reader::kGridOffsets; }
+// Whether a row is one task, which may have as many synapses as there are post neurons.
+inline bool IsInOneTask(const Scheme& s) { return IsPublished(s) || s.reader == Reader::kDistances; }
 // Whether a block has a few synapses only.
 inline bool IsSparse(const Scheme& s) {
   return s.reader == Reader::kGeometricGaps || s.reader == Reader::kDiagonal || IsGrid(s);
@@ -29,6 +31,7 @@ inline Kernel KernelOf(const Scheme& scheme, Law law) {
     case Reader::kDiagonal: return k.draw_diagonal;
     case Reader::kCountedRows: return k.draw_counted_rows;
     case Reader::kGridOffsets: return k.draw_grid_offsets;
+    case Reader::kDistances: return k.draw_distances;
     case Reader::kUniformGaps: return k.draw_uniform_gaps;
   }
   return nullptr;  // schemes have been checked
@@ -37,7 +40,8 @@ inline Kernel KernelOf(const Scheme& scheme, Law law) {
 // Whether the SIMD kernels draw and add up in one pass.
 inline bool HasSum(Reader reader) {
   return reader == Reader::kGeometricGaps || reader == Reader::kDenseBlocks || reader == Reader::kEqualRows ||
-         reader == Reader::kCountedRows || reader == Reader::kUniformGaps || reader == Reader::kGridOffsets;
+         reader == Reader::kCountedRows || reader == Reader::kUniformGaps || reader == Reader::kGridOffsets ||
+         reader == Reader::kDistances;
 }
 
 inline int64_t BlocksOfNumbers(int64_t count) { return (count + kSynapsesPerBlock - 1) / kSynapsesPerBlock; }
@@ -100,6 +104,8 @@ inline bool Fits(const Scheme& scheme, int64_t shortest, int64_t longest) {
       const int64_t plane = int64_t{grid.extent_1} * grid.extent_2;  // below 2^60
       return shortest % plane == 0 && longest % plane == 0 && longest / plane <= kMaxExtent;
     }
+    case Reader::kDistances:
+      return is_n_post(scheme.distances.n_post) && SectionsOf(scheme.distances).end <= kMaxSynapses;
   }
   return false;
 }
@@ -108,6 +114,7 @@ inline bool Fits(const Scheme& scheme, int64_t shortest, int64_t longest) {
 inline int64_t TableSizeOf(const Scheme& scheme, int64_t rows) {
   if (IsCounted(scheme)) return rows + 1;
   if (IsGrid(scheme)) return int64_t{3} * scheme.grid_offsets.offsets;
+  if (scheme.reader == Reader::kDistances) return SectionsOf(scheme.distances).end;
   if (scheme.reader != Reader::kGeometricGaps) return 0;
   const GeometricGaps& gaps = scheme.geometric_gaps;
   return (int64_t{1} << gaps.high_digit_bits) + (gaps.low_digit_bits ? int64_t{1} << gaps.low_digit_bits : 0);

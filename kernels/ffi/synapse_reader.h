@@ -174,7 +174,7 @@ class SynapseReader {
   // The next list; false after the last one. The synapses of a row come in the order of the sampler, those of different
   // rows may be mixed.
   bool Next(Synapses* list) {
-    const int64_t at_once = IsPublished(scheme_) ? 1 : IsSparse(scheme_) ? kMaxTasks : kMaxTasks / 8;
+    const int64_t at_once = IsInOneTask(scheme_) ? 1 : IsSparse(scheme_) ? kMaxTasks : kMaxTasks / 8;
     if (!NextTasks(at_once)) return false;
     *list = Draw(Capacity(n_[0], at_once));
     return true;
@@ -239,7 +239,7 @@ class SynapseReader {
   // Lists of the braintaichi scheme are as long as a row, others as their blocks and what a kernel may write past the
   // end of a list before it looks.
   size_t Capacity(int64_t n_post, int64_t tasks) const {
-    return tasks * (IsPublished(scheme_) ? n_post : kBlockSynapses) + kSlack;
+    return tasks * (IsInOneTask(scheme_) ? n_post : kBlockSynapses) + kSlack;
   }
 
   // Where a row and the next one start among the synapses of a counted matrix.

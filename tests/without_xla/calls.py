@@ -125,6 +125,8 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
     x = jnp.asarray(rng.random(N_PRE) < 0.9)
     values = jnp.asarray(np.where(x, rng.normal(size=N_PRE), 0), jnp.float32)
     back = jnp.asarray(np.where(rng.random(N_POST) < 0.9, rng.normal(size=N_POST), 0), jnp.float32)
+    ring = evops.masks.Doughnut(0.05, 0.25) | evops.masks.Box((0, -0.1), 0.2, angle=30)
+    jumping = evops.Table((0, 0.1, 0.1, 0.3), (1, 0.5, 0.9, 0.2), mask=ring)
     rules = {
         "dense": evops.FixedProbability(0.5, autapses=False),
         "gaps": evops.FixedProbability(0.05),
@@ -136,7 +138,9 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
         "diagonal": evops.OneToOne(),
         "neighbours": evops.Neighbours((1, N_PRE), 20.0, "chebyshev", True),
         "lfsr": evops.LfsrGaps(0.1),
+        "distances": evops.FixedProbability(jumping, autapses=False),
     }
+    places = tuple(evops.Positions(rng.random((n, 2)), (1.0, None)) for n in (N_PRE, N_POST))
     laws = {"one": evops.Constant(0.37), "each": evops.Normal(0.6, 0.1)}
     delay = evops.Normal(5.0, 2.0, low=1.0)
     for name, rule in rules.items():
@@ -145,10 +149,11 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
         n_post = N_PRE if name in ("diagonal", "neighbours") else N_POST
         for law, weight in laws.items():
             case = f"{name}, {law}"
-            W = evops.Projection(rule, weight, (N_PRE, n_post), seed=3, delay=delay)
+            shape = places if name == "distances" else (N_PRE, n_post)
+            W = evops.Projection(rule, weight, shape, seed=3, delay=delay)
             yield (
                 f"{case}: made",
-                lambda r=rule, w=weight, n=n_post: evops.Projection(r, w, (N_PRE, n), seed=3),
+                lambda r=rule, w=weight, s=shape: evops.Projection(r, w, s, seed=3),
             )
             yield f"{case}: x @ W", lambda W=W: x @ W
             yield f"{case}: floats", lambda W=W: values @ W

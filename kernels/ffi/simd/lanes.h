@@ -51,9 +51,13 @@ inline Lanes Xor(Lanes x, Lanes y) { return _mm512_xor_si512(x, y); }
 inline Lanes Add(Lanes x, Lanes y) { return _mm512_add_epi32(x, y); }
 inline Lanes Subtract(Lanes x, Lanes y) { return _mm512_sub_epi32(x, y); }
 inline Lanes Multiply(Lanes x, Lanes y) { return _mm512_mullo_epi32(x, y); }
-inline Lanes High(Lanes x, Lanes y) {  // of the products
+inline Lanes High(Lanes x, Lanes y) {  // of the products; y is the same in all lanes
   const Lanes even = _mm512_srli_epi64(_mm512_mul_epu32(x, y), 32);
   return _mm512_mask_blend_epi32(0xAAAA, even, _mm512_mul_epu32(_mm512_srli_epi64(x, 32), y));
+}
+inline Lanes HighEach(Lanes x, Lanes y) {  // of the products
+  const Lanes odd = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(y, 32));
+  return _mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64(_mm512_mul_epu32(x, y), 32), odd);
 }
 // Halves of 16 bits, each for itself.
 inline Lanes AddHalves(Lanes x, Lanes y) { return _mm512_add_epi16(x, y); }
@@ -80,6 +84,10 @@ Lanes Right(Lanes x) {
 }
 inline Lanes Left(Lanes x, __m128i by) { return _mm512_sll_epi32(x, by); }
 inline Lanes Right(Lanes x, __m128i by) { return _mm512_srl_epi32(x, by); }
+inline Lanes LeftEach(Lanes x, Lanes by) { return _mm512_sllv_epi32(x, by); }
+inline Lanes RightEach(Lanes x, Lanes by) { return _mm512_srlv_epi32(x, by); }
+// Bits of numbers up to 2^24 and a bit more.
+inline Lanes BitLengths(Lanes x) { return _mm512_sub_epi32(_mm512_set1_epi32(32), _mm512_lzcnt_epi32(x)); }
 inline Lanes Gather(const uint32_t* table, Lanes at) {
   alignas(64) uint64_t two[kLanes / 2];
   _mm512_store_si512(two, at);
@@ -195,9 +203,13 @@ inline Lanes Xor(Lanes x, Lanes y) { return _mm256_xor_si256(x, y); }
 inline Lanes Add(Lanes x, Lanes y) { return _mm256_add_epi32(x, y); }
 inline Lanes Subtract(Lanes x, Lanes y) { return _mm256_sub_epi32(x, y); }
 inline Lanes Multiply(Lanes x, Lanes y) { return _mm256_mullo_epi32(x, y); }
-inline Lanes High(Lanes x, Lanes y) {  // of the products
+inline Lanes High(Lanes x, Lanes y) {  // of the products; y is the same in all lanes
   const Lanes even = _mm256_srli_epi64(_mm256_mul_epu32(x, y), 32);
   return _mm256_blend_epi32(even, _mm256_mul_epu32(_mm256_srli_epi64(x, 32), y), 0xAA);
+}
+inline Lanes HighEach(Lanes x, Lanes y) {  // of the products
+  const Lanes odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), _mm256_srli_epi64(y, 32));
+  return _mm256_blend_epi32(_mm256_srli_epi64(_mm256_mul_epu32(x, y), 32), odd, 0xAA);
 }
 inline Lanes AddHalves(Lanes x, Lanes y) { return _mm256_add_epi16(x, y); }
 inline Lanes SubtractHalves(Lanes x, Lanes y) { return _mm256_sub_epi16(x, y); }
@@ -222,6 +234,12 @@ Lanes Right(Lanes x) {
 }
 inline Lanes Left(Lanes x, __m128i by) { return _mm256_sll_epi32(x, by); }
 inline Lanes Right(Lanes x, __m128i by) { return _mm256_srl_epi32(x, by); }
+inline Lanes LeftEach(Lanes x, Lanes by) { return _mm256_sllv_epi32(x, by); }
+inline Lanes RightEach(Lanes x, Lanes by) { return _mm256_srlv_epi32(x, by); }
+inline Lanes BitLengths(Lanes x) {  // by the exponents of floats, which rounds no number of 24 bits
+  const Lanes exponent = Right<23>(_mm256_castps_si256(_mm256_cvtepi32_ps(x)));
+  return _mm256_andnot_si256(_mm256_cmpeq_epi32(x, Zero()), Subtract(exponent, Set(126)));
+}
 inline Lanes Gather(const uint32_t* table, Lanes at) {
   alignas(32) uint64_t two[kLanes / 2];
   _mm256_store_si256(reinterpret_cast<Lanes*>(two), at);

@@ -12,6 +12,7 @@
 #pragma once
 #include <algorithm>
 
+#include "distances.h"
 #include "division.h"
 #include "groups.h"
 #include "numbered.h"
@@ -296,6 +297,7 @@ void ReadTasks(const Tasks& tasks, Sink& sink) {
     case Reader::kCountedRows: return ReadNumberedRows(tasks, sink);
     case Reader::kUniformGaps: return ReadUniformGaps(tasks, sink);
     case Reader::kGridOffsets: return ReadGridOffsets(tasks, sink);
+    case Reader::kDistances: return ReadDistances(tasks, sink);
     case Reader::kGeometricGaps: break;
     default: return;  // others have no reader by hand
   }

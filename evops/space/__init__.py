@@ -1,0 +1,1 @@
+"""Where neurons lie, and functions of the distance between them."""
