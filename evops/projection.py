@@ -1,5 +1,6 @@
 """Random matrices that are never stored."""
 
+import functools
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, SupportsFloat, SupportsIndex
 
@@ -182,7 +183,7 @@ class Projection(Matrix, DelayedSynapses):
 
     def _tables(self, spec: MatrixSpec) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Of the rule, the law and the delays, as products take them."""
-        table = jnp.asarray(self.rule.table) if self.indptr is None else self.indptr
+        table = _table_of(self.rule) if self.indptr is None else self.indptr
         varied = spec.law == WeightLaw.QUANTILES
         quantiles = self.law.table()[0] if varied else np.zeros(0, np.int32)
         delays = discretise(self.delay).table if spec.delay_bits else np.zeros(0, np.uint32)
@@ -365,6 +366,13 @@ def key_of(words: Any) -> Any:
     with np.errstate(over="ignore"):
         low, high = sampler.feistel(words[..., 0], words[..., 1], zero, zero)
     return (np if isinstance(words, np.ndarray) else jnp).stack([low, high], -1)
+
+
+@functools.lru_cache(maxsize=32)
+def _table_of(rule: Rule) -> jax.Array:
+    """The table of a rule as an array of jax, made once: with positions it is large."""
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(rule.table)
 
 
 def _bytes(n: float) -> str:
