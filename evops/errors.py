@@ -17,9 +17,11 @@ Flag = bool | np.bool_
 # The same for fields of dataclasses, which hold what they are made with, or what checks make of it.
 if TYPE_CHECKING:
     Integer = int
+    Integers = int
     Real = float
 else:
     Integer = SupportsIndex
+    Integers = SupportsIndex | Sequence | np.ndarray  # one, or one for each neuron
     Real = SupportsFloat
 
 

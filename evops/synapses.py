@@ -12,7 +12,7 @@ from evops.connectivity.delay_tables import delay_law, discretise
 from evops.connectivity.laws import Law
 from evops.connectivity.rule import Rule, place
 from evops.csr import CSR
-from evops.engine import ops
+from evops.engine import library, near, ops
 from evops.engine.compat import Tracer
 from evops.errors import check_integer, check_static
 from evops.inputs import Seed
@@ -64,7 +64,8 @@ def Synapses(
         check_static("law", parameter)
     words = np.asarray(key_of(np.asarray(words)))
     key = words[0], words[1]
-    found = rule.stored(shape, key)
+    native = near.partners if library.choose(backend) == "native" else None
+    found = rule.stored(shape, key, native)
     if found is None:
         return Projection(rule, law, shape, seed=seed, delay=delay, backend=backend).tocsr()
     pre, post, multapses = found

@@ -148,6 +148,26 @@ PROBABILITY_OR_KERNEL = probability(zero=True)
 PROBABILITY_OR_KERNEL.bad[:] = [
     b for b in PROBABILITY_OR_KERNEL.bad if b not in ("float", "lambda: 3")
 ]
+KERNEL = Kind(
+    [b for b in NO_NUMBERS if b not in ("None", "float", "lambda: 3")]
+    + ["0.5", "True", "np.ones(3)", "evops.masks.Ball(1.0)"]
+)
+DEGREES = Kind(
+    [
+        *[b for b in NO_NUMBERS if b != "range(3)"],
+        "-1",
+        "1.5",
+        "True",
+        "2**31",
+        "10**400",
+        "(1, -2)",
+        "(1, 2.5)",
+        "(True, 1)",
+        "np.ones(3)",
+        "TRACED(2)",
+        "(None, 1)",
+    ]
+)
 ABOVE_0, LENGTH = ("0.5", above_zero()), ("1.0", above_zero())
 OPTIONS = {
     "cutoff": (["None", "2.0"], above_zero(none=True)),
@@ -184,6 +204,9 @@ CALLS = [
     call("evops.realised_probability({p})", p=PROBABILITY),
     call("evops.AllToAll(autapses={autapses})", autapses=FLAG),
     call("evops.FixedOutDegree({k}, multapses={multapses})", k=("1", integer(0)), multapses=FLAG),
+    *(call(f"evops.{name}({{k}}, p={{p}}, shortfall={{shortfall}}, multapses=False)", k=(["1", "(1, 2)"] if name != "FixedTotalNumber" else "1", DEGREES),
+           p=("evops.Gaussian(1.0)", KERNEL), shortfall=(["'error'", "'take all'"], Kind(NO_NUMBERS + ["'none'", "3"])))
+      for name in ("FixedOutDegree", "FixedInDegree", "FixedTotalNumber")),
     *(call("evops.RULE({k}, multapses={multapses}, autapses={autapses})".replace("RULE", name), k=("1", integer(0)),
            multapses=FLAG, autapses=FLAG) for name in ("FixedTotalNumber", "FixedInDegree", "FixedOutDegree")),
     call("evops.Synapses({rule}, {law}, {shape}, seed={seed}, delay={delay}, backend={backend})",

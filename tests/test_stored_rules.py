@@ -73,7 +73,8 @@ def test_targets_and_variates_are_those_of_the_reader(multapses, monkeypatch):
     )
     W = evops.Projection(rule, law, (40, 30), seed=9, delay=delay).edges()
 
-    def stored(self, shape, words):
+    def stored(self, shape, words, partners):
+        del partners
         options = {"role": 0, "multapses": multapses, "autapses": True}
         return *stored_rules.partners(self.k, *shape, words, **options), multapses
 

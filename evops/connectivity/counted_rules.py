@@ -1,23 +1,27 @@
 """Rules of exact numbers: out-degrees, in-degrees and totals, with and without repeats."""
 
 import dataclasses
-from collections.abc import Iterable
-from typing import Any, SupportsIndex
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, NoReturn, SupportsIndex
 
 import numpy as np
 
 from evops.connectivity import format, stored_rules
+from evops.connectivity.near_rules import SHORTFALLS, NearRule, check_degrees
 from evops.connectivity.rule import Rule
 from evops.errors import (
     INT32_MAX,
     Flag,
-    Integer,
+    Integers,
     Real,
+    check_choice,
     check_flag,
     check_integer,
     check_probability,
     check_shape,
 )
+from evops.space.kernels import Kernel, kernel_of
+from evops.space.positions import Positions
 
 
 def expected_number(p: Any, n_pre: Any, n_post: Any) -> Any:
@@ -42,32 +46,88 @@ def check_partners(rule: "FixedOutDegree | FixedInDegree", n: int, others: int) 
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Counted(Rule):
-    """A rule of k synapses, drawn if it allows multapses and autapses, as it does by default."""
+class Near(Rule):
+    """A rule of a number of partners, all equally likely or in proportion to a kernel.
 
-    k: Integer
-    multapses: Flag = dataclasses.field(default=True, kw_only=True)
-    autapses: Flag = dataclasses.field(default=True, kw_only=True)
+    Of a kernel it has numbers alone until `placed` between positions; its synapses are stored.
+    """
+
+    p: Kernel | Callable[..., Any] | None = dataclasses.field(default=None, kw_only=True)
+    shortfall: str = dataclasses.field(default="error", kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "k", check_integer("k", self.k, 0))
-        check_flag("multapses", self.multapses)
-        check_flag("autapses", self.autapses)
+        if self.p is not None:
+            object.__setattr__(self, "p", kernel_of("p", self.p))
+        check_choice("shortfall", self.shortfall, SHORTFALLS)
+        if self.shortfall != "error" and (self.p is None or getattr(self, "multapses", False)):
+            raise ValueError(
+                f"shortfall must be 'error' without a kernel p, or with multapses; got "
+                f"{self.shortfall!r}"
+            )
+        many = self.p is not None and self._counts != "total"
+        degrees = check_degrees if many else _check_number
+        object.__setattr__(self, "k", degrees(getattr(self, "k", None)))
+        for name in ("multapses", "autapses"):
+            check_flag(name, getattr(self, name, True))
 
-    @property
-    def _is_drawn(self) -> bool:
-        return bool(self.multapses and self.autapses)
+    _counts: ClassVar[str] = "out"
+
+    def placed(self, pre: Positions | None, post: Positions | None) -> Rule:
+        """Of a kernel, the rule between these positions."""
+        if self.p is None:
+            return self
+        if pre is None or post is None:
+            self._refuse_numbers()
+        assert isinstance(self.p, Kernel)
+        own: Any = self
+        return NearRule(
+            type(self).__name__,
+            own.k,
+            self.p,
+            pre,
+            post,
+            bool(own.multapses),
+            bool(own.autapses),
+            self.shortfall,
+            self._counts,
+        )
+
+    def _refuse_numbers(self) -> NoReturn:
+        raise ValueError(
+            f"shape must be a pair of evops.Positions or evops.Grid for {self}, got a number of "
+            "neurons"
+        )
 
     def __repr__(self) -> str:
-        """Class and parameters, without the flags that are as they are by default."""
+        """Class and parameters, without those that are as they are by default."""
         own = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
-        shown = (f.name for f in own if getattr(self, f.name) is not f.default)
-        text = ", ".join(f"{name}={getattr(self, name)}" for name in shown)
+        order = sorted(own, key=lambda f: f.name != "k")
+        shown = (f.name for f in order if getattr(self, f.name) is not f.default)
+        text = ", ".join(f"{n}={v}" for n in shown if (v := getattr(self, n)) != "error")
         return f"{type(self).__name__}({text})"
 
 
-@dataclasses.dataclass(frozen=True)
-class FixedOutDegree(Rule):
+def _check_number(k: Any) -> int:
+    return check_integer("k", k, 0)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Counted(Near):
+    """A rule of k synapses, drawn if it allows multapses and autapses, as it does by default."""
+
+    k: Integers
+    multapses: Flag = dataclasses.field(default=True, kw_only=True)
+    autapses: Flag = dataclasses.field(default=True, kw_only=True)
+
+    @property
+    def _is_drawn(self) -> bool:
+        if self.p is not None:
+            self._refuse_numbers()
+        return bool(self.multapses and self.autapses)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class FixedOutDegree(Near):
     """Every pre neuron has exactly `k` synapses, onto targets drawn uniformly.
 
     Without multapses the k targets differ, and all sets of k are equally likely. With multapses
@@ -81,25 +141,27 @@ class FixedOutDegree(Rule):
         multapses: whether two neurons may have more than one synapse.
         autapses: whether a neuron may connect to the neuron with the same index. Without them the
             synapses are stored: see `Synapses`.
+        p: a `Kernel`, or a function of distance: targets are drawn in proportion to it, between
+            `Positions`. Synapses are stored then, and `k` may be one number for each neuron.
+        shortfall: "error", or "take all" to connect a neuron without multapses to all possible
+            targets where these are fewer than k; with a kernel alone.
 
     Raises:
         ValueError: `k` is negative, or more than the targets there are.
         TypeError: `k` is not an integer, or is traced.
     """
 
-    k: Integer
+    k: Integers
     multapses: Flag = False
     autapses: Flag = True
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "k", check_integer("k", self.k, 0))
-        check_flag("multapses", self.multapses)
-        check_flag("autapses", self.autapses)
-
     def stored(
-        self, shape: tuple[int, int], words: stored_rules.Words
+        self, shape: tuple[int, int], words: stored_rules.Words, partners: Any = None
     ) -> tuple[np.ndarray, np.ndarray, bool] | None:
         """Without autapses: targets of each pre neuron."""
+        del partners
+        if self.p is not None:
+            self._refuse_numbers()
         if self.autapses:
             return None
         check_partners(self, *shape)
@@ -110,6 +172,8 @@ class FixedOutDegree(Rule):
     def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         """Synapses by number: distinct targets from a permutation, or drawn with replacement."""
         n_pre, n_post = shape
+        if self.p is not None:
+            self._refuse_numbers()
         if not self.autapses:
             self.refuse_to_draw()
         if self.multapses:
@@ -134,22 +198,31 @@ class FixedTotalNumber(Counted):
     ``fixed_total_number`` (NEST), ``FixedNumberTotalWithReplacement`` (GeNN),
     ``FixedTotalNumberConnector`` (PyNN).
 
+    Of a kernel `p`, pre neurons are drawn uniformly as before, and the post neuron of each synapse
+    in proportion to the kernel, between `Positions`. Without multapses the numbers of synapses of
+    pre neurons are drawn first. These synapses are stored.
+
     Args:
         k: number of synapses, 0 to 2**31 - 1; without multapses at most that of the pairs.
         multapses: whether two neurons may have more than one synapse. Without them all sets of k
             pairs are equally likely (PyNN, BrainPy).
         autapses: whether a neuron may connect to the neuron with the same index. Without multapses
             or without autapses the synapses are stored: see `Synapses`.
+        p: a `Kernel`, or a function of distance.
+        shortfall: as of `FixedOutDegree`.
 
     Raises:
         ValueError: `k` outside its range.
         TypeError: `k` is not an integer, or is traced.
     """
 
+    _counts = "total"
+
     def stored(
-        self, shape: tuple[int, int], words: stored_rules.Words
+        self, shape: tuple[int, int], words: stored_rules.Words, partners: Any = None
     ) -> tuple[np.ndarray, np.ndarray, bool] | None:
         """Without multapses different pairs; without autapses none of a neuron and itself."""
+        del partners
         if self._is_drawn:
             return None
         pairs = shape[0] * shape[1] - (0 if self.autapses else min(shape))
@@ -222,16 +295,22 @@ class FixedInDegree(Counted):
         multapses: whether two neurons may have more than one synapse (PyNN and BrainPy: not).
         autapses: whether a neuron may connect to the neuron with the same index. Without multapses
             or without autapses the synapses are stored: see `Synapses`.
+        p: a `Kernel`, or a function of distance: pre neurons are drawn in proportion to it, between
+            `Positions`. Synapses are stored then, and `k` may be one number for each neuron.
+        shortfall: as of `FixedOutDegree`, of pre neurons.
 
     Raises:
         ValueError: `k` is negative, or too large for the neurons there are.
         TypeError: `k` is not an integer, or is traced.
     """
 
+    _counts = "in"
+
     def stored(
-        self, shape: tuple[int, int], words: stored_rules.Words
+        self, shape: tuple[int, int], words: stored_rules.Words, partners: Any = None
     ) -> tuple[np.ndarray, np.ndarray, bool] | None:
         """Without multapses different sources; without autapses no neuron itself."""
+        del partners
         if self._is_drawn:
             return None
         self.total(shape)

@@ -6,6 +6,7 @@ the box that its neurons lie in. The order has no effect on which synapses exist
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from evops.connectivity import format
 from evops.space.positions import Positions
 
 
-def whole(name: str, positions: Positions, unit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates in units, (n, axes) int64, and the periods, 0 for none.
+def whole(
+    name: str, positions: Positions, unit: float, most: int = format.MAX_COORDINATE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates in units, (n, axes) int64 below `most`, and the periods, 0 for none.
 
     The unit of a periodic axis is the next smaller one that divides its period.
     """
@@ -27,12 +30,12 @@ def whole(name: str, positions: Positions, unit: float) -> tuple[np.ndarray, np.
         else:
             periods[axis] = math.ceil(min(period / unit, 2.0**62))
             steps = np.mod(x / period, 1.0) * float(periods[axis])
-        if np.abs(steps).max() >= format.MAX_COORDINATE or periods[axis] >= format.MAX_COORDINATE:
+        if np.abs(steps).max() >= most or periods[axis] >= most:
             worst = x[np.abs(steps).argmax()] if period is None else period
             what = "coordinates" if period is None else "periods"
             raise ValueError(
-                f"{what} of the {name} neurons must be within 65535 cut-offs of 0, which is "
-                f"{unit * format.MAX_COORDINATE:.6g}, got {worst}"
+                f"{what} of the {name} neurons must be within {unit * most:.6g} of 0, for a kernel "
+                f"that is measured in units of {unit:.3g}, got {worst}"
             )
         points[:, axis] = np.floor(steps + 0.5)
         if periods[axis]:
@@ -67,11 +70,25 @@ def _root(x: np.ndarray, power: int) -> np.ndarray:
     return root + (root**power < x) - ((root - 1) ** power >= x)
 
 
+def displaced(a: np.ndarray, b: np.ndarray, period: Any) -> np.ndarray:
+    """From coordinates a to b, the shorter way round if there is a period."""
+    by = b - a
+    if not period:
+        return by
+    by = np.where(by < 0, by + period, by)
+    return np.where(by > period // 2, by - period, by)
+
+
+def tiled(points: np.ndarray, size: int) -> np.ndarray:
+    """Neurons in an order in which `size` in a row lie near each other."""
+    zero = np.zeros(len(points), np.int64)
+    return _tiled(points, zero, zero, size)
+
+
 def order_of(points: np.ndarray) -> np.ndarray:
     """Neurons in the order of the tree."""
     n = len(points)
-    zero = np.zeros(n, np.int64)
-    order = _tiled(points, zero, zero, format.NODE)
+    order = tiled(points, format.NODE)
     node = np.arange(n) // format.NODE
     return order[_tiled(points[order], node, node * format.NODE, format.LEAF)]
 

@@ -35,14 +35,15 @@ class Rule(abc.ABC):
         """Expected number of synapses of a matrix of that shape (pre, post)."""
 
     def stored(
-        self, shape: tuple[int, int], words: stored_rules.Words
+        self, shape: tuple[int, int], words: stored_rules.Words, partners: Any = None
     ) -> tuple[np.ndarray, np.ndarray, bool] | None:
         """Synapses that must be stored, for a rule without a reader; None for others.
 
         Pre neurons, post neurons, and whether two neurons may have several synapses. `words` are
-        those of a projection's key.
+        those of a projection's key. `partners` takes the place of `near.partners`, where it is
+        needed.
         """
-        del shape, words
+        del shape, words, partners
 
     def placed(self, pre: Positions | None, post: Positions | None) -> "Rule":
         """This rule between neurons at these positions, None where only a number is given."""

@@ -12,9 +12,9 @@ import numpy as np
 
 from evops.connectivity import format, sampler
 
-# Roles of the key of a neuron, in place of a block's number: the sources of a post neuron, and
-# pairs that are drawn one after another.
-INPUTS, PAIRS = 0x7FFFFFFC, 0x7FFFFFFB
+# Roles of the key of a neuron, in place of a block's number: the sources of a post neuron, pairs
+# that are drawn one after another, and pre neurons of which partners are drawn.
+INPUTS, PAIRS, NUMBERS = 0x7FFFFFFC, 0x7FFFFFFB, 0x7FFFFFF8
 # Numbers that are drawn at once.
 _PIECE = 1 << 20
 
@@ -117,6 +117,17 @@ def distinct_pairs(k: int, shape: tuple[int, int], words: Words, *, autapses: bo
         chosen = np.flatnonzero(allowed)
     chosen = np.sort(chosen)
     return chosen // shape[1], chosen % shape[1]
+
+
+def uniform_counts(k: int, n: int, words: Words) -> np.ndarray:
+    """How many of k draws each of n neurons gets, all of them equally likely."""
+    counts, key = np.zeros(n, np.int64), _key(0, NUMBERS, words)
+    for first in range(0, k, _PIECE):
+        i = np.arange(first, min(first + _PIECE, k), dtype=np.uint32)
+        with np.errstate(over="ignore"):
+            which = sampler.below(sampler.word(*key, i), np.uint32(n))
+        counts += np.bincount(which, minlength=n)
+    return counts
 
 
 def by_row(pre: np.ndarray, post: np.ndarray) -> Edges:

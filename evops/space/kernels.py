@@ -53,10 +53,21 @@ class Kernel(abc.ABC):
     def value(self, d: np.ndarray) -> np.ndarray:
         """The function at distances d, without cut-off, mask and `p_min`."""
 
+    def log(self, d: np.ndarray) -> np.ndarray:
+        """The natural logarithm of `value`, also where that is too small for a number."""
+        value = self.value(d)
+        with np.errstate(divide="ignore"):
+            return np.where(value > 0, _log(np.where(value > 0, value, 1.0)), -np.inf)
+
     @property
     def end(self) -> float:
         """Distance from which on the function is below 2**-32; infinite where none is known."""
         return math.inf
+
+    @property
+    def typical(self) -> float:
+        """A distance over which the function changes, whatever its size."""
+        return self.support
 
     @property
     def jumps(self) -> tuple[float, ...]:
@@ -70,14 +81,27 @@ class Kernel(abc.ABC):
         far = self.cutoff is not None and d > self.cutoff
         return np.where(far | (value <= self.p_min), 0.0, value)
 
-    def reach(self, axes: int) -> float:
-        """The largest distance of a pair: the least of cut-off, mask and end."""
-        ends = [self.end]
+    def leaves_out(self, d: np.ndarray) -> np.ndarray:
+        """Whether `p_min` leaves out pairs at distances d."""
+        return self.value(d) <= self.p_min if self.p_min else np.zeros(np.shape(d), bool)
+
+    @property
+    def support(self) -> float:
+        """Distance from which on the function is 0; infinite where there is none."""
+        return math.inf
+
+    def bound(self, axes: int) -> float:
+        """The largest distance at which it is not 0: the least of cut-off, mask and support."""
+        ends = [self.support]
         if self.cutoff is not None:
             ends.append(self.cutoff)
         if self.mask is not None:
             ends.append(self.mask.reach(axes))
         return min(ends)
+
+    def reach(self, axes: int) -> float:
+        """The largest distance at which it is 2**-32 or more."""
+        return min(self.end, self.bound(axes))
 
     def __repr__(self) -> str:
         """Class and parameters, without those that are as they are by default."""
@@ -225,6 +249,13 @@ class Gaussian(Kernel):
     def value(self, d):
         return self.peak * _exp(-0.5 * np.square(d / self.sigma))
 
+    def log(self, d):
+        return -0.5 * np.square(d / self.sigma)
+
+    @property
+    def typical(self):
+        return float(self.sigma)
+
     @property
     def end(self):
         return self.sigma * math.sqrt(2 * max(math.log(self.peak / LEAST), LEAST))
@@ -250,6 +281,13 @@ class Exponential(Kernel):
 
     def value(self, d):
         return self.peak * _exp(-d / self.length)
+
+    def log(self, d):
+        return -d / self.length
+
+    @property
+    def typical(self):
+        return float(self.length)
 
     @property
     def end(self):
@@ -285,6 +323,14 @@ class Gamma(Kernel):
 
     def value(self, d):
         return _exp(self._log(d / self.theta))
+
+    def log(self, d):
+        log = self._log(d / self.theta)
+        return np.where(d > 0, log, -np.inf) if self.kappa > 1 else log
+
+    @property
+    def typical(self):
+        return float(self.theta)
 
     @property
     def end(self):
@@ -324,7 +370,7 @@ class Box(Kernel):
         return np.where(inside, super().__call__(d), 0.0)
 
     @property
-    def end(self):
+    def support(self):
         return math.inf if self.radius is None else float(self.radius)
 
 
@@ -374,7 +420,7 @@ class Table(Kernel):
         return np.where(d > x[-1], 0.0, y[k] + (y[k + 1] - y[k]) * part)
 
     @property
-    def end(self):
+    def support(self):
         return float(self.distances[-1])
 
     @property

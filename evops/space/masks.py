@@ -157,9 +157,12 @@ class Shape(Mask):
 
     def contains(self, by):
         frame = self.frame(by.shape[-1])
-        e = by @ frame.turn.T - frame.centre
+        # One product after another: those of matrices round differently on other machines.
+        turned = sum(by[..., k, None] * frame.turn[:, k] for k in range(by.shape[-1]))
+        e = turned - frame.centre
         inside = (np.abs(e) <= frame.half).all(-1)
-        return inside & (np.square(e).sum(-1) <= frame.radius**2)
+        square = sum(np.square(e[..., k]) for k in range(e.shape[-1]))
+        return np.asarray(inside & (square <= frame.radius**2))
 
     def shapes(self):
         return (self,)
