@@ -171,7 +171,7 @@ class FunctionKernel(Kernel):
         _check_jumps("breakpoints", points)
         object.__setattr__(self, "breakpoints", points)
 
-    def value(self, d):
+    def value(self, d: np.ndarray) -> np.ndarray:
         try:
             values = np.asarray(self.function(d), float)
             if values.shape == d.shape:
@@ -184,7 +184,7 @@ class FunctionKernel(Kernel):
         return np.fromiter(each, float, d.size).reshape(d.shape)
 
     @property
-    def jumps(self):
+    def jumps(self) -> tuple[float, ...]:
         return tuple(self.breakpoints)
 
 
@@ -246,18 +246,18 @@ class Gaussian(Kernel):
         self._number("sigma")
         self._number("peak")
 
-    def value(self, d):
+    def value(self, d: np.ndarray) -> np.ndarray:
         return self.peak * _exp(-0.5 * np.square(d / self.sigma))
 
-    def log(self, d):
+    def log(self, d: np.ndarray) -> np.ndarray:
         return -0.5 * np.square(d / self.sigma)
 
     @property
-    def typical(self):
+    def typical(self) -> float:
         return float(self.sigma)
 
     @property
-    def end(self):
+    def end(self) -> float:
         return self.sigma * math.sqrt(2 * max(math.log(self.peak / LEAST), LEAST))
 
 
@@ -279,18 +279,18 @@ class Exponential(Kernel):
         self._number("length")
         self._number("peak")
 
-    def value(self, d):
+    def value(self, d: np.ndarray) -> np.ndarray:
         return self.peak * _exp(-d / self.length)
 
-    def log(self, d):
+    def log(self, d: np.ndarray) -> np.ndarray:
         return -d / self.length
 
     @property
-    def typical(self):
+    def typical(self) -> float:
         return float(self.length)
 
     @property
-    def end(self):
+    def end(self) -> float:
         return self.length * max(math.log(self.peak / LEAST), LEAST)
 
 
@@ -321,19 +321,19 @@ class Gamma(Kernel):
         power = (self.kappa - 1) * _log(np.maximum(x, 1e-300)) if self.kappa > 1 else 0.0
         return power - x - math.lgamma(self.kappa) + math.log(self.scale / self.theta)
 
-    def value(self, d):
+    def value(self, d: np.ndarray) -> np.ndarray:
         return _exp(self._log(d / self.theta))
 
-    def log(self, d):
+    def log(self, d: np.ndarray) -> np.ndarray:
         log = self._log(d / self.theta)
         return np.where(d > 0, log, -np.inf) if self.kappa > 1 else log
 
     @property
-    def typical(self):
+    def typical(self) -> float:
         return float(self.theta)
 
     @property
-    def end(self):
+    def end(self) -> float:
         low = high = self.kappa  # beyond the mode
         while self._log(high) > math.log(LEAST):
             high *= 2
@@ -362,15 +362,15 @@ class Box(Kernel):
         if self.radius is not None:
             self._number("radius")
 
-    def value(self, d):
+    def value(self, d: np.ndarray) -> np.ndarray:
         return np.full(np.shape(d), float(self.peak))
 
-    def __call__(self, d):
+    def __call__(self, d: Any) -> np.ndarray:
         inside = True if self.radius is None else np.asarray(d) <= self.radius
         return np.where(inside, super().__call__(d), 0.0)
 
     @property
-    def support(self):
+    def support(self) -> float:
         return math.inf if self.radius is None else float(self.radius)
 
 
@@ -412,7 +412,7 @@ class Table(Kernel):
     def _lines(self) -> tuple[np.ndarray, np.ndarray]:
         return np.array(self.distances), np.array(self.values)
 
-    def value(self, d):
+    def value(self, d: np.ndarray) -> np.ndarray:
         x, y = self._lines
         # Of two values at one distance the second holds from there on.
         k = np.clip(np.searchsorted(x, d, "right") - 1, 0, len(x) - 2)
@@ -420,10 +420,10 @@ class Table(Kernel):
         return np.where(d > x[-1], 0.0, y[k] + (y[k + 1] - y[k]) * part)
 
     @property
-    def support(self):
+    def support(self) -> float:
         return float(self.distances[-1])
 
     @property
-    def jumps(self):
+    def jumps(self) -> tuple[float, ...]:
         d = self.distances
         return tuple(a for a, b in itertools.pairwise(d) if a == b and 0 < a < d[-1])

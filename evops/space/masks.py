@@ -80,34 +80,34 @@ class _Either(Mask):
     first: Mask
     second: Mask
 
-    def contains(self, by):
+    def contains(self, by: np.ndarray) -> np.ndarray:
         return self.first.contains(by) | self.second.contains(by)
 
-    def reach(self, axes):
+    def reach(self, axes: int) -> float:
         return max(self.first.reach(axes), self.second.reach(axes))
 
-    def shapes(self):
+    def shapes(self) -> tuple["Shape", ...]:
         return tuple(dict.fromkeys(self.first.shapes() + self.second.shapes()))
 
-    def holds(self, inside):
+    def holds(self, inside: dict["Shape", np.ndarray]) -> np.ndarray:
         return self.first.holds(inside) | self.second.holds(inside)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"({self.first} | {self.second})"
 
 
 @dataclasses.dataclass(frozen=True)
 class _Both(_Either):
-    def contains(self, by):
+    def contains(self, by: np.ndarray) -> np.ndarray:
         return self.first.contains(by) & self.second.contains(by)
 
-    def reach(self, axes):
+    def reach(self, axes: int) -> float:
         return min(self.first.reach(axes), self.second.reach(axes))
 
-    def holds(self, inside):
+    def holds(self, inside: dict["Shape", np.ndarray]) -> np.ndarray:
         return self.first.holds(inside) & self.second.holds(inside)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"({self.first} & {self.second})"
 
 
@@ -115,19 +115,19 @@ class _Both(_Either):
 class _Not(Mask):
     mask: Mask
 
-    def contains(self, by):
+    def contains(self, by: np.ndarray) -> np.ndarray:
         return ~self.mask.contains(by)
 
-    def reach(self, axes):
+    def reach(self, axes: int) -> float:
         return math.inf
 
-    def shapes(self):
+    def shapes(self) -> tuple["Shape", ...]:
         return self.mask.shapes()
 
-    def holds(self, inside):
+    def holds(self, inside: dict["Shape", np.ndarray]) -> np.ndarray:
         return ~self.mask.holds(inside)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"~{self.mask}"
 
 
@@ -155,7 +155,7 @@ class Shape(Mask):
         """Raise where the shape is not one of `axes` dimensions."""
         self.frame(axes)
 
-    def contains(self, by):
+    def contains(self, by: np.ndarray) -> np.ndarray:
         frame = self.frame(by.shape[-1])
         # One product after another: those of matrices round differently on other machines.
         turned = sum(by[..., k, None] * frame.turn[:, k] for k in range(by.shape[-1]))
@@ -164,10 +164,10 @@ class Shape(Mask):
         square = sum(np.square(e[..., k]) for k in range(e.shape[-1]))
         return np.asarray(inside & (square <= frame.radius**2))
 
-    def shapes(self):
+    def shapes(self) -> tuple["Shape", ...]:
         return (self,)
 
-    def holds(self, inside):
+    def holds(self, inside: dict["Shape", np.ndarray]) -> np.ndarray:
         return inside[self]
 
 
@@ -221,11 +221,11 @@ class Ball(Shape):
             raise ValueError(f"radius must be above 0, got {self.radius}")
         object.__setattr__(self, "center", _numbers("center", self.center))
 
-    def frame(self, axes):
+    def frame(self, axes: int) -> Frame:
         center = _vector("center", self.center, axes)
         return Frame(np.eye(axes), center, np.full(axes, self.radius), self.radius)
 
-    def reach(self, axes):
+    def reach(self, axes: int) -> float:
         return self.radius + float(np.linalg.norm(_vector("center", self.center, axes)))
 
 
@@ -265,12 +265,12 @@ class Box(Shape):
     def _ends(self, axes: int) -> tuple[np.ndarray, np.ndarray]:
         return _vector("low", self.low, axes), _vector("high", self.high, axes)
 
-    def frame(self, axes):
+    def frame(self, axes: int) -> Frame:
         low, high = self._ends(axes)
         turn = _turn(self.angle, axes)
         return Frame(turn, turn @ ((low + high) / 2), (high - low) / 2, math.inf)
 
-    def reach(self, axes):
+    def reach(self, axes: int) -> float:
         low, high = self._ends(axes)
         if self.angle:
             return float(np.linalg.norm((low + high) / 2) + np.linalg.norm((high - low) / 2))
@@ -300,13 +300,13 @@ class Ellipse(Shape):
         object.__setattr__(self, "angle", check_real("angle", self.angle))
         _check_angle(self.angle, diameters)
 
-    def frame(self, axes):
+    def frame(self, axes: int) -> Frame:
         semi = _vector("diameters", self.diameters, axes) / 2
         radius = float(semi.min())
         turn = (radius / semi)[:, None] * _turn(self.angle, axes)
         center = turn @ _vector("center", self.center, axes)
         return Frame(turn, center, np.full(axes, radius), radius)
 
-    def reach(self, axes):
+    def reach(self, axes: int) -> float:
         center = _vector("center", self.center, axes)
         return float(np.linalg.norm(center)) + max(self.diameters) / 2
