@@ -70,15 +70,16 @@ def Synapses(
         return Projection(rule, law, shape, seed=seed, delay=delay, backend=backend).tocsr()
     pre, post, multapses = found
     check_integer("number of synapses", pre.size, 0)
-    law = inputs.law(law)
-    counter = stored_rules.counters(pre, post, by_rank=multapses)
+    law, delays = inputs.law(law), None if delay is None else discretise(delay_law(delay))
+    counter = post
+    if multapses and (law.quantile() is not None or (delays and delays.bits)):
+        counter = stored_rules.ranks(pre)
     weight = law.parameters(ops.accumulator(inputs.weight_dtype(law)))
     if law.quantile() is not None:
         z = stored_rules.variates(pre, counter, law.table()[0], key)
         weight = weight[0] + weight[1] * z.astype(weight.dtype)
     steps = None
-    if delay is not None:
-        delays = discretise(delay_law(delay))
+    if delays is not None:
         steps = delays.shortest
         if delays.bits:
             drawn = stored_rules.drawn_delays(pre, counter, delays.table, delays.bits, key)

@@ -87,10 +87,10 @@ class NearRule(Rule):
         role = _SOURCES if backwards else _TARGETS
         draw = partners or near.partners
         own, found = draw(of, k, words, role=role, multapses=self.multapses)
-        counts = np.bincount(own, minlength=len(k))
-        short = np.flatnonzero(counts < k)
-        if short.size and (self.shortfall == "error" or self.multapses):
-            self._refuse(int(short[0]), int(counts[short[0]]), int(k[short[0]]))
+        if own.size < k.sum() and (self.shortfall == "error" or self.multapses):
+            counts = np.bincount(own, minlength=len(k))
+            i = int(np.flatnonzero(counts < k)[0])
+            self._refuse(i, int(counts[i]), int(k[i]))
         if backwards:
             return *stored_rules.by_row(found, own), self.multapses
         return own, found, self.multapses

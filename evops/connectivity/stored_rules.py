@@ -136,12 +136,14 @@ def by_row(pre: np.ndarray, post: np.ndarray) -> Edges:
     return pre[order], post[order]
 
 
-def counters(pre: np.ndarray, post: np.ndarray, *, by_rank: bool) -> np.ndarray:
-    """What counts the words of each synapse of rows: its post neuron, or its number in the row."""
-    if not by_rank:
-        return post.astype(np.uint32)
-    begins = np.searchsorted(pre, pre, "left")
-    return (np.arange(pre.size) - begins).astype(np.uint32)
+def ranks(pre: np.ndarray) -> np.ndarray:
+    """The number of each synapse in its row; rows are in order.
+
+    Where two neurons may have several synapses, it counts the words of each, else its post neuron.
+    """
+    first = np.flatnonzero(np.diff(pre, prepend=-1))
+    sizes = np.diff(first, append=pre.size)
+    return np.arange(pre.size, dtype=np.uint32) - np.repeat(first.astype(np.uint32), sizes)
 
 
 def variates(
@@ -177,5 +179,5 @@ def _in_pieces(of: Callable[..., np.ndarray], pre: Any, counter: Any, dtype: Any
     with np.errstate(over="ignore"):
         for first in range(0, pre.size, _PIECE):
             some = slice(first, first + _PIECE)
-            out[some] = of(pre[some].astype(np.uint32), counter[some])
+            out[some] = of(pre[some].astype(np.uint32), counter[some].astype(np.uint32))
     return out

@@ -19,23 +19,23 @@ struct NearRequest {
   int64_t backwards, autapses, multapses, role, total;
   uint64_t furthest;
   double unit;
-  const uint32_t* key;          // 2
-  const int64_t* own;           // (n, axes)
-  const int64_t* periods;       // (axes,)
-  const int64_t* points;        // (axes, others)
-  const int64_t* order;         // (others,)
-  const int64_t* boxes;         // (axes, 2, tiles)
-  const uint64_t* break_at;     // (breaks,)
-  const int64_t* begins;        // (pieces * slots,)
-  const int64_t* bits;          // (pieces * slots,)
-  const double* knot;           // (knots,)
-  const double* bounds;         // (slots,)
-  const double* shape;          // (shapes, axes * axes + 2 * axes + 1)
-  const uint8_t* truth;         // (2^shapes,)
-  const uint64_t* powers;       // (1025,)
-  const int64_t* k;             // (n,)
-  int32_t* found;               // (total,)
-  int64_t* counts;              // (n,)
+  const uint32_t* key;       // 2
+  const int64_t* own;        // (n, axes)
+  const int64_t* periods;    // (axes,)
+  const int64_t* points;     // (axes, others)
+  const int64_t* order;      // (others,)
+  const int64_t* boxes;      // (axes, 2, tiles)
+  const uint64_t* break_at;  // (breaks,)
+  const int64_t* begins;     // (pieces * slots,)
+  const int64_t* bits;       // (pieces * slots,)
+  const double* knot;        // (knots,)
+  const double* bounds;      // (slots,)
+  const double* shape;       // (shapes, axes * axes + 2 * axes + 1)
+  const uint8_t* truth;      // (2^shapes,)
+  const uint64_t* powers;    // (1025,)
+  const int64_t* k;          // (n,)
+  int32_t* found;            // (total,)
+  int64_t* counts;           // (n,)
 };
 
 namespace {
@@ -73,9 +73,7 @@ int64_t Displaced(int64_t a, int64_t b, int64_t period) {
   return by > period / 2 ? by - period : by;
 }
 
-uint64_t Share(uint64_t word, uint64_t total) {
-  return ((word * (total & 0xFFFFFFFF)) >> 32) + word * (total >> 32);
-}
+uint64_t Share(uint64_t word, uint64_t total) { return ((word * (total & 0xFFFFFFFF)) >> 32) + word * (total >> 32); }
 
 // The draws of the neurons of one thread.
 class NearDraws {

@@ -1,7 +1,8 @@
 // The reader of rules of distance: see kernels/distances.py.
 //
-// Boxes of nodes and of leaves are looked at side by side, and so are the words of a leaf's neurons. Few words are below
-// the largest probability in the leaf. Only the pairs of these go on to a second pass, which looks up their distance.
+// Boxes of nodes and of leaves are looked at side by side, and so are the words of a leaf's neurons. Few words are
+// below the largest probability in the leaf. Only the pairs of these go on to a second pass, which looks up their
+// distance.
 #pragma once
 #include "groups.h"
 
