@@ -1,5 +1,8 @@
 """Exact numbers of synapses in proportion to a kernel of distance: stored rules."""
 
+import ctypes
+import dataclasses
+import functools
 import itertools
 import json
 import math
@@ -11,6 +14,9 @@ import pytest
 import evops
 from chance import check_binomial, check_chi2, check_spread
 from evops import masks
+from evops.connectivity import log_tables, near
+from evops.engine import library
+from evops.engine import near as engine
 
 OUT, IN, TOTAL = evops.FixedOutDegree, evops.FixedInDegree, evops.FixedTotalNumber
 GAUSSIAN = evops.Gaussian(0.1)
@@ -23,6 +29,7 @@ def points(n, axes=2, seed=0):
 SQUARE = evops.Positions(points(60)), evops.Positions(points(80, seed=1))
 TUBE = (evops.Positions(points(90, 3), (1.0, None, 0.8)),) * 2
 RING = masks.Doughnut(0.1, 0.4) - masks.Box(0, 0.5, angle=20)
+RISING = evops.Table((0, 0.2, 0.2, 0.5, 1.5), (0.1, 0.05, 1.0, 0.9, 0.1))
 RULES = {
     "out": (OUT(30, multapses=True, p=GAUSSIAN), SQUARE),
     "out, without multapses": (OUT(30, p=GAUSSIAN), SQUARE),
@@ -98,7 +105,7 @@ def distances(shape):
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-@pytest.mark.parametrize("kernel", [GAUSSIAN, evops.Gaussian(0.3, mask=RING)], ids=repr)
+@pytest.mark.parametrize("kernel", [GAUSSIAN, evops.Gaussian(0.3, mask=RING), RISING], ids=repr)
 def test_partners_are_in_proportion_to_the_kernel(kernel, backwards):
     rule = (IN if backwards else OUT)(4000, multapses=True, p=kernel)
     counts = matrix(synapses(rule, SQUARE, backend="native"))
@@ -237,3 +244,32 @@ def test_bad_input():
     ):
         with pytest.raises(error, match=match):
             make()
+
+
+def changed(of, **fields):
+    return dataclasses.replace(of, table=dataclasses.replace(of.table, **fields))
+
+
+def test_the_library_refuses_what_is_out_of_range():
+    """Tables and orders that lead outside arrays, degrees below 0, and sizes that are none."""
+    call = library.loaded().evops_draw_near
+    assert call(ctypes.byref(engine._Request())) == 1
+    rule = RULES["out"][0].placed(*SQUARE)
+    table = functools.partial(log_tables.table_of, rule.kernel, 2)
+    of = near.near_of(*SQUARE, table, None, 3, backwards=False, autapses=True)
+    k, words, more = np.full(60, 3), (np.uint32(1), np.uint32(2)), {"role": 1, "multapses": True}
+    assert engine.partners(of, k, words, **more)[1].size == 180
+    wrong = [
+        changed(of, begins=of.table.begins + 2**40),
+        changed(of, begins=of.table.begins - 1),
+        changed(of, bits=of.table.bits + np.uint64(1)),
+        changed(of, furthest=2**63),
+        changed(of, furthest=of.table.furthest * 4),
+        changed(of, knots=of.table.knots[:1]),
+        changed(of, bounds=of.table.bounds[:0]),
+    ]
+    for other in wrong:
+        with pytest.raises(ValueError, match="cannot be drawn: out of range"):
+            engine.partners(other, k, words, **more)
+    with pytest.raises(ValueError, match="cannot be drawn: out of range"):
+        engine.partners(of, np.full(60, 3) - 4 * (np.arange(60) == 7), words, **more)

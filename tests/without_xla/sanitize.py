@@ -28,6 +28,7 @@ HANDLERS = (
     "drawn",
     "edges",
     "library",
+    "near",
     "product",
     "push",
     "scratch",
