@@ -52,11 +52,11 @@ def _powers() -> np.ndarray:
     roots = [2.0]
     for _ in range(10):
         roots.append(float(np.sqrt(roots[-1])))
-    value = np.ones(1025)
+    value = np.ones(1 + (1 << 10))
     for bit in range(10):  # of k: 2**(2**bit / 1024)
-        has = (np.arange(1025) >> bit & 1).astype(bool)
+        has = (np.arange(value.size) >> bit & 1).astype(bool)
         value[has] /= roots[10 - bit]
-    value[1024] = 0.5
+    value[-1] = 0.5
     return np.rint(value * 2.0**32).astype(np.uint64)
 
 

@@ -32,7 +32,7 @@ struct NearRequest {
   const double* bounds;      // (slots,)
   const double* shape;       // (shapes, axes * axes + 2 * axes + 1)
   const uint8_t* truth;      // (2^shapes,)
-  const uint64_t* powers;    // (1025,)
+  const uint64_t* powers;    // (1024 + 1,)
   const int64_t* k;          // (n,)
   int32_t* found;            // (total,)
   int64_t* counts;           // (n,)
@@ -326,7 +326,7 @@ bool InRange(const NearRequest& r) {
     const int64_t slot = s % r.slots, width = std::max<int64_t>((slot >> kDistanceBits) - 1, 0);
     if (!between(r.bits[s], 0, width) || !between(r.begins[s], 0, r.knots - 1)) return false;
   }
-  for (int64_t k = 0; k < 1025; ++k)
+  for (int64_t k = 0; k <= 1024; ++k)
     if (r.powers[k] > uint64_t{1} << 32 || (k && r.powers[k] > r.powers[k - 1])) return false;
   for (int64_t p = 0; p < r.others; ++p)
     if (!between(r.order[p], 0, r.others - 1)) return false;
