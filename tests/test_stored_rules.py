@@ -124,7 +124,7 @@ def outcomes(rule, shape):
 def test_all_outcomes_are_equally_likely(rule, shape):
     possible = outcomes(rule, shape)
     found = dict.fromkeys(possible, 0)
-    seeds = 25 * len(possible)
+    seeds = 60 * len(possible)
 
     def drawn(seed):
         """Without the matrix round it, which takes much longer."""
