@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from evops.errors import Real, check_real
+from evops.space import elementary
 from evops.space.masks import Mask, check_mask
 from evops.space.positions import entries_of
 
@@ -57,7 +58,7 @@ class Kernel(abc.ABC):
         """The natural logarithm of `value`, also where that is too small for a number."""
         value = self.value(d)
         with np.errstate(divide="ignore"):
-            return np.where(value > 0, _log(np.where(value > 0, value, 1.0)), -np.inf)
+            return np.where(value > 0, elementary.log(np.where(value > 0, value, 1.0)), -np.inf)
 
     @property
     def end(self) -> float:
@@ -188,34 +189,6 @@ class FunctionKernel(Kernel):
         return tuple(self.breakpoints)
 
 
-# Exponentials and logarithms from operations that every machine rounds alike. Those of libraries
-# differ in their last bits, and so might a synapse.
-_LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10  # the sum has 80 bits
-
-
-def _exp(x: Any) -> Any:
-    """``exp(x)`` for x up to 700; 0 far below 2**-32."""
-    x = np.maximum(np.asarray(x, float), -700.0)
-    k = np.rint(x * 1.4426950408889634)
-    r = (x - k * _LN2_HIGH) - k * _LN2_LOW
-    value = np.ones_like(r)
-    for n in range(14, 0, -1):  # Taylor: |r| is at most 0.35
-        value = 1.0 + value * r / n
-    return np.ldexp(value, k.astype(np.int32))
-
-
-def _log(x: Any) -> Any:
-    """``log(x)`` for x above 0."""
-    part, k = np.frexp(np.asarray(x, float))
-    low = part < 0.7071067811865476
-    part, k = np.where(low, 2 * part, part), k - low
-    y = (part - 1) / (part + 1)  # log = 2 atanh(y), |y| below 0.18
-    square, value = y * y, np.zeros_like(y)
-    for n in range(23, 0, -2):
-        value = value * square + 1.0 / n
-    return k * _LN2_HIGH + (k * _LN2_LOW + 2 * y * value)
-
-
 def _check_jumps(name: str, points: tuple[float, ...]) -> None:
     if len(points) > MOST_BREAKPOINTS:
         raise ValueError(f"{name} must be at most {MOST_BREAKPOINTS}, got {len(points)}")
@@ -247,7 +220,7 @@ class Gaussian(Kernel):
         self._number("peak")
 
     def value(self, d: np.ndarray) -> np.ndarray:
-        return self.peak * _exp(-0.5 * np.square(d / self.sigma))
+        return self.peak * elementary.exp(-0.5 * np.square(d / self.sigma))
 
     def log(self, d: np.ndarray) -> np.ndarray:
         return -0.5 * np.square(d / self.sigma)
@@ -280,7 +253,7 @@ class Exponential(Kernel):
         self._number("peak")
 
     def value(self, d: np.ndarray) -> np.ndarray:
-        return self.peak * _exp(-d / self.length)
+        return self.peak * elementary.exp(-d / self.length)
 
     def log(self, d: np.ndarray) -> np.ndarray:
         return -d / self.length
@@ -318,11 +291,11 @@ class Gamma(Kernel):
 
     def _log(self, x: Any) -> Any:
         """Logarithm of the value at x thetas."""
-        power = (self.kappa - 1) * _log(np.maximum(x, 1e-300)) if self.kappa > 1 else 0.0
+        power = (self.kappa - 1) * elementary.log(np.maximum(x, 1e-300)) if self.kappa > 1 else 0.0
         return power - x - math.lgamma(self.kappa) + math.log(self.scale / self.theta)
 
     def value(self, d: np.ndarray) -> np.ndarray:
-        return _exp(self._log(d / self.theta))
+        return elementary.exp(self._log(d / self.theta))
 
     def log(self, d: np.ndarray) -> np.ndarray:
         log = self._log(d / self.theta)
@@ -395,11 +368,9 @@ class Table(Kernel):
                 raise ValueError(f"{name} must be at least 2 numbers, got {getattr(self, name)!r}")
             numbers = tuple(check_real(f"{name}[{k}]", v) for k, v in enumerate(entries))
             object.__setattr__(self, name, numbers)
-        if len(self.distances) != len(self.values):
-            raise ValueError(
-                f"values must have an entry for each of {len(self.distances)} distances, got "
-                f"{len(self.values)}"
-            )
+        n, given = len(self.distances), len(self.values)
+        if n != given:
+            raise ValueError(f"values must have an entry for each of {n} distances, got {given}")
         d = self.distances
         falls = any(b < a for a, b in itertools.pairwise(d))
         if falls or d[0] < 0 or d[-1] == 0 or any(a == c for a, c in zip(d, d[2:], strict=False)):
