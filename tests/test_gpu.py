@@ -107,6 +107,7 @@ AGAIN = {
     "test_delays.py": "native",
     "test_circuit.py": "native and not derivatives and not threads",
     "test_csr.py": "native",
+    "test_distances.py": "native and (golden or circuits)",
     "test_grids.py": "",
     "test_sums.py": "",
     "test_projection_transforms.py": "native and not export",
