@@ -12,6 +12,7 @@ import pytest
 
 import evops
 import oracle_distances
+from bits import check_synapses
 from chance import check_binomial, check_spread
 from evops import masks
 from evops.connectivity import distance_tables
@@ -92,16 +93,7 @@ def test_equal_edges(case, backend, x64):
     case, want = case
     with jax.enable_x64(x64):
         W = project(case, backend)
-        np.testing.assert_array_equal(W.todense(), want)
-        np.testing.assert_array_equal(W.in_degree(), want.sum(0))
-        np.testing.assert_array_equal(W.out_degree(), want.sum(1))
-        edges = W.edges()
-        stored = np.zeros(want.shape, int)
-        np.add.at(stored, (np.asarray(edges.pre), np.asarray(edges.post)), 1)
-        np.testing.assert_array_equal(stored, want)
-        np.testing.assert_array_equal(W.tocsr().todense(), want)
-        back = jnp.eye(want.shape[1], dtype=bool)[:, :50]
-        np.testing.assert_array_equal(W @ back, want[:, :50])
+        check_synapses(W, want)
         spikes = jnp.arange(want.shape[0]) % 3 == 0
         np.testing.assert_array_equal(spikes @ W, want[::3].sum(0))
 

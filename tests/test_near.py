@@ -2,7 +2,6 @@
 
 import ctypes
 import dataclasses
-import functools
 import itertools
 import json
 import math
@@ -14,7 +13,7 @@ import pytest
 import evops
 from chance import check_binomial, check_chi2, check_spread
 from evops import masks
-from evops.connectivity import log_tables, near
+from evops.connectivity import near
 from evops.engine import library
 from evops.engine import near as engine
 
@@ -255,8 +254,7 @@ def test_the_library_refuses_what_is_out_of_range():
     call = library.loaded().evops_draw_near
     assert call(ctypes.byref(engine._Request())) == 1
     rule = RULES["out"][0].placed(*SQUARE)
-    table = functools.partial(log_tables.table_of, rule.kernel, 2)
-    of = near.near_of(*SQUARE, table, None, 3, backwards=False, autapses=True)
+    of = near.near_of(*SQUARE, rule.kernel, 3, backwards=False, autapses=True)
     k, words, more = np.full(60, 3), (np.uint32(1), np.uint32(2)), {"role": 1, "multapses": True}
     assert engine.partners(of, k, words, **more)[1].size == 180
     wrong = [

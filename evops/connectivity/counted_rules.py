@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, NoReturn, SupportsIndex
+from typing import Any, ClassVar, SupportsIndex
 
 import numpy as np
 
 from evops.connectivity import format, stored_rules
 from evops.connectivity.near_rules import SHORTFALLS, NearRule, check_degrees
-from evops.connectivity.rule import Rule
+from evops.connectivity.rule import Rule, refuse_numbers
 from evops.errors import (
     INT32_MAX,
     Flag,
@@ -77,7 +77,7 @@ class Near(Rule):
         if self.p is None:
             return self
         if pre is None or post is None:
-            self._refuse_numbers()
+            refuse_numbers(self)
         assert isinstance(self.p, Kernel)
         own: Any = self
         return NearRule(
@@ -90,12 +90,6 @@ class Near(Rule):
             bool(own.autapses),
             self.shortfall,
             self._counts,
-        )
-
-    def _refuse_numbers(self) -> NoReturn:
-        raise ValueError(
-            f"shape must be a pair of evops.Positions or evops.Grid for {self}, got a number of "
-            "neurons"
         )
 
     def __repr__(self) -> str:
@@ -122,7 +116,7 @@ class Counted(Near):
     @property
     def _is_drawn(self) -> bool:
         if self.p is not None:
-            self._refuse_numbers()
+            refuse_numbers(self)
         return bool(self.multapses and self.autapses)
 
 
@@ -161,7 +155,7 @@ class FixedOutDegree(Near):
         """Without autapses: targets of each pre neuron."""
         del partners
         if self.p is not None:
-            self._refuse_numbers()
+            refuse_numbers(self)
         if self.autapses:
             return None
         check_partners(self, *shape)
@@ -173,7 +167,7 @@ class FixedOutDegree(Near):
         """Synapses by number: distinct targets from a permutation, or drawn with replacement."""
         n_pre, n_post = shape
         if self.p is not None:
-            self._refuse_numbers()
+            refuse_numbers(self)
         if not self.autapses:
             self.refuse_to_draw()
         if self.multapses:

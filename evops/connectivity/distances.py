@@ -9,8 +9,8 @@ import numpy as np
 from evops.connectivity import distance_tables, format, position_tree
 from evops.connectivity.rule import Rule
 from evops.space.kernels import Kernel
-from evops.space.masks import Frame, Mask, check_mask, truth
-from evops.space.positions import Positions, check_alike
+from evops.space.masks import Frame, Mask, check_places, truth
+from evops.space.positions import Positions
 
 # Pre neurons of which the pairs are counted, to say about how many synapses there are.
 _SAMPLED = 64
@@ -26,9 +26,7 @@ class DistanceRule(Rule):
     autapses: bool
 
     def __post_init__(self) -> None:
-        check_alike(self.pre, self.post)
-        if self.kernel.mask is not None:
-            check_mask(self.kernel.mask, self.pre.axes)
+        check_places(self.kernel.mask, self.pre, self.post)
 
     def __repr__(self) -> str:
         flags = "" if self.autapses else ", autapses=False"

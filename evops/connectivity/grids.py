@@ -4,29 +4,18 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from evops.connectivity import format
 from evops.connectivity.rule import Rule
 from evops.errors import Flag, Integer, Real, check_choice, check_flag, check_integer, check_real
+from evops.space.positions import entries_of
 
 _METRICS = ("euclidean", "chebyshev")
 _AXES = 3  # of the reader; grids of fewer have axes of one place before theirs
 # Places that a radius reaches: the table has 12 bytes for each.
 _MOST_PLACES = 1 << 20
-
-
-def _entries(value: Any) -> tuple[Any, ...] | None:
-    """The entries of a tuple, list or array; None for what is one thing."""
-    if isinstance(value, np.ndarray):
-        return tuple(value) if value.ndim else None
-    return (
-        tuple(value)
-        if isinstance(value, Sequence) and not isinstance(value, (str, bytes))
-        else None
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +53,7 @@ class Neighbours(Rule):
 
     def __post_init__(self) -> None:
         grid, periodic = self._checked_grid(), self.periodic
-        entries = _entries(periodic)
+        entries = entries_of(periodic)
         periodic = (check_flag("periodic", periodic),) * len(grid) if entries is None else entries
         if len(periodic) != len(grid):
             raise ValueError(f"periodic must have {len(grid)} entries, got {periodic!r}")
@@ -84,7 +73,7 @@ class Neighbours(Rule):
             )
 
     def _checked_grid(self) -> tuple[int, ...]:
-        extents = _entries(self.grid)
+        extents = entries_of(self.grid)
         if extents is None:
             raise TypeError(f"grid must be a tuple of 1 to {_AXES} integers, got {self.grid!r}")
         if not 1 <= len(extents) <= _AXES:

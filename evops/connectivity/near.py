@@ -20,6 +20,7 @@ import numpy as np
 from evops.connectivity import log_tables, position_tree, sampler
 from evops.connectivity.log_tables import LogTable
 from evops.connectivity.stored_rules import Words
+from evops.space.kernels import Kernel
 from evops.space.masks import Mask, truth
 from evops.space.positions import Positions
 
@@ -294,18 +295,14 @@ def _without(draws: Draws, k: np.ndarray) -> np.ndarray:
 def near_of(
     pre: Positions,
     post: Positions,
-    table: Any,
-    mask: Mask | None,
+    kernel: Kernel,
     k: int,
     *,
     backwards: bool,
     autapses: bool,
 ) -> Near:
-    """What the partners of pre neurons are drawn from, or of post neurons if `backwards`.
-
-    `table` makes the kernel's table up to the largest square there may be.
-    """
-    unit, most = table(1).unit, log_tables.MAX_COORDINATE
+    """What the partners of pre neurons are drawn from, or of post neurons if `backwards`."""
+    unit, most = log_tables.unit_of(kernel, pre.axes), log_tables.MAX_COORDINATE
     sides = [
         position_tree.whole(name, positions, unit, most)
         for name, positions in (("pre", pre), ("post", post))
@@ -313,7 +310,7 @@ def near_of(
     periods = sides[0][1]
     ends = np.concatenate([points for points, _ in sides])
     span = np.where(periods > 0, periods // 2 + 1, ends.max(0) - ends.min(0))
-    furthest = table(max(sum(int(s) ** 2 for s in span), 1))
+    table = log_tables.table_of(kernel, pre.axes, max(sum(int(s) ** 2 for s in span), 1))
     own, others = (sides[1][0], sides[0][0]) if backwards else (sides[0][0], sides[1][0])
     tiles = Tiles(others, periods, _SMALL if k >= _MANY else _LARGE)
-    return Near(own, tiles, furthest, mask, backwards, autapses)
+    return Near(own, tiles, table, kernel.mask, backwards, autapses)

@@ -1,17 +1,16 @@
 """Exact numbers of synapses to partners drawn by a kernel of distance: stored rules."""
 
 import dataclasses
-import functools
 from typing import Any, NoReturn
 
 import numpy as np
 
-from evops.connectivity import format, log_tables, near, stored_rules
+from evops.connectivity import format, near, stored_rules
 from evops.connectivity.rule import Rule
 from evops.errors import check_integer
 from evops.space.kernels import Kernel
-from evops.space.masks import check_mask
-from evops.space.positions import Positions, check_alike, entries_of
+from evops.space.masks import check_places
+from evops.space.positions import Positions, entries_of
 
 SHORTFALLS = ("error", "take all")
 # Roles of the key of a neuron, in place of a block's number: draws of targets, and of sources.
@@ -47,9 +46,7 @@ class NearRule(Rule):
     counts: str
 
     def __post_init__(self) -> None:
-        check_alike(self.pre, self.post)
-        if self.kernel.mask is not None:
-            check_mask(self.kernel.mask, self.pre.axes)
+        check_places(self.kernel.mask, self.pre, self.post)
 
     def __repr__(self) -> str:
         k = self.k if isinstance(self.k, int) else f"[{len(self.k)} numbers]"
@@ -72,14 +69,12 @@ class NearRule(Rule):
     ) -> tuple[np.ndarray, np.ndarray, bool] | None:
         """Partners of every neuron."""
         del shape
-        k, mask = self._degrees(words), self.kernel.mask
+        k = self._degrees(words)
         backwards = self.counts == "in"
-        table = functools.partial(log_tables.table_of, self.kernel, self.pre.axes)
         of = near.near_of(
             self.pre,
             self.post,
-            table,
-            mask,
+            self.kernel,
             int(k.max(initial=0)),
             backwards=backwards,
             autapses=self.autapses,

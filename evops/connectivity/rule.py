@@ -58,6 +58,13 @@ class Rule(abc.ABC):
         )
 
 
+def refuse_numbers(rule: Rule) -> NoReturn:
+    """Raise: a rule of distance has numbers of neurons and no positions."""
+    raise ValueError(
+        f"shape must be a pair of evops.Positions or evops.Grid for {rule}, got a number of neurons"
+    )
+
+
 def check_is_rule(rule: object) -> None:
     """Raise where `rule` is none."""
     if not isinstance(rule, Rule):

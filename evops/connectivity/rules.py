@@ -2,13 +2,12 @@
 
 import dataclasses
 import functools
-from typing import NoReturn
 
 import numpy as np
 
 from evops.connectivity import alias_tables, format
 from evops.connectivity.distances import DistanceRule
-from evops.connectivity.rule import Rule
+from evops.connectivity.rule import Rule, refuse_numbers
 from evops.errors import (
     INT32_MAX,
     Flag,
@@ -71,20 +70,14 @@ class FixedProbability(Rule):
         if not isinstance(self.p, Kernel):
             return self
         if pre is None or post is None:
-            self._refuse_numbers()
+            refuse_numbers(self)
         return DistanceRule(self.p, pre, post, bool(self.autapses))
-
-    def _refuse_numbers(self) -> NoReturn:
-        raise ValueError(
-            f"shape must be a pair of evops.Positions or evops.Grid for {self}, got a number of "
-            "neurons"
-        )
 
     @property
     def _probability(self) -> float:
         """`p` where it is the same for all pairs."""
         if isinstance(self.p, Kernel):
-            self._refuse_numbers()
+            refuse_numbers(self)
         return float(self.p)
 
     @functools.cached_property

@@ -15,8 +15,7 @@ from evops.space import elementary
 from evops.space.masks import Mask, check_mask
 from evops.space.positions import entries_of
 
-# What a word of 32 bits resolves: a probability below is none.
-LEAST = 2.0**-32
+LEAST = 2.0**-32  # what a word resolves: a probability below is none
 MOST_BREAKPOINTS = 15
 
 

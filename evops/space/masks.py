@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from evops.errors import Real, check_integer, check_real
-from evops.space.positions import AXES, along_axes, entries_of
+from evops.space.positions import AXES, Positions, along_axes, check_alike, entries_of
 
 MOST_SHAPES = 8  # of a mask
 
@@ -63,6 +63,13 @@ def check_mask(mask: Any, axes: int | None = None) -> None:
     check_integer("number of shapes of a mask", len(mask.shapes()), 1, MOST_SHAPES)
     for shape in mask.shapes() if axes else ():
         shape.check_axes(axes or 0)
+
+
+def check_places(mask: Mask | None, pre: Positions, post: Positions) -> None:
+    """Raise where two sides lie in different spaces, or a mask in another than they."""
+    check_alike(pre, post)
+    if mask is not None:
+        check_mask(mask, pre.axes)
 
 
 def truth(mask: Mask) -> tuple[tuple["Shape", ...], np.ndarray]:
