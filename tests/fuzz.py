@@ -133,6 +133,8 @@ def first_line(error):
 # ---- refused ----
 def same(a, b):
     """Whether two objects are equal, leaf by leaf."""
+    if isinstance(a, evops.Positions):  # equal arrays may have other periods
+        return a == b
     a, b = jax.tree.leaves(a), jax.tree.leaves(b)
     return len(a) == len(b) and all(map(np.array_equal, a, b))
 

@@ -27,6 +27,14 @@ def test_positions_of_one_to_three_axes():
         space.periods = ()
 
 
+def test_positions_are_arrays_to_numpy():
+    grid = evops.Grid((2, 3), periodic=True)
+    np.testing.assert_array_equal(np.asarray(grid), grid.coordinates)
+    assert np.array(grid, np.float32).dtype == np.float32
+    with pytest.raises(TypeError, match=r"coordinates must be an array, got Grid.*coordinates"):
+        evops.Positions(grid)
+
+
 def test_what_is_given_is_copied():
     given = np.zeros((2, 2))
     x = evops.Positions(given)

@@ -88,6 +88,10 @@ class Positions(Fixed):
         """Number of neurons."""
         return self.coordinates.shape[0]
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The coordinates, as `numpy.asarray` asks for them."""
+        return np.array(self.coordinates, dtype, copy=copy)
+
     def __eq__(self, other: object) -> bool:
         """The same coordinates and periods."""
         return isinstance(other, Positions) and self._digest == other._digest
@@ -209,6 +213,8 @@ def check_alike(pre: Positions, post: Positions) -> None:
 
 def _points(coordinates: Any) -> np.ndarray:
     check_static("coordinates", coordinates)
+    if isinstance(coordinates, Positions):
+        raise TypeError(f"coordinates must be an array, got {coordinates}; give its .coordinates")
     try:
         points = np.asarray(coordinates)
     except (TypeError, ValueError):  # random keys, rows of different lengths
