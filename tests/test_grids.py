@@ -92,8 +92,8 @@ def test_transforms_and_delays(backend):
 
 
 REFUSED = [
-    ({"grid": 5}, TypeError, "grid must be a tuple of 1 to 3 integers, got 5"),
-    ({"grid": "ab"}, TypeError, "grid must be a tuple"),
+    ({"grid": 5}, ValueError, "grid must be 4, 8 or a tuple of 1 to 3 integers, got 5"),
+    ({"grid": "ab"}, TypeError, "grid must be 4, 8 or a tuple of 1 to 3 integers, got 'ab'"),
     ({"grid": ()}, ValueError, "grid must have 1 to 3 axes"),
     ({"grid": (2, 2, 2, 2)}, ValueError, "grid must have 1 to 3 axes"),
     ({"grid": (3, 0)}, ValueError, r"grid\[1\] must be an integer from 1"),
@@ -105,8 +105,8 @@ REFUSED = [
     ({"radius": "1"}, TypeError, "radius must be a real number"),
     ({"grid": (4000, 4000), "radius": 600}, ValueError, "radius must reach at most 1048576 places"),
     ({"metric": "taxi"}, ValueError, "metric must be one of .*euclidean.*, got 'taxi'"),
-    ({"periodic": (True,)}, ValueError, "periodic must have 2 entries, got"),
-    ({"periodic": 1}, TypeError, "periodic must be True or False, got 1"),
+    ({"periodic": (True,)}, ValueError, "periodic must have 2 entries, one for each axis, got"),
+    ({"periodic": 1}, TypeError, r"periodic\[0\] must be True or False, got 1"),
     ({"periodic": (True, "no")}, TypeError, r"periodic\[1\] must be True or False"),
     ({"include_self": None}, TypeError, "include_self must be True or False"),
 ]
@@ -127,6 +127,63 @@ def test_arrays_are_taken_as_tuples():
 def test_traced_parameters_are_refused():
     with pytest.raises(TypeError, match="radius must be known before compilation"):
         jax.jit(lambda r: evops.Neighbours((3, 4), r).scheme((12, 12)).offsets)(1.0)
+
+
+GRIDS = [evops.Grid((5, 6)), evops.Grid((4, 5), spacing=0.1, periodic=(True, False))]
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_the_shape_may_have_the_grid(grid):
+    places = {"grid": grid.shape, "periodic": grid.periodic}
+    wanted = {
+        evops.Neighbours(4): evops.Neighbours(**places),
+        evops.Neighbours(8): evops.Neighbours(**places, metric="chebyshev"),
+        evops.Neighbours(): evops.Neighbours(**places),
+        evops.Neighbours(radius=2.5, include_self=True): evops.Neighbours(
+            **places, radius=2.5, include_self=True
+        ),
+    }
+    n = len(grid)
+    for rule, same in wanted.items():
+        assert evops.Projection(rule, 1.0, (grid, grid), seed=1).rule == same
+        found = evops.Synapses(rule, 1.0, (grid, grid), seed=1).todense()
+        np.testing.assert_array_equal(found, evops.Projection(same, 1.0, (n, n), seed=1).todense())
+        assert evops.Projection(same, 1.0, (grid, grid), seed=1).rule == same
+
+
+def test_neighbours_on_grids_of_one_and_three_axes():
+    ring, cube = evops.Grid(7, periodic=True), evops.Grid((3, 3, 3))
+    assert evops.Projection(evops.Neighbours(), 1.0, (ring, ring), seed=1).todense().sum() == 14
+    W = evops.Projection(evops.Neighbours(radius=1, metric="chebyshev"), 1.0, (cube, cube), seed=1)
+    assert W.todense()[13].sum() == 26
+
+
+TORUS = evops.Grid((5, 6), periodic=True)
+LEFT_OPEN = [
+    ({"grid": 5}, None, ValueError, "grid must be 4, 8 or a tuple of 1 to 3 integers, got 5"),
+    ({"grid": True}, None, TypeError, "grid must be 4, 8 or a tuple of 1 to 3 integers, got True"),
+    (
+        {"grid": 4, "radius": 2},
+        None,
+        ValueError,
+        "radius must be left out with 4 neighbours, got 2",
+    ),
+    ({"grid": 8, "metric": "euclidean"}, None, ValueError, "metric must be left out with 8"),
+    ({"periodic": True}, None, ValueError, "periodic must be left out where the Grid says it"),
+    ({}, (30, 30), ValueError, "shape must be a pair of evops.Grid for .*, got numbers"),
+    ({}, (TORUS, 30), ValueError, "shape must be a pair of the same evops.Grid for"),
+    ({}, (TORUS, evops.Grid((5, 6))), ValueError, "shape must be a pair of the same evops.Grid"),
+    ({}, (evops.Positions(np.ones(3)),) * 2, ValueError, "shape must be a pair of the same evops"),
+    ({"grid": 4}, (evops.Grid(9),) * 2, ValueError, "shape must be a pair of grids of two axes"),
+    ({"grid": (6, 5)}, (TORUS,) * 2, ValueError, "shape must be a pair of the grid of Neighbours"),
+    ({"grid": (5, 6)}, (TORUS,) * 2, ValueError, "shape must be a pair of the grid of Neighbours"),
+]
+
+
+@pytest.mark.parametrize(("given", "shape", "error", "message"), LEFT_OPEN, ids=str)
+def test_what_does_not_fit_the_grid_is_refused(given, shape, error, message):
+    with pytest.raises(error, match=message):
+        evops.Projection(evops.Neighbours(**given), 1.0, shape or (TORUS, TORUS), seed=1)
 
 
 @pytest.mark.parametrize("shape", [(12, 13), (13, 12), (6, 6)])

@@ -138,6 +138,7 @@ class Grid(Positions):
 
     Attributes:
         shape: places along each axis.
+        periodic: for each axis, whether its two ends are neighbours.
 
     Raises:
         ValueError: no axis or more than 3, a number of places below 1, a spacing that is not above
@@ -151,7 +152,7 @@ class Grid(Positions):
     """
 
     shape: tuple[int, ...]
-    _ends: tuple[bool, ...]
+    periodic: tuple[bool, ...]
 
     def __init__(
         self,
@@ -164,7 +165,7 @@ class Grid(Positions):
         extents = check_extents("shape", shape)
         self.shape, axes = extents, len(extents)
         ends = along_axes("periodic", periodic, axes)
-        self._ends = tuple(check_flag(f"periodic[{k}]", p) for k, p in enumerate(ends))
+        self.periodic = tuple(bool(check_flag(f"periodic[{k}]", p)) for k, p in enumerate(ends))
         if check_flag("normalize", normalize):
             if spacing is not None:
                 raise ValueError(
@@ -176,12 +177,12 @@ class Grid(Positions):
             steps = tuple(_positive(f"spacing[{k}]", s) for k, s in enumerate(given))
         index = np.indices(extents, np.int32).reshape(axes, -1).T
         periods = tuple(
-            n * s if end else None for n, s, end in zip(extents, steps, self._ends, strict=True)
+            n * s if end else None for n, s, end in zip(extents, steps, self.periodic, strict=True)
         )
         self._place(np.ascontiguousarray(index * np.array(steps)), periods)
 
     def __repr__(self) -> str:
-        periodic = "" if not any(self._ends) else f", periodic={self._ends}"
+        periodic = "" if not any(self.periodic) else f", periodic={self.periodic}"
         return f"Grid({self.shape}{periodic})"
 
 
