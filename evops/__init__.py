@@ -20,6 +20,8 @@ from evops.braintaichi.operators import (
 )
 from evops.circuit import Circuit
 from evops.connectivity.counted_rules import FixedInDegree, FixedOutDegree, FixedTotalNumber
+from evops.connectivity.distance_laws import DistanceDelay, DistanceWeight
+from evops.connectivity.gaussian_weights import DifferenceOfGaussians, GaussianWeight
 from evops.connectivity.grids import Neighbours
 from evops.connectivity.laws import Constant, Law, Uniform
 from evops.connectivity.normal_laws import Clipped, Normal
@@ -96,6 +98,9 @@ __all__ = [
     "Constant",
     "DataError",
     "DelayBuffer",
+    "DifferenceOfGaussians",
+    "DistanceDelay",
+    "DistanceWeight",
     "Edges",
     "EvopsCacheWarning",
     "EvopsConnectivityWarning",
@@ -108,6 +113,7 @@ __all__ = [
     "FunctionKernel",
     "Gamma",
     "Gaussian",
+    "GaussianWeight",
     "Grid",
     "Kernel",
     "KernelError",

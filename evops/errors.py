@@ -87,6 +87,14 @@ def check_real(name: str, value: Any) -> float:
     return number
 
 
+def check_size(name: str, value: Any, *, zero: bool = False) -> float:
+    """`value` as a float above 0, or from 0 on with `zero`."""
+    number = check_real(name, value)
+    if number < 0 or (number == 0 and not zero):
+        raise ValueError(f"{name} must be {'at least' if zero else 'above'} 0, got {number}")
+    return number
+
+
 def _real(dtype: Any) -> bool:
     """Whether a dtype is one of real numbers."""
     kind = getattr(dtype, "kind", "")

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from evops.connectivity.laws import Constant, Law
+from evops.connectivity.laws import Constant, Law, refuse_distance
 from evops.connectivity.rules import LfsrGaps
 from evops.engine.compat import Tracer
 from evops.engine.spike_lists import Listed
@@ -336,6 +336,7 @@ def law(value: Any) -> Law:
     A number is that constant. Python numbers, and weakly typed arrays, take the type of the other
     parameters; alone they are float32.
     """
+    refuse_distance("law", value)
     number = not isinstance(value, Law)
     if number:
         try:

@@ -10,7 +10,7 @@ from jaxtyping import UInt32
 
 from evops.connectivity import alias_tables
 from evops.connectivity.format import MAX_DELAY_BITS
-from evops.connectivity.laws import Constant, Law, Uniform
+from evops.connectivity.laws import Constant, Law, Uniform, refuse_distance
 from evops.connectivity.normal_laws import Normal
 from evops.errors import INT32_MAX, check_real
 
@@ -34,6 +34,26 @@ class DiscreteDelays:
     table: UInt32[np.ndarray, " outcomes"]
 
 
+def known_law(name: str, value: Any) -> Law:
+    """`value`, an argument of that name, as a law of known numbers; a number is a constant."""
+    refuse_distance(name, value)
+    if isinstance(value, Law):
+        law = value
+    elif isinstance(value, (str, list, tuple, dict)) or np.ndim(value):
+        raise TypeError(f"{name} must be a real number, got {value!r}; or a law")
+    else:
+        law = Constant(check_real(name, value))
+    # Tables are made on the host, from Python floats: tracers are refused here.
+    known = {}
+    for field in dataclasses.fields(law):  # pyright: ignore[reportArgumentType]
+        value = getattr(law, field.name)
+        if field.init:
+            known[field.name] = (
+                None if value is None else check_real(f"{name}: {field.name}", value)
+            )
+    return type(law)(**known)
+
+
 def delay_law(delay: Any) -> Law:
     """`delay` as a law of known numbers; a number stands for a constant.
 
@@ -44,19 +64,7 @@ def delay_law(delay: Any) -> Law:
         ValueError: parameters or delays out of range.
         TypeError: parameters that are no real numbers, or traced.
     """
-    if isinstance(delay, Law):
-        law = delay
-    elif isinstance(delay, (str, list, tuple, dict)) or np.ndim(delay):
-        raise TypeError(f"delay must be a real number, got {delay!r}; or a law of delays")
-    else:
-        law = Constant(check_real("delay", delay))
-    # The table is made on the host, from Python floats: tracers are refused here.
-    known = {}
-    for field in dataclasses.fields(law):  # pyright: ignore[reportArgumentType]
-        value = getattr(law, field.name)
-        if field.init:
-            known[field.name] = None if value is None else check_real(f"delay: {field.name}", value)
-    law = type(law)(**known)
+    law = known_law("delay", delay)
     discretise(law)  # raises now, where the user's call is, and not when delays are first drawn
     return law
 
@@ -106,7 +114,7 @@ def discretise(law: Law) -> DiscreteDelays:
 
 def _rounded(law: Law) -> dict[int, float]:
     """Probability of every whole step to which values of the law are rounded."""
-    loc, scale = _location_and_scale(law)
+    loc, scale = location_and_scale("delay", law)
     quantile = law.quantile()
     if quantile is None or scale == 0:
         whole = math.floor(loc + 0.5)
@@ -142,17 +150,20 @@ def _rounded(law: Law) -> dict[int, float]:
     return {first + k: edges[k + 1] - edges[k] for k in range(last - first + 1)}
 
 
-def _location_and_scale(law: Law) -> tuple[float, float]:
-    """Location and scale of a law, checked, since the law may be a user's own."""
-    name, found = type(law).__name__, law.checked_loc_scale("delay: ")
+def location_and_scale(what: str, law: Law) -> tuple[float, float]:
+    """Location and scale of a law, checked, since the law may be a user's own.
+
+    `what` is the argument that it is.
+    """
+    name, found = type(law).__name__, law.checked_loc_scale(f"{what}: ")
     try:
         loc, scale = (float(v) for v in found)
     except (TypeError, ValueError, OverflowError):
-        message = f"delay: loc_scale of {name} must return two numbers, got {found!r}"
+        message = f"{what}: loc_scale of {name} must return two numbers, got {found!r}"
         raise TypeError(message) from None
     if not (math.isfinite(loc) and math.isfinite(scale) and scale >= 0):
         raise ValueError(
-            f"delay: loc_scale of {name} must return a finite location and a finite scale from 0 "
+            f"{what}: loc_scale of {name} must return a finite location and a finite scale from 0 "
             f"on, got {found!r}"
         )
     return loc, scale

@@ -17,7 +17,7 @@ from evops.errors import (
     check_choice,
     check_flag,
     check_integer,
-    check_real,
+    check_size,
     check_static,
 )
 from evops.space.positions import Grid, Positions, along_axes, entries_of
@@ -58,7 +58,7 @@ class Neighbours(Rule):
         >>> import evops
         >>> torus = evops.Grid((30, 40), periodic=True)
         >>> W = evops.Projection(evops.Neighbours(8), 1.0, (torus, torus), seed=1)
-        >>> W.edges([0]).post.tolist()
+        >>> sorted(W.tocsr().indices[:8].tolist())
         [1, 39, 40, 41, 79, 1160, 1161, 1199]
     """
 
@@ -73,9 +73,7 @@ class Neighbours(Rule):
         metric = check_choice(
             "metric", _METRICS[0] if self.metric is None else self.metric, _METRICS
         )
-        radius = check_real("radius", 1.0 if self.radius is None else self.radius)
-        if radius < 0:
-            raise ValueError(f"radius must be at least 0, got {radius}")
+        radius = check_size("radius", 1.0 if self.radius is None else self.radius, zero=True)
         extents = None if self.grid is None else entries_of(self.grid)
         if extents is None:
             self._check_open()

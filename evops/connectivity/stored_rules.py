@@ -147,13 +147,17 @@ def ranks(pre: np.ndarray) -> np.ndarray:
 
 
 def variates(
-    pre: np.ndarray, counter: np.ndarray, quantiles: np.ndarray, words: Words
+    pre: np.ndarray,
+    counter: np.ndarray,
+    quantiles: np.ndarray,
+    words: Words,
+    role: int = sampler.WEIGHT,
 ) -> np.ndarray:
     """Variate of each synapse, whole numbers of the table's unit, as float32."""
 
     def of(pre, counter):
         key = _key(pre, sampler.LINE, words)
-        at, part = sampler.slot(sampler.word(key[0] + np.uint32(sampler.WEIGHT), key[1], counter))
+        at, part = sampler.slot(sampler.word(key[0] + np.uint32(role), key[1], counter))
         a, b = (quantiles[at + np.uint32(k)].astype(np.uint32) for k in (0, 1))
         return sampler.between(a, b, part).astype(np.int32).astype(np.float32)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from evops.errors import Real, check_real
+from evops.errors import Real, check_real, check_size
 from evops.space import elementary
 from evops.space.masks import Mask, check_mask
 from evops.space.positions import entries_of
@@ -44,10 +44,7 @@ class Kernel(abc.ABC):
             check_mask(self.mask)
 
     def _number(self, name: str, zero: bool = False) -> None:
-        number = check_real(name, getattr(self, name))
-        if number < 0 or (number == 0 and not zero):
-            raise ValueError(f"{name} must be {'at least' if zero else 'above'} 0, got {number}")
-        object.__setattr__(self, name, number)
+        object.__setattr__(self, name, check_size(name, getattr(self, name), zero=zero))
 
     @abc.abstractmethod
     def value(self, d: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any, SupportsFloat, SupportsIndex
 
 import numpy as np
 
-from evops.errors import Flag, check_flag, check_integer, check_real, check_static
+from evops.errors import Flag, check_flag, check_integer, check_size, check_static
 from evops.leaves import Fixed
 
 AXES = 3  # at most
@@ -174,7 +174,7 @@ class Grid(Positions):
             steps = tuple(1 / max(n - 1, 1) for n in extents)
         else:
             given = along_axes("spacing", 1.0 if spacing is None else spacing, axes)
-            steps = tuple(_positive(f"spacing[{k}]", s) for k, s in enumerate(given))
+            steps = tuple(check_size(f"spacing[{k}]", s) for k, s in enumerate(given))
         index = np.indices(extents, np.int32).reshape(axes, -1).T
         periods = tuple(
             n * s if end else None for n, s, end in zip(extents, steps, self.periodic, strict=True)
@@ -242,16 +242,9 @@ def _points(coordinates: Any) -> np.ndarray:
     return points
 
 
-def _positive(name: str, value: Any) -> float:
-    number = check_real(name, value)
-    if number <= 0:
-        raise ValueError(f"{name} must be above 0, got {number}")
-    return number
-
-
 def _period(name: str, value: Any) -> float | None:
     if value is None or value is False:
         return None
     if value is True:
         raise TypeError(f"{name} must be the length of a period, got True")
-    return _positive(name, value)
+    return check_size(name, value)
