@@ -19,12 +19,19 @@ from evops.braintaichi.operators import (
     mv_prob_uniform,
 )
 from evops.circuit import Circuit
+from evops.connectivity.block_laws import BlockWeight, Clusters
 from evops.connectivity.counted_rules import FixedInDegree, FixedOutDegree, FixedTotalNumber
 from evops.connectivity.distance_laws import DistanceDelay, DistanceWeight
 from evops.connectivity.gaussian_weights import DifferenceOfGaussians, GaussianWeight
 from evops.connectivity.grids import Neighbours
 from evops.connectivity.laws import Constant, Law, Uniform
 from evops.connectivity.normal_laws import Clipped, Normal
+from evops.connectivity.pair_rules import (
+    BlockProbability,
+    NoMutualProbability,
+    SymmetricProbability,
+)
+from evops.connectivity.poisson_rules import PoissonMultiplicity
 from evops.connectivity.rule import Rule
 from evops.connectivity.rules import (
     AllToAll,
@@ -92,9 +99,12 @@ __all__ = [
     "AllToAll",
     "Backend",
     "BackendError",
+    "BlockProbability",
+    "BlockWeight",
     "Box",
     "Circuit",
     "Clipped",
+    "Clusters",
     "Constant",
     "DataError",
     "DelayBuffer",
@@ -121,14 +131,17 @@ __all__ = [
     "LfsrGaps",
     "MultiAreaProjection",
     "Neighbours",
+    "NoMutualProbability",
     "Normal",
     "OneToOne",
     "PoissonInput",
+    "PoissonMultiplicity",
     "Populations",
     "Positions",
     "Projection",
     "Rule",
     "SpikeList",
+    "SymmetricProbability",
     "Synapses",
     "Table",
     "Uniform",

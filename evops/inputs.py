@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from evops.connectivity.laws import Constant, Law, refuse_distance
+from evops.connectivity.laws import Constant, Law
+from evops.connectivity.pair_laws import refuse_pair_law
 from evops.connectivity.rules import LfsrGaps
 from evops.engine.compat import Tracer
 from evops.engine.spike_lists import Listed
@@ -336,7 +337,7 @@ def law(value: Any) -> Law:
     A number is that constant. Python numbers, and weakly typed arrays, take the type of the other
     parameters; alone they are float32.
     """
-    refuse_distance("law", value)
+    refuse_pair_law("law", value)
     number = not isinstance(value, Law)
     if number:
         try:

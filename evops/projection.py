@@ -105,13 +105,14 @@ class Projection(Matrix, DelayedSynapses):
         backend: str | None = None,
     ):
         rule, self._shape = place(rule, shape)
+        words = inputs.seed_words("seed", seed)
+        key = words if isinstance(rule, LfsrGaps) else key_of(words)
+        rule = rule.settled(self._shape, key)
         check_rule(rule, self._shape)
         if isinstance(rule, LfsrGaps):
             inputs.warn_of_density(rule)
         self.rule = rule
         self.law = inputs.law(law)
-        words = inputs.seed_words("seed", seed)
-        key = words if isinstance(rule, LfsrGaps) else key_of(words)
         self.key = jnp.asarray(key)
         self.delay = None if delay is None else delay_law(delay)
         chosen, self._backend = library.choose(backend), backend

@@ -9,8 +9,9 @@ import numpy as np
 from evops import inputs
 from evops.connectivity import stored_rules
 from evops.connectivity.delay_tables import delay_law, discretise
-from evops.connectivity.distance_laws import DistanceDelay, DistanceWeight
-from evops.connectivity.laws import Law, LawOfDistance
+from evops.connectivity.distance_laws import DistanceDelay
+from evops.connectivity.laws import Law
+from evops.connectivity.pair_laws import PairLaw, PairWeight
 from evops.connectivity.rule import Rule, place
 from evops.csr import CSR
 from evops.engine import library, near, ops
@@ -19,7 +20,7 @@ from evops.errors import check_integer, check_static
 from evops.inputs import Seed
 from evops.leaves import parts_of
 from evops.projection import Projection, key_of
-from evops.space.positions import Positions, check_alike
+from evops.space.positions import Positions
 
 # Synapses whose distances are computed at once.
 _PIECE = 1 << 20
@@ -27,7 +28,7 @@ _PIECE = 1 << 20
 
 def Synapses(
     rule: Rule,
-    law: Law | DistanceWeight | SupportsFloat,
+    law: Law | PairWeight | SupportsFloat,
     shape: Iterable[SupportsIndex | Positions],
     *,
     seed: Seed,
@@ -38,13 +39,13 @@ def Synapses(
 
     Rules that cannot be drawn again at each spike are made here: `FixedInDegree` and
     `FixedTotalNumber` without multapses or autapses, `FixedOutDegree` without autapses. For others
-    it is ``Projection(…).tocsr()``. Weights and delays may follow from distance, by
-    `DistanceWeight` and `DistanceDelay`. The synapses follow from rule, shape and seed alone; they
-    are the same on every backend and with any number of threads.
+    it is ``Projection(…).tocsr()``. Weights and delays may follow from both neurons, by
+    `DistanceWeight`, `BlockWeight` and `DistanceDelay`. The synapses follow from rule, shape and
+    seed alone; they are the same on every backend and with any number of threads.
 
     Args:
         rule: which pairs are connected.
-        law: the weights: a law, a number, or a `DistanceWeight`.
+        law: the weights: a law, a number, a `DistanceWeight` or a `BlockWeight`.
         shape: ``(n_pre, n_post)``; `Positions` in place of numbers where distances are needed.
         seed: integer of up to 64 bits or JAX key, known.
         delay: delays in steps: a law, a number, a `DistanceDelay`, or None.
@@ -62,20 +63,21 @@ def Synapses(
         (1000, 10, 1)
     """
     sides = tuple(shape) if isinstance(shape, (tuple, list)) else ()
-    for name, value in (("law", law), ("delay", delay)):
-        if isinstance(value, LawOfDistance):
-            _check_placed(name, value, sides)
     rule, numbers = place(rule, shape)
+    for name, value in (("law", law), ("delay", delay)):
+        if isinstance(value, PairLaw):
+            value.check(name, sides, numbers)
     words = inputs.seed_words("seed", seed)
     if isinstance(words, Tracer):
         raise TypeError("seed must be known to store synapses: call Synapses outside jax.jit")
-    weight = law.law if isinstance(law, DistanceWeight) else law
+    weight = law.law if isinstance(law, PairWeight) else law
     for parameter in jax.tree.leaves(weight) if isinstance(weight, Law) else parts_of(weight):
         check_static("law", parameter)
     weight, delays = inputs.law(weight), None
     if delay is not None and not isinstance(delay, DistanceDelay):
         delays = delay_law(delay)
     key = np.asarray(key_of(np.asarray(words)))
+    rule = rule.settled(numbers, key)
     native = near.partners if library.choose(backend) == "native" else None
     found = rule.stored(numbers, (key[0], key[1]), native)
     if found is None:
@@ -84,19 +86,11 @@ def Synapses(
     else:
         ranked = found[2]
         W = _stored(*found, weight, delays, numbers, (key[0], key[1]), backend)
-    given = law if isinstance(law, DistanceWeight) else None
+    given = law if isinstance(law, PairWeight) else None
     after = delay if isinstance(delay, DistanceDelay) else None
     if given is None and after is None:
         return W
-    return _by_distance(W, given, after, sides, (key[0], key[1]), ranked, backend)
-
-
-def _check_placed(name: str, law: LawOfDistance, sides: tuple[Any, ...]) -> None:
-    if len(sides) != 2 or not all(isinstance(side, Positions) for side in sides):
-        raise ValueError(
-            f"shape must be a pair of evops.Positions or evops.Grid for {name}={law}, got {sides}"
-        )
-    check_alike(*sides)
+    return _of_pairs(W, given, after, sides, (key[0], key[1]), ranked, backend)
 
 
 def _stored(
@@ -129,23 +123,23 @@ def _stored(
     return CSR.from_edges(pre, post, weight, shape=shape, delay=steps, backend=backend)
 
 
-def _by_distance(
+def _of_pairs(
     W: CSR,
-    law: DistanceWeight | None,
+    law: PairWeight | None,
     delay: DistanceDelay | None,
     sides: tuple[Any, ...],
     key: stored_rules.Words,
     ranked: bool,
     backend: str | None,
 ) -> CSR:
-    """The same synapses, with the weights and delays of their distances."""
+    """The same synapses, with the weights and delays of their neurons."""
     indptr, post = np.asarray(W.indptr), np.asarray(W.indices)
     pre = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
     weight, steps = W.data, W.delay
     if law is not None:
         weight = np.broadcast_to(np.asarray(weight), pre.shape).copy()
         for some in _pieces(pre.size):
-            factor = law.factors(sides[0], pre[some], sides[1], post[some])
+            factor = law.factors(sides, pre[some], post[some])
             weight[some] = (weight[some] * factor).astype(weight.dtype)
     if delay is not None:
         steps = np.empty(pre.size, np.int32)

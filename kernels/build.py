@@ -36,6 +36,7 @@ BY_HAND = (
     "draw_counted_rows",
     "draw_grid_offsets",
     "draw_distances",
+    "draw_typed_pairs",
     "variate",
 )
 # what kernels of every kind depend on, besides what they import
@@ -50,9 +51,10 @@ COMMON = (
 
 def kernels():
     """Every kernel to build, by name."""
-    from draw import READERS, count_rows, delay, draw, variate
+    from draw import READERS, delay, draw, variate
     from gather import gather
     from neurons import NEURONS
+    from row_counts import count_rows
     from sampler_ti import ELEMENT
     from scatter import scatter
 

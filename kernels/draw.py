@@ -13,7 +13,6 @@ from distances import LEAF, NODE, leaf_bound, node_bound, post_at, probability
 from sampler_ti import (
     DELAY,
     SLOTS,
-    SOURCES,
     SYNAPSES_PER_BLOCK,
     TIE,
     WEIGHT,
@@ -21,6 +20,7 @@ from sampler_ti import (
     autapse,
     below,
     between,
+    both_ways,
     chance,
     counted_rows,
     dense_blocks,
@@ -31,16 +31,17 @@ from sampler_ti import (
     first_state,
     geometric_gaps,
     grid_offsets,
+    leads,
     look_up,
     neighbour,
     next_gap,
     next_state,
     nobody,
     normal,
-    ones,
     permuted,
     remainder,
     slot,
+    typed_pairs,
     uniform,
     uniform_gaps,
     variate_key,
@@ -187,6 +188,30 @@ def _distances(j, task, scheme: A, table: A, target: A, owner: A, z: A, at):
     return at
 
 
+@ti.func
+def _typed_pairs(j, task, scheme: A, table: A, target: A, owner: A, z: A, at):
+    leave_out = autapse(task.pre, scheme)
+    d = typed_pairs(scheme)
+    k0, k1 = feistel(task.pre, ti.u32(0), task.t0, task.t1)
+    kinds = d.pre_types * d.post_types
+    row = ti.u32(0)
+    if kinds > 1:
+        own = table[ti.i32(kinds + ti.min(task.pre, d.n_pre - 1))]
+        row = ti.min(own, d.pre_types - 1) * d.post_types
+    for c in range(ti.i32(ti.min(task.n, d.n_post))):
+        post = ti.u32(c)
+        kind = row
+        if kinds > 1:
+            kind += ti.min(table[ti.i32(kinds + d.n_pre + post)], d.post_types - 1)
+        w, way = word(k0, k1, post), True
+        if d.ways > 0:
+            w, side = both_ways(task.pre, post, task.t0, task.t1)
+            way = (d.ways == 1) | leads(task.pre, post, side)
+        if way & ((w >> 1) < chance(table[ti.i32(kind)])):
+            at = _emit(target, owner, at, j, task.origin, post, leave_out)
+    return at
+
+
 def _uniform_gaps(draws: int):
     """Reader of a row of the braintaichi scheme that draws 0 to 2 words for every synapse."""
 
@@ -223,6 +248,7 @@ READERS = {
     "counted_rows": _counted_rows,
     "grid_offsets": _grid_offsets,
     "distances": _distances,
+    "typed_pairs": _typed_pairs,
     "uniform_gaps": _uniform_gaps(0),
     "uniform_gaps_uniform": _uniform_gaps(1),
     "uniform_gaps_normal": _uniform_gaps(2),
@@ -320,70 +346,5 @@ def delay():
         for s in range(target.shape[0]):
             w = _variate_word(s, DELAY, t0, t1, pre, shift, by_rank, target, owner)
             steps[s] = look_up(table[ti.i32(w >> right)], w, right)
-
-    return kernel
-
-
-@ti.func
-def _ones(k0, k1, first, bits):
-    """How many of so many bits are 1, of the words from `first` on."""
-    total = ti.u32(0)
-    for w in range(ti.i32(bits >> 5)):
-        total += ones(word(k0, k1, first + ti.u32(w)))
-    rest = bits & ti.u32(31)
-    if rest > 0:
-        total += ones(word(k0, k1, first + (bits >> 5)) & ((ti.u32(1) << rest) - 1))
-    return total
-
-
-@ti.func
-def _below_fraction(k0, k1, trials, part, whole):
-    """How many of so many random numbers are below part / whole, which is below 1."""
-    hits, left, rest, first = ti.u32(0), trials, part, ti.u32(0)
-    while left > 0 and rest > 0:  # digits of the fraction, bits of the numbers
-        ones_ = _ones(k0, k1, first, left)
-        first += (left + 31) >> 5
-        rest += rest
-        if rest >= whole:
-            rest -= whole
-            hits += left - ones_
-            left = ones_
-        else:
-            left -= ones_
-    return hits
-
-
-def count_rows():
-    """Kernel that divides the synapses of counted rows: of `span`, half the rows of a node, its
-    first node and their number; or, for no rows, all of ``counts[0]`` among powers of two.
-    """
-
-    @ti.kernel
-    def kernel(key: array(ti.u32), span: array(ti.u32), counts: array(ti.u32)):
-        half = span[0]
-        ti.loop_config(serialize=True)
-        for node in range(ti.i32(span[2])):
-            if half > 0:
-                a = 2 * half * (span[1] + ti.u32(node))
-                k0, k1 = feistel(a + half, ti.u32(SOURCES), key[0], key[1])
-                here = counts[ti.i32(a)]
-                first = here - _ones(k0, k1, ti.u32(0), here)  # below one half
-                counts[ti.i32(a)] = first
-                counts[ti.i32(a + half)] = here - first
-            else:
-                a, rows = ti.u32(0), ti.cast(counts.shape[0], ti.u32)
-                part = ti.u32(1)
-                while part <= rows >> 1:
-                    part += part
-                while part < rows:
-                    k0, k1 = feistel(a + part, ti.u32(SOURCES), key[0], key[1])
-                    here = counts[ti.i32(a)]
-                    first = _below_fraction(k0, k1, here, part, rows)
-                    counts[ti.i32(a)] = first
-                    counts[ti.i32(a + part)] = here - first
-                    a += part
-                    rows -= part
-                    while part > rows:
-                        part = part >> 1
 
     return kernel

@@ -35,6 +35,8 @@ on_line = _functions.on_line
 chance = _functions.chance
 in_frame = _functions.in_frame
 in_shape = _functions.in_shape
+both_ways = _functions.both_ways
+leads = _functions.leads
 # Where the parts of the table of distances begin.
 sections = ti.func(format.distance_sections)
 
@@ -47,6 +49,7 @@ equal_rows = _functions.unpacker(format.EqualRows)
 counted_rows = _functions.unpacker(format.CountedRows)
 grid_offsets = _functions.unpacker(format.GridOffsets)
 distances = _functions.unpacker(format.Distances)
+typed_pairs = _functions.unpacker(format.TypedPairs)
 
 # Rows that are read side by side, so that the compiler can use vector registers.
 LANES = 8

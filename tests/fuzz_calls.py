@@ -168,6 +168,9 @@ DEGREES = Kind(
         "(None, 1)",
     ]
 )
+TYPES = Kind(
+    [*NO_NUMBERS[1:], "0", "[[0]]", "[0.0]", "[-1]", "[True]", "['0']", "[None]", "[0, 2**70]", "[0, 9]"]
+)
 ABOVE_0, LENGTH = ("0.5", above_zero()), ("1.0", above_zero())
 OPTIONS = {
     "cutoff": (["None", "2.0"], above_zero(none=True)),
@@ -213,6 +216,15 @@ CALLS = [
          rule=(["RULE", "evops.FixedInDegree(2, multapses=False)"], RULES), law=(["0.5", "evops.Normal(0.5, 0.1)"], law()),
          shape=("(5, 6)", shape(5, 6)), seed=(SEED[0], KNOWN_SEED), delay=(["None", "2", "evops.Uniform(1, 3)"], delay()),
          backend=BACKEND),
+    call("evops.SymmetricProbability({p}, autapses={autapses})", p=("0.5", probability(zero=True)), autapses=FLAG),
+    call("evops.NoMutualProbability({p})", p=("0.25", Kind([*probability(zero=True).bad, "0.75", "1"]))),
+    call("evops.PoissonMultiplicity({mean}, autapses={autapses})", mean=("0.5", above_zero(zero=True)), autapses=FLAG),
+    call("evops.BlockProbability({p}, {pre_types}, {post_types}, autapses={autapses})", p=("[[0.1, 0.2]]", Kind([*NO_NUMBERS, "0.1", "[0.1]", "[[2.0]]", "[[-1.0]]", "[[0.1], [0.2, 0.3]]", "[[math.nan]]", "[[True]]", "[[1j]]", "np.ones((1, 0))"])),
+         pre_types=("[0, 0]", TYPES), post_types=("[0, 1, 1]", TYPES), autapses=FLAG),
+    call("evops.BlockWeight({w}, {pre_types}, {post_types}, {law})", w=("[[0.1, 0.2]]", Kind([*NO_NUMBERS, "0.1", "[0.1]", "[[0.1], [0.2, 0.3]]", "[[math.nan]]", "[[True]]", "[[1j]]"])),
+         pre_types=("[0, 0]", TYPES), post_types=("[0, 1, 1]", TYPES), law=("1.0", Kind([*NO_NUMBERS, *NOT_FINITE, "True"]))),
+    call("evops.Clusters({types}, {p}, {w}, autapses={autapses})", types=("[0, 1]", Kind(TYPES.bad[:-1])), p=("(0.5, 0.1)", Kind([*NO_NUMBERS, "0.5", "(0.5,)", "(0.5, 2)", "(0.5, math.nan)", "(1, 2, 3)"])),
+         w=("(2.0, 1.0)", Kind([*NO_NUMBERS, "0.5", "(0.5,)", "(1, math.inf)", "(1, '2')"])), autapses=FLAG),
     call("evops.DistanceWeight({kernel}, {law})", kernel=("evops.Gaussian(1.0)", KERNEL), law=("1.0", Kind([*NO_NUMBERS, *NOT_FINITE, "True", "evops.DistanceWeight(KERNEL)", "TRACED(0.5)"]))),
     call("evops.DistanceDelay({speed}, {dt}, {offset})", speed=ABOVE_0, dt=ABOVE_0, offset=(["0.5", "evops.Normal(0.5, 0.1)"], Kind([*NO_NUMBERS, *NOT_FINITE, "-1", "True"]))),
     call("evops.GaussianWeight({sigma}, {w_max}, {w_min}, include_self={own})", sigma=ABOVE_0, w_max=("-1.0", Kind([*NO_NUMBERS, *NOT_FINITE, "0", "True"])),

@@ -68,7 +68,8 @@ def draw_rule(rng, n_pre, n_post, kind, autapses=True):
     )
     own = bool(rng.integers(2)) if n_pre == n_post and not autapses else True
     kinds = ["bernoulli", "out", "multapses", "total", "in", "lfsr", "hashed", "all"]
-    kinds += ["one", "neighbours"] if n_pre == n_post else []
+    kinds += ["blocks"]
+    kinds += ["one", "neighbours", "symmetric", "no_mutual"] if n_pre == n_post else []
     kind = kinds[kind % len(kinds)]
     if kind == "bernoulli":
         return evops.FixedProbability(p, own), (kind, p, own)
@@ -88,6 +89,20 @@ def draw_rule(rng, n_pre, n_post, kind, autapses=True):
         return evops.FixedInDegree(k), ("in_degree", k)
     if kind == "one":
         return evops.OneToOne(), ("one_to_one",)
+    if kind == "blocks":
+        types = [int(t) for t in rng.integers(1, 4, 2)]
+        chances = rng.choice([0.0, 1.0, 0.3, p], types).tolist()
+        rows, columns = (
+            rng.integers(t, size=n).tolist() for t, n in zip(types, (n_pre, n_post), strict=True)
+        )
+        return (
+            evops.BlockProbability(chances, rows, columns, autapses=own),
+            (kind, chances, rows, columns, own),
+        )
+    if kind == "symmetric":
+        return evops.SymmetricProbability(p, own), (kind, p, own)
+    if kind == "no_mutual":
+        return evops.NoMutualProbability(p / 2), (kind, p / 2)
     if kind == "neighbours":
         axes = pick(rng, [(n_pre,), (1, n_pre), (n_pre, 1, 1)])
         radius = float(pick(rng, [0, 1, rng.integers(9)]))

@@ -233,6 +233,25 @@ def neighbours(pre, grid, radius, metric, periodic, include_self):
     return [j for j, there in enumerate(places) if near(there) and (include_self or j != pre)]
 
 
+CERTAIN = 2**31 - 1
+
+
+def pairs(seed, pre, n, chances, ways, autapses):
+    """Targets whose word is below their pair's chance; `ways` as `format.TypedPairs` has them."""
+    t = seed_key(seed)
+    found = []
+    for j in range(n):
+        w = word(*feistel(pre, 0, *t), j)
+        if ways:
+            w, side = feistel(min(pre, j), max(pre, j), *t)
+            if ways == 2 and (side < 2**31) != (j >= pre):
+                continue
+        p = min(round(Fraction(chances(pre, j)) * 2**31), CERTAIN)
+        if (w // 2 < p or p == CERTAIN) and (autapses or j != pre):
+            found.append(j)
+    return found
+
+
 def delay(columns, bits, seed, pre, post):
     """What a synapse draws from the alias columns of its delays."""
     w = word(*feistel(pre, 2**31 - 1, *seed_key(seed)), post, "delay")
@@ -269,6 +288,19 @@ def lines(rule, seed, n_pre, n_post):
         return counted(seed, n_pre, n_post, parameters[0], 0)
     if name == "in_degree":
         return counted(seed, n_pre, n_post, parameters[0] * n_post, parameters[0])
+    if name == "symmetric":
+        p, autapses = parameters
+        return [pairs(seed, i, n_post, lambda *_: p, 1, autapses) for i in range(n_pre)]
+    if name == "no_mutual":
+        p = 2 * parameters[0]
+        return [pairs(seed, i, n_post, lambda *_: p, 2, autapses=False) for i in range(n_pre)]
+    if name == "blocks":
+        p, rows, columns, autapses = parameters
+
+        def chance(i, j):
+            return p[rows[i]][columns[j]]
+
+        return [pairs(seed, i, n_post, chance, 0, autapses) for i in range(n_pre)]
     if name == "neighbours":
         return [neighbours(i, *parameters) for i in range(n_pre)]
     assert name == "one_to_one"

@@ -23,6 +23,13 @@ def neighbours(*parameters):
     return evops.Neighbours(*parameters), ("neighbours", *parameters)
 
 
+def blocks(p, autapses):
+    """With types in no order, and one type more than there are neurons of."""
+    rows, columns = ([(7 * i) // 3 % len(k) for i in range(n)] for k, n in ((p, 23), (p[0], 4231)))
+    rule = evops.BlockProbability(p, rows, columns, autapses=autapses)
+    return rule, ("blocks", p, rows, columns, autapses)
+
+
 RULES = {
     "p=0.9": (evops.FixedProbability(0.9), ("bernoulli", 0.9, True)),
     "p=0.3": (evops.FixedProbability(0.3), ("bernoulli", 0.3, True)),
@@ -46,6 +53,14 @@ RULES = {
     "neighbours": neighbours((15, 20), 1, "euclidean", (False, False), False),
     "neighbours, a ring": neighbours((300,), 2, "chebyshev", (True,), True),
     "neighbours, many": neighbours((3, 10, 10), 9, "chebyshev", (False, True, False), False),
+    "symmetric": (evops.SymmetricProbability(0.2), ("symmetric", 0.2, False)),
+    "symmetric, autapses": (evops.SymmetricProbability(0.6, True), ("symmetric", 0.6, True)),
+    "symmetric, certain": (evops.SymmetricProbability(1.0), ("symmetric", 1.0, False)),
+    "no mutual": (evops.NoMutualProbability(0.3), ("no_mutual", 0.3)),
+    "no mutual, certain": (evops.NoMutualProbability(0.5), ("no_mutual", 0.5)),
+    "blocks": blocks([[0.1, 0.9, 0.0], [1.0, 0.3, 0.02]], True),
+    "blocks, no autapses": blocks([[0.5], [0.7]], False),
+    "one block": blocks([[0.2]], True),
 }
 SHAPE = (23, 4231)  # a block of 4096 and a piece of the next
 SQUARE = (300, 300)
@@ -57,8 +72,13 @@ def case(request):
     return rule, oracle_exact.matrix(spelled, SEED, *shape_of(rule))
 
 
+SQUARES = (
+    evops.OneToOne, evops.Neighbours, evops.SymmetricProbability, evops.NoMutualProbability
+)  # fmt: skip
+
+
 def shape_of(rule):
-    return SQUARE if isinstance(rule, (evops.OneToOne, evops.Neighbours)) else SHAPE
+    return SQUARE if isinstance(rule, SQUARES) else SHAPE
 
 
 def project(rule, backend, shape=None, law=1.0, seed=SEED):
@@ -112,6 +132,12 @@ def test_more_neurons_keep_the_synapses(name, backend):
     small = project(rule, backend, (11, 5000)).todense()
     large = project(rule, backend, (19, 9001)).todense()
     np.testing.assert_array_equal(large[:11, :5000], small)
+
+
+@pytest.mark.parametrize("rule", [evops.SymmetricProbability(0.3), evops.NoMutualProbability(0.3)])
+def test_more_neurons_keep_the_synapses_between_them(rule, backend):
+    small, large = (project(rule, backend, (n, n)).todense() for n in (130, 211))
+    np.testing.assert_array_equal(large[:130, :130], small)
 
 
 def test_rules_without_autapses_have_some_to_leave_out():
@@ -173,15 +199,18 @@ def check_products(W, pre, post, alone):
 @pytest.mark.thin(15)
 @pytest.mark.parametrize("law", [evops.Uniform(-1.0, 2.0), evops.Normal(0.5, 0.25)])
 @pytest.mark.parametrize(
-    "name", ["p=0.3", "p=0.05, no autapses", "k=7", "k=9, multapses", "total", "in-degree"]
-)
+    "name",
+    ["p=0.3", "p=0.05, no autapses", "k=7", "k=9, multapses", "total", "in-degree", "blocks",
+     "no mutual"],
+)  # fmt: skip
 def test_weights_and_delays_are_those_of_the_oracle(law, name, backend):
     rule, spelled = RULES[name]
     delay = evops.Normal(15, 7.5, low=1)
-    edges = evops.Projection(rule, law, SHAPE, seed=SEED, delay=delay, backend=backend).edges()
+    shape = shape_of(rule)
+    edges = evops.Projection(rule, law, shape, seed=SEED, delay=delay, backend=backend).edges()
     quantiles, unit = law.table()
     pairs = list(zip(edges.pre.tolist(), edges.post.tolist(), strict=True))
-    wanted = oracle_exact.lines(spelled, SEED, *SHAPE)
+    wanted = oracle_exact.lines(spelled, SEED, *shape)
     assert sorted(pairs) == sorted((i, j) for i, line in enumerate(wanted) for j in line)
     counters = [j for _, j in pairs]
     if name in ("k=9, multapses", "total", "in-degree"):  # their synapses come in order
@@ -278,6 +307,7 @@ FOLLOWS = {  # rules, and whether out- and in-degrees follow from them
     "one to one": (evops.OneToOne(), "out in"),
     "gaps": (evops.FixedProbability(0.1), ""),
     "dense": (evops.FixedProbability(0.5), ""),
+    "pairs": (evops.SymmetricProbability(0.5), ""),
 }
 
 

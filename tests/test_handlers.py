@@ -16,9 +16,8 @@ def registered():
 
 
 F32, U32, I32, U8 = np.float32, np.uint32, np.int32, np.uint8
-LFSR, GAPS, DENSE, SUBSET, DIAGONAL, COUNTED, GRID, DISTANCES = range(
-    8
-)  # as the format numbers its readers
+# as the format numbers its readers
+LFSR, GAPS, DENSE, SUBSET, DIAGONAL, COUNTED, GRID, DISTANCES, PAIRS = range(9)
 NONE = ((0,), U32)
 SCHEME = [LFSR, 0, 19, 2**32 // 19, 0, 0, 0, 0]
 UNIT = ((0,), I32)  # the quantiles of a law that has none
@@ -202,6 +201,8 @@ GOOD_SCHEMES = {
     "a grid alone": reader(GRID, 0, 1, 5, 0),
     "distances": distances(8, 5, 2, 0, 0, 9),
     "distances with jumps and a mask": distances(8, 5, 3, 15, 8, 2),
+    "pairs": reader(PAIRS, 1, 8, 5, 1, 1, 0, table=1),
+    "pairs of types": reader(PAIRS, 0, 8, 5, 2, 3, 0, table=6 + 13),
 }
 BAD_SCHEMES = {
     "no words": {"scheme": []},
@@ -212,7 +213,14 @@ BAD_SCHEMES = {
     "wrong multiplier": reader(LFSR, 0, 19, 5, 0),
     "hashed 2": reader(LFSR, 0, 19, 2**32 // 19, 2),
     "autapses of the published scheme": reader(LFSR, 1, *SCHEME[2:]),
-    "unknown reader": reader(8, 0, 0, 0, 0),
+    "unknown reader": reader(9, 0, 0, 0, 0),
+    "pairs of other neurons": reader(PAIRS, 0, 8, 6, 1, 1, 0, table=1),
+    "pairs of none": reader(PAIRS, 0, 0, 5, 1, 1, 0, table=1),
+    "no types": reader(PAIRS, 0, 8, 5, 0, 1, 0, table=0),
+    "32769 types": reader(PAIRS, 0, 8, 5, 2**15 + 1, 1, 0, table=2**15 + 14),
+    "ways of two sides": reader(PAIRS, 0, 8, 5, 1, 1, 1, table=1),
+    "three ways": reader(PAIRS, 0, 5, 5, 1, 1, 3, table=1),
+    "types beyond 2**31": reader(PAIRS, 0, 2**31 - 1, 5, 1, 2, 0, table=0),
     "distances of other neurons": distances(8, 6, 2, 0, 0, 9),
     "distances of none": distances(0, 5, 2, 0, 0, 9),
     "distances along no axis": distances(8, 5, 0, 0, 0, 9),
@@ -271,6 +279,7 @@ BAD_TABLES = {
     "a table too few": {**reader(GAPS, 0, 12, 7, 0), "table": ((3, 128), U32)},
     "counts of fewer rows": reader(COUNTED, 0, 1, 0, 0, table=8),
     "displacements along two axes": reader(GRID, 0, 1, 5, 2, table=4),
+    "types of fewer neurons": reader(PAIRS, 0, 8, 5, 2, 3, 0, table=6 + 12),
     "positions of fewer neurons": {
         **distances(8, 5, 2, 0, 0, 9),
         **reader(DISTANCES, 0, 9, 5, 2, 0, 0, 9, table=0),
@@ -336,6 +345,21 @@ def test_wrong_positions_write_nowhere_else(target, fields, fill, rng):
         np.zeros(0, I32), **spec(words(DISTANCES, 0, *scheme), per_input=1, listed=0),
     )  # fmt: skip
     assert np.isfinite(y).all()
+
+
+@pytest.mark.parametrize("target", ["evops_scatter", "evops_gather"])
+@pytest.mark.parametrize("fill", [0, 1, 2**31 - 1, 2**32 - 1, None])
+def test_wrong_types_write_nowhere_else(target, fill, rng):
+    """Nor do chances and types that are none."""
+    table = rng.integers(0, 2**32, 6 + 90 + 300, np.uint32)
+    if fill is not None:
+        table[:] = fill
+    n_in, n_out = (300, 90) if "gather" in target else (90, 300)
+    y = jax.ffi.ffi_call(target, jax.ShapeDtypeStruct((1, n_out), F32))(
+        np.ones((1, n_in), F32), np.ones((1, 1), F32), np.ones((1, 2), U32), table[None],
+        np.zeros(0, I32), **spec(words(PAIRS, 0, 90, 300, 2, 3), per_input=1, listed=0),
+    )  # fmt: skip
+    assert 0 <= float(np.min(y)) and float(np.max(y)) <= n_in
 
 
 @pytest.mark.parametrize("permuted", [False, True])

@@ -23,25 +23,30 @@ rules = [F(0.9), F(0.2, False), F(0.1), F(0.02, False), F(1e-3), F(1e-4), evops.
          evops.FixedInDegree(7), evops.FixedInDegree(1), evops.OneToOne(),
          evops.LfsrGaps(0.1, True), evops.Neighbours((90, 100), 3), evops.Neighbours((20, 15, 30), 2),
          evops.FixedOutDegree(1500),  # more than a block has
-         F(evops.Gaussian(0.1, 0.5, mask=evops.masks.Ball(0.2) - evops.masks.Ball(0.03)), False)]
+         F(evops.Gaussian(0.1, 0.5, mask=evops.masks.Ball(0.2) - evops.masks.Ball(0.03)), False),
+         evops.BlockProbability([[0.1, 0.02, 1.0], [0.0, 0.3, 0.2]], np.arange(200) % 2,
+                                np.arange(9000) % 3, autapses=False)]
+squares = [evops.SymmetricProbability(0.1), evops.NoMutualProbability(0.1)]
 places = [evops.Positions(np.random.default_rng(k).random((k, 2)), 1.0) for k in (200, 9000)]
 delay = evops.Normal(15, 7.5, low=1)
 v = np.random.default_rng(1).normal(size=(9000, 20)).astype(np.float32)
-for rule in rules:
+for rule in rules + squares:
     for law in (evops.Constant(0.5), evops.Uniform(-1.0, 1.0), evops.Normal(0.0, 1.0)):
         n = 9000 if isinstance(rule, (evops.OneToOne, evops.Neighbours)) else 200
-        near = getattr(rule, "p", 0.0) != 0.0 and not isinstance(rule.p, float)
-        W = evops.Projection(rule, law, places if near else (n, 9000), seed=7, delay=delay)
+        near = isinstance(rule, F) and not isinstance(rule.p, float)
+        m = 200 if rule in squares else 9000
+        shape = places if near else (n, m)
+        W = evops.Projection(rule, law, shape, seed=7, delay=delay)
         edges = W.edges()
         order = np.lexsort((edges.post, edges.pre))
         for part in edges:
             digest.update(np.asarray(part)[order].tobytes())
-        digest.update(np.asarray(W @ v[:, 0]).tobytes())
-        digest.update(np.asarray(W @ v).tobytes())
+        digest.update(np.asarray(W @ v[:m, 0]).tobytes())
+        digest.update(np.asarray(W @ v[:m]).tobytes())
         if isinstance(law, evops.Constant):  # other sums may differ in their last bits
             digest.update(np.asarray((jnp.arange(n) % 3 == 0) @ W).tobytes())
-            digest.update(np.asarray(W @ (jnp.arange(9000) % 7 == 0)).tobytes())
-            ring = W.push(jnp.arange(n) % 3 == 0, evops.DelayBuffer.zeros(9000, W.max_delay))
+            digest.update(np.asarray(W @ (jnp.arange(m) % 7 == 0)).tobytes())
+            ring = W.push(jnp.arange(n) % 3 == 0, evops.DelayBuffer.zeros(m, W.max_delay))
             digest.update(np.asarray(ring.sums).tobytes())
 W = evops.Projection(evops.Neighbours((90, 90), 40), 1.0, (8100, 8100), seed=7)  # several blocks
 digest.update(np.asarray((jnp.arange(8100) % 2000 == 0) @ W).tobytes())

@@ -10,8 +10,9 @@ from jaxtyping import UInt32
 
 from evops.connectivity import alias_tables
 from evops.connectivity.format import MAX_DELAY_BITS
-from evops.connectivity.laws import Constant, Law, Uniform, refuse_distance
+from evops.connectivity.laws import Constant, Law, Uniform
 from evops.connectivity.normal_laws import Normal
+from evops.connectivity.pair_laws import refuse_pair_law
 from evops.errors import INT32_MAX, check_real
 
 
@@ -36,7 +37,7 @@ class DiscreteDelays:
 
 def known_law(name: str, value: Any) -> Law:
     """`value`, an argument of that name, as a law of known numbers; a number is a constant."""
-    refuse_distance(name, value)
+    refuse_pair_law(name, value)
     if isinstance(value, Law):
         law = value
     elif isinstance(value, (str, list, tuple, dict)) or np.ndim(value):

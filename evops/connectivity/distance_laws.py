@@ -8,15 +8,15 @@ import numpy as np
 
 from evops.connectivity import sampler, stored_rules
 from evops.connectivity.delay_tables import known_law, location_and_scale
-from evops.connectivity.laws import Law, LawOfDistance
+from evops.connectivity.laws import Law
+from evops.connectivity.pair_laws import PairLaw, PairWeight, check_positions
 from evops.connectivity.stored_rules import Words
 from evops.errors import INT32_MAX, Real, check_size
 from evops.space.kernels import Kernel, kernel_of
-from evops.space.positions import Positions
 
 
 @dataclasses.dataclass(frozen=True)
-class DistanceWeight(LawOfDistance):
+class DistanceWeight(PairWeight):
     """A weight law: a function of distance times a weight drawn from another law.
 
     For `Synapses`, between `Positions`. The distance is that of the coordinates, the shorter way
@@ -46,12 +46,16 @@ class DistanceWeight(LawOfDistance):
         kernel_of("kernel", self.kernel)
         known_law("law", self.law)
 
-    def factors(self, pre: Positions, i: np.ndarray, post: Positions, j: np.ndarray) -> np.ndarray:
+    def check(self, name: str, sides: tuple[Any, ...], shape: tuple[int, int]) -> None:
+        del shape
+        check_positions(name, self, sides)
+
+    def factors(self, sides: tuple[Any, ...], pre: np.ndarray, post: np.ndarray) -> np.ndarray:
         """The function of each pair's distance: 0 where the kernel ends, by cut-off or mask."""
         kernel = kernel_of("kernel", self.kernel)
-        by = pre.displacements(i, post, j)
+        by = sides[0].displacements(pre, sides[1], post)
         d = np.sqrt(np.square(by).sum(-1))
-        value = np.where(d > kernel.bound(pre.axes), 0.0, kernel.value(d))
+        value = np.where(d > kernel.bound(sides[0].axes), 0.0, kernel.value(d))
         if kernel.mask is not None:
             value[~kernel.mask.contains(by)] = 0.0
         if kernel.p_min:
@@ -64,7 +68,7 @@ class DistanceWeight(LawOfDistance):
 
 
 @dataclasses.dataclass(frozen=True)
-class DistanceDelay(LawOfDistance):
+class DistanceDelay(PairLaw):
     """A delay law: conduction over the distance between two neurons, and an offset.
 
     A delay is ``(distance / speed + offset) / dt`` steps, rounded (halves up), and at least 1. For
@@ -101,6 +105,10 @@ class DistanceDelay(LawOfDistance):
         if not isinstance(self.offset, Law):
             check_size("offset", self.offset, zero=True)
         object.__setattr__(self, "offset", offset)
+
+    def check(self, name: str, sides: tuple[Any, ...], shape: tuple[int, int]) -> None:
+        del shape
+        check_positions(name, self, sides)
 
     def steps(
         self, distance: np.ndarray, pre: np.ndarray, counter: np.ndarray, words: Words

@@ -40,8 +40,9 @@ MAX_COORDINATE = (1 << 31) - (1 << 15)
 LEAF_BITS = 4
 LEAF = 1 << LEAF_BITS
 NODE = LEAF * LEAF
-# Shapes of a mask, words of each, and of a bit for each set of them; pieces of a kernel less one.
-MAX_SHAPES, SHAPE_WORDS, TRUTH_WORDS, MAX_BREAKS = 8, 16, 8, 15
+# Shapes of a mask, words of each, and of a bit for each set of them; pieces of a kernel less one;
+# types of neurons.
+MAX_SHAPES, SHAPE_WORDS, TRUTH_WORDS, MAX_BREAKS, MAX_TYPES = 8, 16, 8, 15, 1 << 15
 # Places along an axis of a grid: a displacement less twice as many is still more than -2**31.
 MAX_EXTENT = 2**30 - 1
 
@@ -57,6 +58,7 @@ class Reader(enum.IntEnum):
     COUNTED_ROWS = 5
     GRID_OFFSETS = 6
     DISTANCES = 7
+    TYPED_PAIRS = 8
 
 
 class WeightLaw(enum.IntEnum):
@@ -164,8 +166,7 @@ class DenseBlocks(Scheme):
         return (0, 0) if self.threshold == self.tie_threshold == 0 else (None, None)
 
     def relation(self, n_post):
-        empty = self.threshold == self.tie_threshold == 0
-        fits = self.block_bits == MIN_BLOCK_BITS or empty
+        fits = self.block_bits == MIN_BLOCK_BITS or self.threshold == self.tie_threshold == 0
         return fits, f"block_bits = {MIN_BLOCK_BITS}, or both thresholds 0"
 
 
@@ -175,9 +176,7 @@ class EqualRows(Scheme):
 
     reader = Reader.EQUAL_ROWS
     k: int = _word(0, MAX_SYNAPSES, "synapses of a row")
-    low_bits: int = _word(
-        0, MAX_LOW_BITS, "bits of the low half of targets that are permuted; 0: with replacement"
-    )
+    low_bits: int = _word(0, MAX_LOW_BITS, "bits of the low half, permuted; 0: with replacement")
     high_count: int = _word(0, 1 << MAX_HIGH_BITS, "values of the high half")
     n_post: int = _word(0, MAX_SYNAPSES, "post neurons")
 
@@ -189,12 +188,10 @@ class EqualRows(Scheme):
         return self.k, None
 
     def relation(self, n_post):
-        low_bits, high_count = halves(n_post)
-        cut = (self.low_bits, self.high_count)
-        permuted = cut == (low_bits, high_count) and self.k <= n_post
-        replaced = cut == (0, 0)
-        wanted = f"low_bits = high_count = 0, or {low_bits} and {high_count} for k up to n_post"
-        return self.n_post == n_post and (replaced or permuted), f"n_post = {n_post}, {wanted}"
+        cut, halved = (self.low_bits, self.high_count), halves(n_post)
+        fits = cut == (0, 0) or (cut == halved and self.k <= n_post)
+        wanted = f"low_bits = high_count = 0, or {halved[0]} and {halved[1]} for k up to n_post"
+        return self.n_post == n_post and fits, f"n_post = {n_post}, {wanted}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,9 +213,7 @@ class CountedRows(Scheme):
 
     reader = Reader.COUNTED_ROWS
     slots: int = _word(1, MAX_SYNAPSES, "synapses of a post neuron; 1 where targets are uniform")
-    low_bits: int = _word(
-        0, MAX_LOW_BITS, "bits of the low half of slots that are permuted; 0: targets are uniform"
-    )
+    low_bits: int = _word(0, MAX_LOW_BITS, "bits of the low half of slots; 0: uniform targets")
     high_count: int = _word(0, 1 << MAX_HIGH_BITS, "values of the high half")
     n_post: int = _word(0, MAX_SYNAPSES, "post neurons; 0 where targets are uniform")
 
@@ -295,6 +290,32 @@ class Distances(Scheme):
         return fits, f"n_post = {n_post}, and a table of at most {MAX_SYNAPSES} words"
 
 
+@dataclasses.dataclass(frozen=True)
+class TypedPairs(Scheme):
+    """Every pair draws a word, and is connected with a probability of its two neurons' types.
+
+    The table has a probability for each pair of types, in units of 2**-31, a row for each type of
+    pre neurons. Where it is not the only one, pre neurons' types follow, then post neurons'.
+    """
+
+    reader, excludes = Reader.TYPED_PAIRS, True
+    n_pre: int = _word(1, MAX_SYNAPSES, "pre neurons")
+    n_post: int = _word(1, MAX_SYNAPSES, "post neurons")
+    pre_types: int = _word(1, MAX_TYPES, "types of pre neurons")
+    post_types: int = _word(1, MAX_TYPES, "types of post neurons")
+    ways: int = _word(0, 2, "0: (i, j) and (j, i) apart; 1: both or none; 2: one of both at most")
+
+    @property
+    def table_size(self):
+        pairs = self.pre_types * self.post_types
+        return pairs + (self.n_pre + self.n_post if pairs > 1 else 0)
+
+    def relation(self, n_post):
+        sides = self.n_post == n_post and (self.ways == 0 or self.n_pre == n_post)
+        fits = sides and self.table_size <= MAX_SYNAPSES
+        return fits, f"n_post = {n_post} (= n_pre, with ways), a table of at most {MAX_SYNAPSES}"
+
+
 def distance_sections(n_pre, n_post, axes, breaks, shapes, knots):
     """Where the parts of the table of `Distances` begin, and where it ends.
 
@@ -336,19 +357,7 @@ def fields(record: type) -> list[dataclasses.Field]:
     return [field for field in dataclasses.fields(record) if field.metadata]
 
 
-SCHEMES: dict[Reader, type[Scheme]] = {
-    record.reader: record
-    for record in (
-        UniformGaps,
-        GeometricGaps,
-        DenseBlocks,
-        EqualRows,
-        Diagonal,
-        CountedRows,
-        GridOffsets,
-        Distances,
-    )
-}
+SCHEMES: dict[Reader, type[Scheme]] = {record.reader: record for record in Scheme.__subclasses__()}
 # Words of the fields of a scheme, the same for all, and with those before them.
 FIELD_WORDS = max(len(fields(record)) for record in SCHEMES.values())
 SCHEME_WORDS = 2 + FIELD_WORDS

@@ -127,19 +127,6 @@ class Law(Fixed):
         return jnp.stack([loc, scale * unit])
 
 
-class LawOfDistance:
-    """Base of what follows from the distance between two neurons, which `Synapses` alone takes."""
-
-
-def refuse_distance(name: str, value: Any) -> None:
-    """Raise where `value`, the argument of that name, follows from distance."""
-    if isinstance(value, LawOfDistance):
-        raise ValueError(
-            f"{name} must be a law that is drawn again at each spike, got {value!r}: store the "
-            "synapses, with evops.Synapses(rule, law, (pre, post), seed=…, delay=…)"
-        )
-
-
 # Weak: a class that a notebook has defined anew may go.
 completed: weakref.WeakSet[type] = weakref.WeakSet()
 

@@ -50,6 +50,11 @@ class Rule(abc.ABC):
         del pre, post
         return self
 
+    def settled(self, shape: tuple[int, int], words: Any) -> "Rule":
+        """This rule for one seed; `words` are those of a projection's key, which may be traced."""
+        del shape, words
+        return self
+
     def refuse_to_draw(self) -> NoReturn:
         """Raise: this rule has no reader."""
         raise ValueError(

@@ -42,6 +42,9 @@ any block, and more post neurons keep the old synapses. Readers (`evops.connecti
   mask may leave some out (`in_frame`, `in_shape`). A table gives the probability p of a squared
   distance, in units of 2**-31: of its slot (`distance_slot`) it has knots (`division`), and between
   them p is `on_line`. Target j exists if word(j) of the key (pre, 0), halved, is below `chance` p.
+- *pairs*: each pair has a probability p, in units of 2**-31. Target j exists if word(j) of the key
+  (pre, 0), halved, is below `chance` p. Where (i, j) and (j, i) are not apart, the first word of
+  `both_ways` takes its place: both exist, or one of them, which `leads` says.
 - *diagonal*: row i has target i. *Grid offsets*: row i is a place of a grid, whose coordinates are
   `moved` by every displacement of a table. These two draw no words.
 
@@ -328,6 +331,17 @@ def in_shape(e0, e1, e2, low0, low1, low2, span0, span1, span2, square):
 def chance(p):
     """What a word, halved, must be below: p in units of 2**-31; the largest p is certain."""
     return p + ((p + 1) >> 31)
+
+
+def both_ways(i, j, t0, t1):
+    """Two words of the neurons i and j, the same as those of j and i."""
+    back = (j - i) & (0 - ((j - i) >> 31))
+    return feistel(i + back, j - back, t0, t1)
+
+
+def leads(i, j, w):
+    """Whether it is i -> j, not j -> i, that the second word of `both_ways` says."""
+    return ((w ^ (j - i)) >> 31) == 0
 
 
 def variate_key(pre, t0, t1):

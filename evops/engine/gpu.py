@@ -2,7 +2,7 @@
 
 The kernels list the spikes first, and then share out the work on them. Handlers do not allocate:
 XLA places the lists as further results of the call. So a call is nothing but launches on XLA's
-stream, which CUDA graphs can record. Rules of distance have no kernels here, and are read in jnp.
+stream, which CUDA graphs can record. Two readers have no kernels here.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,9 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Num, Shaped
 
-from evops.connectivity.format import Distances, WeightLaw
+from evops.connectivity.format import Distances, TypedPairs, WeightLaw
 from evops.engine import jnp_impl
 from evops.engine.compat import ffi
+
+# Schemes without kernels here.
+_JNP = (Distances, TypedPairs)
 
 # What `register` passes on as `native`: target and attributes of the CPU.
 _Native = Callable[..., tuple[str, dict[str, Any]]]
@@ -60,7 +63,7 @@ def product(
 ) -> Num[Array, "k n_out"]:
     """`ops.product`; only the scattering kernels list spikes."""
     spec, gather = statics["spec"], statics["gather"]
-    if isinstance(spec.scheme, Distances):
+    if isinstance(spec.scheme, _JNP):
         return jnp_impl.product(x, weight, *rest, **statics)
     target, attributes = _target(native, statics)
     shape = weight.shape[0], statics["n_out"]
@@ -86,7 +89,7 @@ def push(
 
     As constants of the program they are on the card already when the call runs.
     """
-    if any(isinstance(spec.scheme, Distances) for spec in statics["specs"]):
+    if any(isinstance(spec.scheme, _JNP) for spec in statics["specs"]):
         return jnp_impl.push(ring, x, *rest, **statics)
     target, attributes = _target(native, statics)
     grid = statics["grid"]

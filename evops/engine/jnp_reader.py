@@ -26,10 +26,11 @@ from evops.connectivity.format import (
     GeometricGaps,
     GridOffsets,
     MatrixSpec,
+    TypedPairs,
     UniformGaps,
     WeightLaw,
 )
-from evops.engine import jnp_distances
+from evops.engine import jnp_distances, jnp_pairs
 
 # How many rows are read side by side, and how many targets of a dense block at once: enough for
 # XLA's loops to be long, few enough for their arrays to stay in the cache.
@@ -340,6 +341,13 @@ def _distances(
     return jnp_distances.read(spec.scheme, table, rows, found, carry)
 
 
+def _typed_pairs(
+    spec: MatrixSpec, table: Array, rows: Rows, found: Callable[..., Any], carry: Any
+) -> Any:
+    assert isinstance(spec.scheme, TypedPairs)
+    return jnp_pairs.read(spec.scheme, table, rows, found, carry, TARGETS)
+
+
 _READERS: dict[type, Callable[..., Any]] = {
     UniformGaps: _uniform_gaps,
     GeometricGaps: _geometric_gaps,
@@ -349,6 +357,7 @@ _READERS: dict[type, Callable[..., Any]] = {
     CountedRows: _counted_rows,
     GridOffsets: _grid_offsets,
     Distances: _distances,
+    TypedPairs: _typed_pairs,
 }
 
 
@@ -383,8 +392,8 @@ def over_nonzero(x: Shaped[Array, " n"], size: int, body: Callable[..., Any], ca
 def chunk_size(rows_per_entry: int, spec: MatrixSpec) -> int:
     """How many entries of x to read the rows of at a time.
 
-    Dense blocks and nodes of positions have many targets at once for each row, so fewer rows.
+    Readers that try many targets at once for each row have fewer rows.
     """
-    many = isinstance(spec.scheme, (DenseBlocks, Distances))
+    many = isinstance(spec.scheme, (DenseBlocks, Distances, TypedPairs))
     rows = ROWS // TARGETS if many else ROWS
     return max(1, rows // max(rows_per_entry, 1))

@@ -12,7 +12,9 @@ inline Law LawOf(const MatrixSpec& spec) { return static_cast<Law>(spec.law); }
 inline bool IsPublished(const Scheme& s) { return s.reader == Reader::kUniformGaps; }
 inline bool IsGrid(const Scheme& s) { return s.reader == Reader::kGridOffsets; }
 // Whether a row is one task, which may have as many synapses as there are post neurons.
-inline bool IsInOneTask(const Scheme& s) { return IsPublished(s) || s.reader == Reader::kDistances; }
+inline bool IsInOneTask(const Scheme& s) { 
+  return IsPublished(s) || s.reader == Reader::kDistances || s.reader == Reader::kTypedPairs;
+}
 // Whether a block has a few synapses only.
 inline bool IsSparse(const Scheme& s) {
   return s.reader == Reader::kGeometricGaps || s.reader == Reader::kDiagonal || IsGrid(s);
@@ -32,6 +34,7 @@ inline Kernel KernelOf(const Scheme& scheme, Law law) {
     case Reader::kCountedRows: return k.draw_counted_rows;
     case Reader::kGridOffsets: return k.draw_grid_offsets;
     case Reader::kDistances: return k.draw_distances;
+    case Reader::kTypedPairs: return k.draw_typed_pairs;
     case Reader::kUniformGaps: return k.draw_uniform_gaps;
   }
   return nullptr;  // schemes have been checked
@@ -41,7 +44,7 @@ inline Kernel KernelOf(const Scheme& scheme, Law law) {
 inline bool HasSum(Reader reader) {
   return reader == Reader::kGeometricGaps || reader == Reader::kDenseBlocks || reader == Reader::kEqualRows ||
          reader == Reader::kCountedRows || reader == Reader::kUniformGaps || reader == Reader::kGridOffsets ||
-         reader == Reader::kDistances;
+         reader == Reader::kDistances || reader == Reader::kTypedPairs;
 }
 
 inline int64_t BlocksOfNumbers(int64_t count) { return (count + kSynapsesPerBlock - 1) / kSynapsesPerBlock; }
@@ -68,6 +71,11 @@ inline int64_t BlocksOf(const Scheme& scheme, int64_t n_post, int64_t synapses) 
 inline bool AreHalves(int64_t low_bits, int64_t high_count, int64_t size) {
   const int64_t last = std::max<int64_t>(size, kMinDomain) - 1, bits = 64 - __builtin_clzll(last);
   return low_bits == std::max<int64_t>(bits / 2, bits - kMaxHighBits) && high_count == (last >> low_bits) + 1;
+}
+
+inline int64_t TableSizeOf(const TypedPairs& pairs) {
+  const int64_t kinds = int64_t{pairs.pre_types} * pairs.post_types;
+  return kinds + (kinds > 1 ? int64_t{pairs.n_pre} + pairs.n_post : 0);
 }
 
 // Whether the fields of a scheme, each in its range, fit each other and rows of `shortest` to `longest` post neurons.
@@ -106,6 +114,11 @@ inline bool Fits(const Scheme& scheme, int64_t shortest, int64_t longest) {
     }
     case Reader::kDistances:
       return is_n_post(scheme.distances.n_post) && SectionsOf(scheme.distances).end <= kMaxSynapses;
+    case Reader::kTypedPairs: {
+      const TypedPairs& pairs = scheme.typed_pairs;
+      return is_n_post(pairs.n_post) && TableSizeOf(pairs) <= kMaxSynapses &&
+             (pairs.ways == 0 || pairs.n_pre == pairs.n_post);
+    }
   }
   return false;
 }
@@ -114,6 +127,7 @@ inline bool Fits(const Scheme& scheme, int64_t shortest, int64_t longest) {
 inline int64_t TableSizeOf(const Scheme& scheme, int64_t rows) {
   if (IsCounted(scheme)) return rows + 1;
   if (IsGrid(scheme)) return int64_t{3} * scheme.grid_offsets.offsets;
+  if (scheme.reader == Reader::kTypedPairs) return TableSizeOf(scheme.typed_pairs);
   if (scheme.reader == Reader::kDistances) return SectionsOf(scheme.distances).end;
   if (scheme.reader != Reader::kGeometricGaps) return 0;
   const GeometricGaps& gaps = scheme.geometric_gaps;

@@ -139,6 +139,11 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
         "neighbours": evops.Neighbours((1, N_PRE), 20.0, "chebyshev", True),
         "lfsr": evops.LfsrGaps(0.1),
         "distances": evops.FixedProbability(jumping, autapses=False),
+        "blocks": evops.BlockProbability(
+            [[0.1, 0.5], [1.0, 0.0]], np.arange(N_PRE) % 2, np.arange(N_POST) % 2, autapses=False
+        ),
+        "symmetric": evops.SymmetricProbability(0.1),
+        "no mutual": evops.NoMutualProbability(0.1),
     }
     places = tuple(evops.Positions(rng.random((n, 2)), (1.0, None)) for n in (N_PRE, N_POST))
     laws = {"one": evops.Constant(0.37), "each": evops.Normal(0.6, 0.1)}
@@ -146,7 +151,7 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
     for name, rule in rules.items():
         if few and name not in FEW:
             continue
-        n_post = N_PRE if name in ("diagonal", "neighbours") else N_POST
+        n_post = N_PRE if name in ("diagonal", "neighbours", "symmetric", "no mutual") else N_POST
         for law, weight in laws.items():
             case = f"{name}, {law}"
             shape = places if name == "distances" else (N_PRE, n_post)

@@ -67,6 +67,7 @@ void EVOPS_SYMBOL(draw_equal_rows)(RuntimeContext* context) { Draw(context); }
 void EVOPS_SYMBOL(draw_counted_rows)(RuntimeContext* context) { Draw(context); }
 void EVOPS_SYMBOL(draw_grid_offsets)(RuntimeContext* context) { Draw(context); }
 void EVOPS_SYMBOL(draw_distances)(RuntimeContext* context) { Draw(context); }
+void EVOPS_SYMBOL(draw_typed_pairs)(RuntimeContext* context) { Draw(context); }
 }
 
 }  // namespace evops

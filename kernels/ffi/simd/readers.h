@@ -16,6 +16,7 @@
 #include "division.h"
 #include "groups.h"
 #include "numbered.h"
+#include "pairs.h"
 #include "walk.h"
 
 namespace evops {
@@ -298,6 +299,7 @@ void ReadTasks(const Tasks& tasks, Sink& sink) {
     case Reader::kUniformGaps: return ReadUniformGaps(tasks, sink);
     case Reader::kGridOffsets: return ReadGridOffsets(tasks, sink);
     case Reader::kDistances: return ReadDistances(tasks, sink);
+    case Reader::kTypedPairs: return ReadTypedPairs(tasks, sink);
     case Reader::kGeometricGaps: break;
     default: return;  // others have no reader by hand
   }
