@@ -20,9 +20,11 @@ from evops.braintaichi.operators import (
 )
 from evops.circuit import Circuit
 from evops.connectivity.block_laws import BlockWeight, Clusters
+from evops.connectivity.connectors import Connector
 from evops.connectivity.counted_rules import FixedInDegree, FixedOutDegree, FixedTotalNumber
 from evops.connectivity.distance_laws import DistanceDelay, DistanceWeight
 from evops.connectivity.gaussian_weights import DifferenceOfGaussians, GaussianWeight
+from evops.connectivity.graphs import DualScaleFree, PowerLawCluster, ScaleFree, SmallWorld
 from evops.connectivity.grids import Neighbours
 from evops.connectivity.laws import Constant, Law, Uniform
 from evops.connectivity.normal_laws import Clipped, Normal
@@ -105,12 +107,14 @@ __all__ = [
     "Circuit",
     "Clipped",
     "Clusters",
+    "Connector",
     "Constant",
     "DataError",
     "DelayBuffer",
     "DifferenceOfGaussians",
     "DistanceDelay",
     "DistanceWeight",
+    "DualScaleFree",
     "Edges",
     "EvopsCacheWarning",
     "EvopsConnectivityWarning",
@@ -138,8 +142,11 @@ __all__ = [
     "PoissonMultiplicity",
     "Populations",
     "Positions",
+    "PowerLawCluster",
     "Projection",
     "Rule",
+    "ScaleFree",
+    "SmallWorld",
     "SpikeList",
     "SymmetricProbability",
     "Synapses",

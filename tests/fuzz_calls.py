@@ -30,6 +30,7 @@ from fuzz_parameters import (
     DATA,
     DELAYS,
     DTYPE,
+    EDGES,
     ENDS,
     EXTENTS,
     IDS,
@@ -40,6 +41,7 @@ from fuzz_parameters import (
     KNOWN_OR_NONE,
     LIMIT,
     LONG,
+    MATRICES,
     NAMES,
     NEURONS,
     OUTS,
@@ -169,7 +171,18 @@ DEGREES = Kind(
     ]
 )
 TYPES = Kind(
-    [*NO_NUMBERS[1:], "0", "[[0]]", "[0.0]", "[-1]", "[True]", "['0']", "[None]", "[0, 2**70]", "[0, 9]"]
+    [
+        *NO_NUMBERS[1:],
+        "0",
+        "[[0]]",
+        "[0.0]",
+        "[-1]",
+        "[True]",
+        "['0']",
+        "[None]",
+        "[0, 2**70]",
+        "[0, 9]",
+    ]
 )
 ABOVE_0, LENGTH = ("0.5", above_zero()), ("1.0", above_zero())
 OPTIONS = {
@@ -234,6 +247,15 @@ CALLS = [
          own=FLAG, names={"own": "include_self"}),
     call("evops.Neighbours({number}, include_self={own})", number=(["4", "8", "None"], Kind(["5", "0", "True", "4.0", "'4'", "()", "-4", "2**70"])),
          own=FLAG, names={"number": "grid", "own": "include_self"}),
+    call("evops.SmallWorld({num_neighbor}, {prob}, {directed}, {include_self})", num_neighbor=("1", integer(0)),
+         prob=("0.5", probability(zero=True)), directed=FLAG, include_self=FLAG),
+    call("evops.ScaleFree({m}, {directed})", m=("1", integer(1)), directed=FLAG),
+    call("evops.DualScaleFree({m1}, {m2}, {p}, {directed})", m1=("1", integer(1)), m2=("1", integer(1)),
+         p=("0.5", probability(zero=True)), directed=FLAG),
+    call("evops.PowerLawCluster({m}, {p}, {directed})", m=("1", integer(1)), p=("0.5", probability(zero=True)), directed=FLAG),
+    call("evops.Synapses(evops.ScaleFree(4, True), 0.5, {shape}, seed=1)", shape=("(5, 5)", Kind(texts("(4, 4) | (5, 6)"))), names={"shape": "m"}),
+    call("evops.Synapses(OwnConnector({edges}), 0.5, (5, 6), seed=1)", edges=("([0, 4], [5, 0])", EDGES), names={"edges": "OwnConnector.edges"}),
+    call("evops.Synapses(OwnMatrix({matrix}), 0.5, (5, 6), seed=1)", matrix=("np.eye(5, 6, dtype=int)", MATRICES), names={"matrix": "OwnMatrix.matrix"}),
     call("evops.Neighbours({grid}, {radius}, {metric}, periodic={periodic}, include_self={own})",
          grid=("(3, 4)", Kind([*NO_NUMBERS[1:], "5", "(3, 0)", "(2.0,)", "(2, 2, 2, 2)", "(2**16, 2**16)", "(True, 3)"])),
          radius=("1.0", Kind([*NO_NUMBERS[1:], *NOT_FINITE, "-1", "True"])), metric=("'chebyshev'", Kind([*NO_NUMBERS[1:], "2"])),

@@ -243,6 +243,20 @@ NEURONS = Kind(
     [text for text in INDICES if text not in ("[0, 5]", "[True] * 3")]
     + ["[0, 1, 6]", "TRACED([0, 1, 2])"]
 )
+EDGES = Kind(
+    [*NO_NUMBERS, "3", "'ab'", "np.ones((2, 3), int)", "TRACED(np.ones(3, int))"]
+    + [f"({ids}, [0, 1, 2])" for ids in NEURONS.bad]
+    + [f"([0, 1, 2], {ids})" for ids in NEURONS.bad if ids not in ("[0, 5, 6]", "[0, 1, 6]")]
+    + ["([0, 1, 2], [0, 1, 6])", "([0], [1], [2])", "([0, 1], [0])"],
+    [("(np.uint8([0, 4]), jnp.array([5, 0]))", "([0, 4], [5, 0])"), ("[[0, 4], [5, 0]]", "([0, 4], [5, 0])")],
+)  # fmt: skip
+MATRICES = Kind(
+    [*NO_NUMBERS, "3", "'ab'", "np.eye(5, 6)", "np.eye(6, 5, dtype=int)", "-np.eye(5, 6, dtype=int)", "np.full((5, 6), 2**31)",
+     "np.full((5, 6), 'a')", "np.full((5, 6), None)", "[[1], [2, 3]]", "np.ones(30, int)", "np.ones((5, 6, 1), bool)",
+     "CSR.to_scipy()", "TRACED(np.ones((5, 6), int))"],
+    [("np.eye(5, 6, dtype=bool)", "np.eye(5, 6, dtype=int)"), ("jnp.eye(5, 6, dtype='uint8')", "np.eye(5, 6, dtype=int)"),
+     ("np.eye(5, 6, dtype=int).tolist()", "np.eye(5, 6, dtype=int)")],
+)  # fmt: skip
 IDS = Kind([text for text in INDICES if text not in ("[0, 5]", "[True] * 3")] + ["[0, 1, 6]"])
 COUNT = Kind([text for text in integer(0, 3).bad if text not in ("None", "TRACED(1)")])
 LIMIT = Kind(texts("'0' | object() | [0.0, 1.0] | 1j | True | [[0.0]] | {} | 10**400"))

@@ -69,6 +69,26 @@ class OwnRule(evops.Rule):
         return self.expected
 
 
+@dataclasses.dataclass(frozen=True)
+class OwnConnector(evops.Connector):
+    """A connector of a user, which returns what it is given."""
+
+    found: Any
+
+    def edges(self, n_pre, n_post, seed):
+        return self.found
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnMatrix(evops.Connector):
+    """The same, of a matrix."""
+
+    found: Any
+
+    def matrix(self, n_pre, n_post, seed):
+        return self.found
+
+
 def OwnLaw(found, quantile=abs):
     """A law of a user, with that location and scale."""
 

@@ -5,7 +5,8 @@ synapses come from the same words as a reader takes them from: those of the pre 
 the post neuron, or by the synapse's number in its row where two neurons may have several.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ import numpy as np
 from evops.connectivity import format, sampler
 
 # Roles of the key of a neuron, in place of a block's number: the sources of a post neuron, pairs
-# that are drawn one after another, and pre neurons of which partners are drawn.
-INPUTS, PAIRS, NUMBERS = 0x7FFFFFFC, 0x7FFFFFFB, 0x7FFFFFF8
+# that are drawn one after another, pre neurons of which partners are drawn, and graphs that grow.
+INPUTS, PAIRS, NUMBERS, GRAPHS = 0x7FFFFFFC, 0x7FFFFFFB, 0x7FFFFFF8, 0x7FFFFFF4
 # Numbers that are drawn at once.
 _PIECE = 1 << 20
 
@@ -128,6 +129,16 @@ def uniform_counts(k: int, n: int, words: Words) -> np.ndarray:
             which = sampler.below(sampler.word(*key, i), np.uint32(n))
         counts += np.bincount(which, minlength=n)
     return counts
+
+
+def one_by_one(role: int, words: Words) -> Iterator[int]:
+    """The words of a role, as Python integers: for draws that depend on those before them."""
+    key, size = _key(0, role, words), 1 << 12
+    for first in itertools.count(0, size):
+        i = np.arange(first, first + size, dtype=np.uint32)
+        with np.errstate(over="ignore"):
+            piece = sampler.word(*key, i)
+        yield from piece.tolist()
 
 
 def by_row(pre: np.ndarray, post: np.ndarray) -> Edges:
