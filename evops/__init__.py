@@ -43,6 +43,7 @@ from evops.connectivity.rules import (
     realised_probability,
 )
 from evops.connectivity.sampler import SAMPLER_VERSION
+from evops.conv2d import Conv2D
 from evops.csc import CSC
 from evops.csr import CSR
 from evops.custom_op import XLACustomOp
@@ -109,6 +110,7 @@ __all__ = [
     "Clusters",
     "Connector",
     "Constant",
+    "Conv2D",
     "DataError",
     "DelayBuffer",
     "DifferenceOfGaussians",

@@ -145,6 +145,23 @@ JUMPS = Kind(
     )
 )
 
+# of a convolution with a kernel of 2 by 2 places
+CONVOLVED = Kind(
+    [b for b in NO_NUMBERS if b not in ("range(3)",)]
+    + texts(
+        "0.5 | True | np.ones(4) | np.ones((2, 2, 1)) | np.ones((2, 2, 1, 2, 1)) | np.ones((2, 2, 0, 2)) | [[[[]]]] | "
+        "np.ones((2, 2, 1, 2), bool) | np.ones((2, 2, 1, 2), complex) | np.full((2, 2, 1, 2), None) | [[1], [2, 3]] | "
+        "np.full((2, 2, 1, 2), '1') | jnp.ones((2, 2, 1, 2), jnp.float8_e4m3fn) | [10**400]"
+    ),
+    [(f, "np.ones((2, 2, 1, 2))") for f in texts("np.ones((2, 2, 1, 2), 'int8') | jnp.ones((2, 2, 1, 2)) | [[[[1, 1]], [[1.0, 1]]]] * 2")],
+    texts("TRACED(np.ones((2, 2, 1, 2))) | np.full((2, 2, 1, 2), 1e300) | np.full((2, 2, 1, 2), math.nan)"),
+)  # fmt: skip
+PADDINGS = Kind(
+    [*integer(0, 1).bad, *texts("'SAME' | 'circular' | ((0, 1),) | ((0, 2), (0, 0)) | ((0, 0, 0), 0) | (0, 1, 0) | ('same', 0) | (0, None)")],
+    [("(0, 0)", "'valid'"), ("[0, 0]", "'valid'"), ("((0, 0), 0)", "'valid'"), ("np.zeros((2, 2), int)", "'valid'")],
+)  # fmt: skip
+WHOLE_STEPS = Kind([b for b in integer(1).bad if b != "None"])
+
 
 def areas_weight():
     """(2, 2), no NaN."""

@@ -130,6 +130,11 @@ class Steps:
         now, buffer = evops.Circuit(populations, pairs)(x, buffer)
         return buffer, now
 
+    def convolved(self, buffer, x):
+        C = evops.Conv2D(np.ones((3, 1, 1, 1), np.float32), (N, 1), padding="same", delay=5)
+        now, buffer = C.push(~x, self.one.push(x, C.push(x, buffer))).pop()
+        return buffer, now
+
     def areas(self, buffer, x):
         W = evops.MultiAreaProjection(
             0.1, jnp.ones((1, 1)), 5, pre=N, post=N, seed=1, backend=self.backend
