@@ -24,7 +24,9 @@ _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _KERNEL_AXES = 4
 _WORDS = ("valid", "same")
 # One number for all, one for each axis, or one for each end of an axis.
-Padding: TypeAlias = str | SupportsIndex | Sequence[SupportsIndex | Sequence[SupportsIndex]]
+Padding: TypeAlias = (
+    str | SupportsIndex | Sequence[SupportsIndex | Sequence[SupportsIndex]] | np.ndarray
+)
 
 
 class Windows(NamedTuple):
@@ -134,7 +136,7 @@ class Conv2D(Matrix, DelayedSynapses):
         self,
         kernel: Shaped[Any, "height width channels_pre channels_post"] | Nested,
         grid: Grid | Iterable[SupportsIndex],
-        stride: SupportsIndex | Sequence[SupportsIndex] = 1,
+        stride: SupportsIndex | Sequence[SupportsIndex] | np.ndarray = 1,
         padding: Padding = "valid",
         *,
         delay: SupportsIndex | None = None,

@@ -291,6 +291,14 @@ def test_half_floats_are_summed_in_float32():
     assert (x @ C).dtype == np.float16 and float((x @ C)[0]) == np.float16(5047)
 
 
+def test_gpus_multiply_in_all_bits():
+    """Whatever the precision of the program around is; CPUs always do."""
+    C = evops.Conv2D(np.ones((1, 1, 1, 1), np.float32), (1, 1))
+    with jax.default_matmul_precision("bfloat16"):
+        program = jax.make_jaxpr(lambda x: (x @ C, C @ x))(np.ones(1, np.float32))
+    assert str(program).count("precision=(Precision.HIGHEST, Precision.HIGHEST)") == 2
+
+
 @functools.partial(jax.jit, static_argnames="at")
 def run(W, spikes, buffer, at=0):
     """Input of every step."""
