@@ -88,6 +88,7 @@ def make(case, rng, dtype=np.float32, **options):
     return evops.Conv2D(whole(rng, *shape).astype(dtype), grid, stride, padding, **options)
 
 
+@pytest.mark.thin(2)
 def test_products_are_those_of_the_definition(case, rng):
     C = make(case, rng)
     which, grid_post = taps(*case)
