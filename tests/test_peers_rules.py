@@ -67,6 +67,7 @@ OURS = {
         "all_to_all, no autapses": evops.AllToAll(autapses=False),
         "pairwise_bernoulli": PROBABILITY(P),
         "pairwise_bernoulli, no autapses": PROBABILITY(P, autapses=False),
+        "pairwise_poisson": evops.PoissonMultiplicity(compared.MEAN),
         "fixed_indegree": IN(K),
         "fixed_indegree, no multapses": IN(K, multapses=False),
         "fixed_indegree, no autapses": IN(K, autapses=False),
@@ -123,14 +124,12 @@ OURS = {
         "GaussianProb": (PROBABILITY(evops.Gaussian(GRID_SIGMA)), SQUARE_GRID),
         "GaussianProb, periodic": (PROBABILITY(evops.Gaussian(GRID_SIGMA)), PERIODIC_GRID),
         "ProbDist": (PROBABILITY(evops.Box(3, peak=0.4)), SQUARE_GRID),
+        "SmallWorld": evops.SmallWorld(4, 0.2),
+        "ScaleFreeBA": evops.ScaleFree(3),
+        "PowerLaw": evops.PowerLawCluster(3, 0.5),
     },
 }
-# Recorded before evops has the rule.
-WAITING = {
-    "nest": {"pairwise_poisson"},
-    "brainpy": {"SmallWorld", "ScaleFreeBA", "ScaleFreeBADual", "PowerLaw"},
-}
-OTHER_LAWS = {"nest": {"symmetric_pairwise_bernoulli"}, "brainpy": set()}
+OTHER_LAWS = {"nest": {"symmetric_pairwise_bernoulli"}, "brainpy": {"ScaleFreeBADual"}}
 PAIRS = [(peer, name) for peer in OURS for name in OURS[peer]]
 
 
@@ -207,7 +206,7 @@ def test_networks_are_those_of_the_peer(peer, name):
 
 def test_the_record_has_every_case_and_every_case_is_compared():
     for peer, part in CASES.items():
-        known = set(OURS[peer]) | WAITING[peer] | OTHER_LAWS[peer]
+        known = set(OURS[peer]) | OTHER_LAWS[peer]
         assert set(RECORD[peer]["cases"]) == set(part) == known
 
 

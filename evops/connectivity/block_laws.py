@@ -101,7 +101,7 @@ def Clusters(
         >>> import numpy as np, evops
         >>> rule, law = evops.Clusters(np.arange(400) // 20, p=(0.5, 0.1), w=(1.9, 1.0))
         >>> S = evops.Synapses(rule, law, (400, 400), seed=1)
-        >>> sorted(set(np.asarray(S.data).round(6).tolist()))
+        >>> sorted({round(w, 3) for w in np.asarray(S.data).tolist()})
         [1.0, 1.9]
     """
     own = types_of("types", types, np.iinfo(np.int32).max)

@@ -63,7 +63,7 @@ class SymmetricProbability(Rule):
 
     @property
     def table(self) -> np.ndarray:
-        """The probability."""
+        """The probability, in units of 2**-31."""
         return np.array([_scaled(float(self.p))], np.uint32)
 
     def expected_synapses(self, shape: tuple[int, int]) -> float:
@@ -229,7 +229,9 @@ class BlockProbability(Rule):
 
     def scheme(self, shape: tuple[int, int]) -> format.Scheme:
         self._check(shape)
-        return format.TypedPairs(*shape, *self.p.shape, 0, exclude_autapses=not self.autapses)
+        (n_pre, n_post), (rows, columns) = shape, self.p.shape
+        skip = not self.autapses
+        return format.TypedPairs(n_pre, n_post, rows, columns, 0, exclude_autapses=skip)
 
     @functools.cached_property
     def _table(self) -> np.ndarray:

@@ -36,7 +36,7 @@ class PoissonMultiplicity(Rule):
         >>> import evops
         >>> W = evops.Projection(evops.PoissonMultiplicity(0.1), 0.5, (1000, 1000), seed=1)
         >>> W.rule
-        FixedTotalNumber(k=99999)
+        FixedTotalNumber(k=99996)
     """
 
     mean: Real
