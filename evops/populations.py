@@ -7,13 +7,14 @@ import numpy as np
 
 from evops.errors import check_integer
 from evops.leaves import Fixed
+from evops.space.positions import Positions
 
 
 class Populations(Fixed):
     """Populations one after another in one range of neurons, without overlap or gap.
 
     Args:
-        sizes: number of neurons of each, by name, in their order.
+        sizes: number of neurons of each, or their `Positions`, by name, in their order.
 
     Attributes:
         n: all neurons.
@@ -21,26 +22,32 @@ class Populations(Fixed):
 
     Raises:
         ValueError: no population, or a size outside 1 … 2**31 - 1.
-        TypeError: a size that is not an integer, a name that is not a string.
+        TypeError: a size that is no integer and no `Positions`, a name that is not a string.
 
     Example:
         >>> import evops
         >>> p = evops.Populations({"E": 3200, "I": 800})
         >>> p.n, p.slice("I")
         (4000, slice(3200, 4000, None))
+        >>> p = evops.Populations({"E": evops.Grid((60, 60), periodic=True), "I": 900})
+        >>> p.sides("E", "I")
+        (Grid((60, 60), periodic=(True, True)), 900)
     """
 
     n: int
     _sizes: dict[str, int]
     _offsets: dict[str, int]
+    _places: dict[str, Positions]
 
-    def __init__(self, sizes: Mapping[str, SupportsIndex]):
+    def __init__(self, sizes: Mapping[str, SupportsIndex | Positions]):
         if not isinstance(sizes, Mapping) or not sizes:
             raise ValueError(f"sizes must map names to numbers of neurons, got {sizes!r}")
         for name in sizes:
             if not isinstance(name, str):
                 raise TypeError(f"names of populations must be strings, got {name!r}")
-        self._sizes = {k: check_integer(f"sizes[{k!r}]", v, 1) for k, v in sizes.items()}
+        self._places = {k: v for k, v in sizes.items() if isinstance(v, Positions)}
+        numbers = {k: len(v) if isinstance(v, Positions) else v for k, v in sizes.items()}
+        self._sizes = {k: check_integer(f"sizes[{k!r}]", v, 1) for k, v in numbers.items()}
         ends = np.cumsum(list(self._sizes.values()))
         self.n = check_integer("the sum of sizes", int(ends[-1]), 1)
         self._offsets = dict(zip(self._sizes, [0, *ends[:-1].tolist()], strict=True))
@@ -86,6 +93,17 @@ class Populations(Fixed):
         """Number of neurons of one population."""
         return self._sizes[self._known(name)]
 
+    def positions(self, name: str) -> Positions:
+        """Positions of the neurons of one population, of which they were given."""
+        if self._known(name) not in self._places:
+            raise ValueError(f"population {name!r} has no positions: only their number was given")
+        return self._places[name]
+
+    def sides(self, source: str, target: str) -> tuple[int | Positions, int | Positions]:
+        """The `shape` of a matrix between two populations: their positions, or their numbers."""
+        first, second = (self._places.get(self._known(k), self._sizes[k]) for k in (source, target))
+        return first, second
+
     def offset(self, name: str) -> int:
         """Index of a population's first neuron among all neurons."""
         return self._offsets[self._known(name)]
@@ -100,11 +118,14 @@ class Populations(Fixed):
         return name
 
     def __repr__(self) -> str:
-        return f"Populations({self._sizes})"
+        return f"Populations({self._sizes | self._places})"
+
+    def _values(self) -> tuple:
+        return tuple((self._sizes | self._places).items())
 
     def __eq__(self, other: object) -> bool:
-        """Same names and sizes in the same order."""
-        return isinstance(other, Populations) and [*self._sizes.items()] == [*other._sizes.items()]
+        """Same names, sizes and positions in the same order."""
+        return isinstance(other, Populations) and self._values() == other._values()
 
     def __hash__(self) -> int:
-        return hash(tuple(self._sizes.items()))
+        return hash(self._values())

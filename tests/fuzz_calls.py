@@ -347,7 +347,7 @@ CALLS = [
            n_post=("6", integer(0, fine=6)), names={"pre_ids": "synapses", "post_ids": "syn"})
       for name in ("pre2post_sum", "pre2post_mean", "pre2post_max", "pre2post_min", "pre2post_prod")),
     call("CSR @ ({v})", v=BATCH),
-    call("evops.Populations({sizes})", sizes=("{'E': 5}", mapping(SIZES)), names={"sizes": "names of populations"}),
+    call("evops.Populations({sizes})", sizes=(["{'E': 5}", "{'E': evops.Grid(5), 'I': 3}"], mapping(SIZES)), names={"sizes": "names of populations"}),
     call("evops.Populations.from_ranges({ranges}, {n})", ranges=("{'E': (0, 6)}", mapping(RANGES)),
          n=("6", integer(1, 6, 6)), names={"n": "neurons"}),
     *(call("POPULATIONS.METHOD({name})".replace("METHOD", method), name=("'E'", NAMES), names={"name": "population"})

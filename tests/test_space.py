@@ -35,6 +35,28 @@ def test_positions_are_arrays_to_numpy():
         evops.Positions(grid)
 
 
+def test_populations_may_carry_positions():
+    sheet, cells = evops.Grid((4, 5)), evops.Positions(np.zeros((6, 2)))
+    p = evops.Populations({"E": sheet, "I": cells, "X": 7})
+    assert (p.n, p.size("E"), p.offset("X"), p.names) == (33, 20, 26, ("E", "I", "X"))
+    assert p.positions("E") is sheet and p.sides("I", "X") == (cells, 7)
+    assert p == evops.Populations({"E": evops.Grid((4, 5)), "I": cells, "X": 7})
+    assert hash(p) == hash(evops.Populations({"E": evops.Grid((4, 5)), "I": cells, "X": 7}))
+    assert p != evops.Populations({"E": 20, "I": cells, "X": 7})
+    with pytest.raises(ValueError, match="population 'X' has no positions: only their number"):
+        p.positions("X")
+    for ask in (lambda: p.positions("L"), lambda: p.sides("E", "L")):
+        with pytest.raises(ValueError, match="unknown population 'L'; there are E, I, X"):
+            ask()
+    near = evops.FixedProbability(evops.Gaussian(2.0))
+    W = evops.Projection(near, 1.0, p.sides("E", "I"), seed=1, delay=2)
+    circuit = evops.Circuit(p, {("E", "I"): W})
+    spikes = np.zeros(33, bool)
+    spikes[:20] = True
+    ring = circuit.push(spikes, circuit.buffer())
+    np.testing.assert_array_equal(ring.sums.sum(0)[20:26], W.todense().sum(0))
+
+
 def test_what_is_given_is_copied():
     given = np.zeros((2, 2))
     x = evops.Positions(given)
