@@ -230,6 +230,14 @@ def test_bad_input():
         (lambda: TOTAL((1, 2), p=GAUSSIAN), TypeError, "k must be an integer"),
         (lambda: IN([], p=GAUSSIAN), ValueError, "k must be a number, or one for each neuron"),
         (lambda: synapses(OUT(2, p=lambda d: 1 / (1 + d)), (flat, flat)), ValueError, "a cutoff"),
+        *(
+            (
+                lambda f=f: synapses(IN(2, p=evops.FunctionKernel(f, cutoff=1)), (flat, flat)),
+                ValueError,
+                "must be finite and at least 0 at every distance, got",
+            )
+            for f in (lambda d: -d, lambda d: d * np.nan, lambda d: 1 - 2 * d)
+        ),
         (
             lambda: evops.Projection(OUT(2, p=GAUSSIAN), 1.0, (flat, flat), seed=1),
             ValueError,

@@ -52,7 +52,7 @@ class Kernel(abc.ABC):
 
     def log(self, d: np.ndarray) -> np.ndarray:
         """The natural logarithm of `value`, also where that is too small for a number."""
-        value = self.value(d)
+        value = checked_values(self, d)
         with np.errstate(divide="ignore"):
             return np.where(value > 0, elementary.log(np.where(value > 0, value, 1.0)), -np.inf)
 
