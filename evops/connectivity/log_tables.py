@@ -11,7 +11,7 @@ import numpy as np
 
 from evops.connectivity import format, slots
 from evops.connectivity.distance_tables import pieces_of
-from evops.space.kernels import Kernel
+from evops.space.kernels import Kernel, checked_values
 
 # Coordinates in units lie below it, so that squares of distances are words of 64 bits.
 MAX_COORDINATE = 1 << 30
@@ -95,6 +95,7 @@ def table_of(kernel: Kernel, axes: int, furthest: int) -> LogTable:
     unit = unit_of(kernel, axes)
     reach = kernel.bound(axes)
     if reach < np.inf:
+        checked_values(kernel, np.linspace(0.0, reach, 1 << 10))  # also where no pair is
         furthest = min(furthest, int((reach / unit + 1) ** 2))
     count = slots.number(furthest) + 1
     named = [p for p in pieces_of(kernel, unit, reach) if p[2] <= furthest]
