@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Shaped, UInt32
 
-from evops import inputs, population_grid
+from evops import inputs, population_grid, synapse_lists
 from evops.connectivity import sampler
 from evops.connectivity.delay_tables import delay_law, discretise
 from evops.connectivity.format import MatrixSpec, WeightLaw
@@ -268,14 +268,21 @@ class Projection(Matrix, DelayedSynapses):
             backend=library.choose(self._backend),
         )
 
-    def edges(self) -> Edges:
-        """All synapses, with their weights and delays (not inside ``jax.jit``)."""
-        return Edges(*map(inputs.device_array, self._columns()))
+    def edges(self, pre: Shaped[Any, "k"] | Nested | None = None) -> Edges:
+        """All synapses, or those of some neurons, with weights and delays (not in ``jax.jit``).
 
-    def _columns(self) -> Iterator[Any]:
+        Args:
+            pre: `(k,)` pre neurons whose synapses are listed, in this order; None for all. Those of
+                other neurons are not drawn.
+        """
+        some = None if pre is None else synapse_lists.neurons("pre", pre, self._shape[0])
+        return Edges(*map(inputs.device_array, self._columns(some)))
+
+    def _columns(self, some: np.ndarray | None = None) -> Iterator[Any]:
         """What `Edges` has, on the host, one after another: each may go before the next comes."""
-        indptr, post, z, drawn = self._synapses()
-        yield np.repeat(np.arange(self._shape[0], dtype=np.int32), np.diff(indptr))
+        indptr, post, z, drawn = self._synapses(some)
+        neurons = np.arange(self._shape[0]) if some is None else some
+        yield np.repeat(neurons.astype(np.int32), np.diff(indptr))
         total = post.size
         yield post
         del post
@@ -324,10 +331,17 @@ class Projection(Matrix, DelayedSynapses):
             Projection.tree_unflatten(static, (one, self.key, self.indptr)), values
         )
 
-    def _synapses(self) -> list[np.ndarray]:
-        """Where the synapses of each row begin, and the results of `ops.edges`."""
+    def _synapses(self, some: np.ndarray | None = None) -> list[np.ndarray]:
+        """Where the synapses of each row begin, and the results of `ops.edges`.
+
+        Of all rows, or of some.
+        """
         if isinstance(self.key, Tracer):
             raise TypeError("tocsr and edges need a known seed: call them outside jax.jit")
+        if some is not None:
+            spec, n_post = self._spec(delay=True), self._shape[1]
+            own = some.astype(np.int32), self.key, self._tables(spec)
+            return ops.edges_of(*own, spec=spec, n_post=n_post)
         degrees = np.asarray(self.out_degree()).astype(np.int64)
         total = int(degrees.sum())
         if total >= 2**31:

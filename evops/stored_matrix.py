@@ -114,9 +114,34 @@ class StoredMatrix(Matrix, DelayedSynapses, SpikedUpdates, Structures):
         arrays: Any = (leaf for leaf in self.tree_flatten()[0] if dtype_of(leaf) is not None)
         return sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays)
 
-    def edges(self) -> Edges:
-        """The synapses in the order in which they are stored."""
-        return Edges(*self._columns())
+    def edges(self, pre: Shaped[Any, "k"] | Nested | None = None) -> Edges:
+        """The synapses in the order in which they are stored, or those of some neurons.
+
+        Args:
+            pre: `(k,)` pre neurons whose synapses are listed, in this order; None for all.
+
+        Raises:
+            TypeError: some neurons of synapses that are traced.
+        """
+        if pre is None:
+            return Edges(*self._columns())
+        some = synapse_lists.neurons("pre", pre, self.shape[0])
+        of = self._rows(some)
+        own = some[np.asarray(of.pre)].astype(np.int32)
+        return of._replace(pre=inputs.device_array(own))
+
+    def _rows(self, some: np.ndarray) -> Edges:
+        """The synapses of some rows; `pre` is a number among these."""
+        if not self._known():
+            raise TypeError("edges of some neurons need known synapses: call it outside jax.jit")
+        indptr, at = synapse_lists.of_rows(np.asarray(self.indptr), some)
+        data, indices, delay = (
+            leaf if leaf is None or leaf.shape != (self.nnz,) else np.asarray(leaf)[at]
+            for leaf in (self.data, self.indices, self.delay)
+        )
+        leaves = map(inputs.device_array, (data, indices, indptr, delay, self.scale, None))
+        static = (some.size, self.shape[1]), self._longest, self._backend
+        return type(self).tree_unflatten(static, tuple(leaves)).edges()
 
     def _columns(self) -> Iterator[Any]:
         """What `Edges` has."""

@@ -168,6 +168,14 @@ def by_row(
     return (post, indptr), data, steps, order
 
 
+def of_rows(indptr: np.ndarray, some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the synapses of some rows begin if they stand one after another, and their numbers."""
+    begins, counts = indptr[some].astype(np.int64), np.diff(indptr)[some]
+    own = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+    numbers = np.arange(own[-1]) + np.repeat(begins - own[:-1], counts)
+    return own.astype(np.int32), numbers
+
+
 def _taken(values: jax.Array | None, order: np.ndarray) -> jax.Array | None:
     """Values of each synapse in this order; one value for all as it is."""
     if values is None or values.size != order.size:

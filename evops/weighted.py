@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Int32, Num, Shaped
 
-from evops import inputs
+from evops import inputs, synapse_lists
 from evops.connectivity.delay_tables import discretise
 from evops.delays import DelayBuffer, DelayedSynapses
 from evops.edges import Edges
@@ -184,9 +184,14 @@ class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
         """Synapses of every pre neuron."""
         return jnp.diff(self.starts)
 
-    def edges(self) -> Edges:
-        """All synapses, with their weights and delays (not inside ``jax.jit``)."""
-        return self.tocsr().edges()
+    def edges(self, pre: Shaped[Any, "k"] | Nested | None = None) -> Edges:
+        """All synapses, or those of some neurons, as `Projection.edges` (not in ``jax.jit``)."""
+        if pre is None:
+            return self.tocsr().edges()
+        some = synapse_lists.neurons("pre", pre, self.shape[0])
+        of = self.projection.edges(some)
+        at = synapse_lists.of_rows(np.asarray(self.starts), some)[1]
+        return of._replace(weight=inputs.device_array(np.asarray(self.data)[at]))
 
     def tocsr(self) -> Any:
         """The same synapses with their targets (not inside ``jax.jit``)."""

@@ -274,6 +274,7 @@ MATRICES = Kind(
     [("np.eye(5, 6, dtype=bool)", "np.eye(5, 6, dtype=int)"), ("jnp.eye(5, 6, dtype='uint8')", "np.eye(5, 6, dtype=int)"),
      ("np.eye(5, 6, dtype=int).tolist()", "np.eye(5, 6, dtype=int)")],
 )  # fmt: skip
+SOME = Kind([text for text in NEURONS.bad if text != "None"])
 IDS = Kind([text for text in INDICES if text not in ("[0, 5]", "[True] * 3")] + ["[0, 1, 6]"])
 COUNT = Kind([text for text in integer(0, 3).bad if text not in ("None", "TRACED(1)")])
 LIMIT = Kind(texts("'0' | object() | [0.0, 1.0] | 1j | True | [[0.0]] | {} | 10**400"))

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Array, Int32, Num, Shaped
 
 from evops.connectivity.format import MatrixSpec
-from evops.engine import jnp_impl, jvps, spike_lists, spiked_state, stored
+from evops.engine import jnp_edges, jvps, spike_lists, spiked_state, stored
 from evops.engine.compat import (
     Cotangent,
     Dims,
@@ -79,7 +79,7 @@ def _columns_value(
     wiring = Wiring(*operands)
     tables = wiring.table, jnp.zeros(0, jnp.int32), wiring.delays
     shape = {"spec": spec, "n_post": n_post, "synapses": synapses}
-    post, _, drawn = jnp_impl.edges(wiring.key, tables, wiring.starts, **shape)
+    post, _, drawn = jnp_edges.edges(wiring.key, tables, wiring.starts, **shape)
     if ring is None:
         return post
     delay = drawn + ring.shortest if spec.delay_bits else jnp.full_like(post, ring.shortest)

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Int32, Num, Shaped, UInt32
 
 from evops.connectivity.format import Diagonal, MatrixSpec, WeightLaw
-from evops.engine import gpu, jnp_impl, jvps, library, row_counts, spike_lists
+from evops.engine import gpu, jnp_edges, jnp_impl, jvps, library, row_counts, spike_lists
 from evops.engine.compat import (
     Cotangent,
     Dims,
@@ -37,7 +37,7 @@ from evops.engine.compat import (
     zero_tangent,
 )
 from evops.engine.primitive import register
-from evops.errors import INT32_MAX
+from evops.errors import INT32_MAX, check_integer
 
 # Element types that the native kernels add up in. Each costs a copy of every kernel, so others are
 # cast to `accumulator(dtype)`, and the result is cast back.
@@ -291,6 +291,29 @@ def edges(
     return [np.asarray(array)[:synapses] for array in found]
 
 
+def edges_of(
+    neurons: Int32[np.ndarray, " k"],
+    key: UInt32[Operand, "2"],
+    tables: Sequence[Operand],
+    *,
+    spec: MatrixSpec,
+    n_post: int,
+) -> list[np.ndarray]:
+    """Where the synapses of each of these pre neurons begin, and what `edges` returns, of them."""
+    pre = jnp.asarray(neurons)
+    degrees = np.asarray(_degrees_of(key, tables, pre, spec=spec, n_post=n_post), np.int64)
+    indptr = np.concatenate([[0], degrees.cumsum()])
+    total = check_integer("number of synapses", int(indptr[-1]), 0)
+    starts, space = jnp.asarray(indptr.astype(np.int32)), room(total, 0.0)
+    found = _edges_of(key, tables, starts, pre, spec=spec, n_post=n_post, synapses=space)
+    return [indptr, *(np.asarray(array)[:total] for array in found)]
+
+
+_STATIC = ("spec", "n_post", "synapses")
+_degrees_of = jax.jit(jnp_edges.degrees, static_argnames=_STATIC[:2])
+_edges_of = jax.jit(jnp_edges.edges, static_argnames=_STATIC)
+
+
 def room(synapses: int, expected: float) -> int:
     """Room for the synapses of nearly every seed, so that all of them share a program.
 
@@ -319,7 +342,7 @@ def _edges(
 ) -> Sequence[Array]:
     def in_jnp(key: Array, *rest: Array) -> tuple[Array, ...]:
         *tables, indptr = rest
-        return jnp_impl.edges(key, tables, indptr, spec=spec, n_post=n_post, synapses=synapses)
+        return jnp_edges.edges(key, tables, indptr, spec=spec, n_post=n_post, synapses=synapses)
 
     varied = spec.law != WeightLaw.CONSTANT
     out = (
