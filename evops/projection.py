@@ -20,7 +20,7 @@ from evops.connectivity.schemes import check_rule
 from evops.csr import CSR
 from evops.delays import DelayBuffer, DelayedSynapses
 from evops.edges import Edges
-from evops.engine import dense, library, ops
+from evops.engine import dense, library, ops, some_rows
 from evops.engine.compat import Tracer
 from evops.inputs import Entries, Nested, Seed
 from evops.matrix import Matrix
@@ -339,9 +339,9 @@ class Projection(Matrix, DelayedSynapses):
         if isinstance(self.key, Tracer):
             raise TypeError("tocsr and edges need a known seed: call them outside jax.jit")
         if some is not None:
-            spec, n_post = self._spec(delay=True), self._shape[1]
-            own = some.astype(np.int32), self.key, self._tables(spec)
-            return ops.edges_of(*own, spec=spec, n_post=n_post)
+            spec, native = self._spec(delay=True), library.choose(self._backend) == "native"
+            of = some, self.key, self._tables(spec), self.out_degree
+            return some_rows.edges(*of, spec=spec, n_post=self._shape[1], native=native)
         degrees = np.asarray(self.out_degree()).astype(np.int64)
         total = int(degrees.sum())
         if total >= 2**31:

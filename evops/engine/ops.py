@@ -37,7 +37,7 @@ from evops.engine.compat import (
     zero_tangent,
 )
 from evops.engine.primitive import register
-from evops.errors import INT32_MAX, check_integer
+from evops.errors import INT32_MAX
 
 # Element types that the native kernels add up in. Each costs a copy of every kernel, so others are
 # cast to `accumulator(dtype)`, and the result is cast back.
@@ -289,29 +289,6 @@ def edges(
     room_ = room(synapses, float(expected))
     found = _edges(key, tables, indptr, spec=spec, n_post=n_post, synapses=room_, backend=backend)
     return [np.asarray(array)[:synapses] for array in found]
-
-
-def edges_of(
-    neurons: Int32[np.ndarray, " k"],
-    key: UInt32[Operand, "2"],
-    tables: Sequence[Operand],
-    *,
-    spec: MatrixSpec,
-    n_post: int,
-) -> list[np.ndarray]:
-    """Where the synapses of each of these pre neurons begin, and what `edges` returns, of them."""
-    pre = jnp.asarray(neurons)
-    degrees = np.asarray(_degrees_of(key, tables, pre, spec=spec, n_post=n_post), np.int64)
-    indptr = np.concatenate([[0], degrees.cumsum()])
-    total = check_integer("number of synapses", int(indptr[-1]), 0)
-    starts, space = jnp.asarray(indptr.astype(np.int32)), room(total, 0.0)
-    found = _edges_of(key, tables, starts, pre, spec=spec, n_post=n_post, synapses=space)
-    return [indptr, *(np.asarray(array)[:total] for array in found)]
-
-
-_STATIC = ("spec", "n_post", "synapses")
-_degrees_of = jax.jit(jnp_edges.degrees, static_argnames=_STATIC[:2])
-_edges_of = jax.jit(jnp_edges.edges, static_argnames=_STATIC)
 
 
 def room(synapses: int, expected: float) -> int:
