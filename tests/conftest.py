@@ -15,6 +15,7 @@ from unchecked import raises, unchecked
 
 # Children import the package that is tested, not the checkout's folder of the same name.
 os.environ["PYTHONSAFEPATH"] = "1"
+os.environ["MPLBACKEND"] = "Agg"  # pictures need no display
 # Nothing in the package may lean on silent promotion of dtypes or ranks.
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -90,6 +91,14 @@ def executables():
     """
     yield
     jax.clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def figures():
+    """No picture outlives its test."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 @pytest.fixture(params=["native", "jnp"])

@@ -324,6 +324,12 @@ CALLS = [
     call("DELAYED.push({spikes}, {buffer}, post_offset={post_offset})", spikes=SPIKES, post_offset=(["0", "5"], integer(0, 5)),
          buffer=("BUFFER", buffer(*TOO_SMALL, "evops.DelayBuffer.zeros(11, 2, 'int32')")), names={"post_offset": "n=", "buffer": "post_offset must"}),
     call("({x}) @ CSR", x=SPIKES),
+    *(call(f"evops.plot.{name}({{W}}, axes(), sample={{sample}}, seed={{seed}})", W=(["CSR", "W"], Kind([*NO_NUMBERS, "np.ones((5, 6))", "W.T"])),
+           sample=("3", integer(1, fine=3)), seed=("7", integer(0, fine=7))) for name in ("dots", "connections")),
+    call("evops.plot.weights(CSR, {neuron}, {grid}, axes(), side={side})", neuron=("1", integer(0, 4)), grid=("(2, 3)", EXTENTS),
+         side=("'out'", one_of())),
+    call("evops.plot.rates({times}, {n}, axes(), bin={bin})", times=("[0.5, 1.0]", Kind(texts("""None | object() | 1.0 | 'x' | True |
+         np.ones((3, 1)) | np.ones(3, complex) | [None] | TRACED(np.ones(2))"""))), n=("5", integer(1, fine=5)), bin=("0.5", above_zero())),
     *(call(f"{matrix}.edges({{pre}})", pre=("[1, 4, 1]", SOME)) for matrix in ("W", "CSR", "WEIGHTED")),
     call("evops.WeightedProjection({projection}, {values})", projection=("W", Kind([*NO_NUMBERS, "np.ones((5, 6))", "CSR"])),
          values=("0.5", Kind([t for t in DATA if "* 3" not in t]))),

@@ -17,8 +17,10 @@ import jax.numpy as jnp  # noqa: F401
 import ml_dtypes  # noqa: F401
 import networkx
 import numpy as np
+from matplotlib.figure import Figure
 
 import evops
+import evops.plot
 from evops.connectivity import format  # noqa: F401
 from fuzz_calls import CALLS
 from fuzz_kinds import pick
@@ -104,6 +106,19 @@ def OwnLaw(found, quantile=abs):
 
 def KERNEL(x: int):
     """No kernel of Taichi."""
+
+
+def axes():
+    """Axes of matplotlib that nothing keeps."""
+    return Figure().add_subplot()
+
+
+def drawn(ax):
+    """What a picture shows, as arrays."""
+    dots = [line.get_xydata() for line in ax.lines]
+    lines = [np.array(each.get_segments()) for each in ax.collections]
+    steps = [np.array(patch.get_data().values) for patch in ax.patches]
+    return [*dots, *lines, *steps, *(np.array(image.get_array()) for image in ax.images)]
 
 
 def traced(call, value):

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 import evops
+import evops.plot
 
 ROOT = Path(__file__).parent.parent
 
 
 def public():
-    return [thing for name in evops.__all__ if callable(thing := getattr(evops, name))]
+    things = [thing for name in evops.__all__ if callable(thing := getattr(evops, name))]
+    return things + [getattr(evops.plot, name) for name in evops.plot.__all__]
 
 
 @pytest.mark.parametrize("thing", public(), ids=lambda t: t.__name__)

@@ -6,6 +6,7 @@ import inspect
 import pytest
 
 import evops
+import evops.plot
 
 # Where classmethods, properties and cached properties have their function.
 KINDS = ("__func__", "fget", "func")
@@ -42,12 +43,13 @@ def signatures(thing):
                 yield name, inspect.signature(function)
 
 
-PUBLIC = [name for name in evops.__all__ if callable(getattr(evops, name))]
+PUBLIC = [thing for name in evops.__all__ if callable(thing := getattr(evops, name))]
+PUBLIC += [getattr(evops.plot, name) for name in evops.plot.__all__]
 
 
-@pytest.mark.parametrize("name", PUBLIC)
-def test_parameters_and_results_have_types(name):
-    for method, signature in signatures(getattr(evops, name)):
+@pytest.mark.parametrize("thing", PUBLIC, ids=lambda thing: thing.__name__)
+def test_parameters_and_results_have_types(thing):
+    for method, signature in signatures(thing):
         for parameter in signature.parameters.values():
             if parameter.name not in ("self", "cls"):
                 assert parameter.annotation is not inspect.Parameter.empty, (method, parameter)

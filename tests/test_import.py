@@ -31,7 +31,9 @@ def test_import_is_silent_and_light():
         "import jax; before = dict(jax.config.values); import evops, sys, jax._src.xla_bridge as b; "
         "assert not b._backends, b._backends; assert dict(jax.config.values) == before; "
         "loaded = {m.split('.')[0] for m in sys.modules}; "
-        "assert not loaded & {'taichi', 'llvmlite', 'matplotlib', 'tqdm'}, loaded"
+        "assert not loaded & {'taichi', 'llvmlite', 'matplotlib', 'tqdm'}, loaded; "
+        "assert 'evops.plot' not in sys.modules; import evops.plot; "
+        "assert 'matplotlib' not in sys.modules"
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout == result.stderr == ""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import evops
+import evops.plot
 import evops.taichi
 from evops.connectivity import format
 
@@ -30,7 +31,9 @@ def test_all_names_that_evops_has_are_in_its_list():
 
 
 def test_every_public_name_has_one_row():
-    assert sorted(rows(API)) == sorted([*evops.__all__, "evops.taichi"])
+    pictures = [f"plot.{name}" for name in evops.plot.__all__]
+    assert sorted(rows(API)) == sorted([*evops.__all__, "evops.taichi", *pictures])
+    assert public(evops.plot) == set(evops.plot.__all__)
 
 
 @pytest.mark.parametrize("name", sorted(set(evops.__all__) - NO_DOCSTRING))

@@ -8,6 +8,7 @@ import numpy as np
 
 from evops.connectivity import distance_tables, format, position_tree
 from evops.connectivity.rule import Rule
+from evops.space import pairs
 from evops.space.kernels import Kernel
 from evops.space.masks import Frame, Mask, check_places, truth
 from evops.space.positions import Positions
@@ -98,14 +99,10 @@ class DistanceRule(Rule):
         some = np.unique(np.linspace(0, n - 1, min(n, _SAMPLED)).astype(np.int64))
         total, everyone = 0.0, np.arange(len(self.post))
         for i in some:
-            by = self.pre.displacements(i, self.post, everyone)
-            d = np.sqrt(np.square(by).sum(-1))
-            near = d <= self.kernel.reach(self.pre.axes)
-            if self.kernel.mask is not None:
-                near &= self.kernel.mask.contains(by)
-            if not self.autapses and i < len(near):
-                near[i] = False
-            total += float(self.kernel(d[near]).sum())
+            p = pairs.values(self.kernel, self.pre, i, self.post, everyone)
+            if not self.autapses and i < len(p):
+                p[i] = 0
+            total += float(p.sum())
         return total / len(some) * n
 
 

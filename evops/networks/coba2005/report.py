@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from evops import plot
 from evops.networks.coba2005.measure import Activity
 from evops.networks.coba2005.model import Model, published
 from evops.networks.shared import plots
@@ -86,7 +87,8 @@ def draw(
         if run.trace is not None:
             times = (np.arange(run.n_steps) + 1) * model.dt
             own = run.steps[run.neurons == traced] * model.dt
-            plots.potential(axes[2], times, run.trace, own, f"neuron {traced}")
+            plot.potential(times, run.trace, axes[2], spikes=own)
+            axes[2].set_title(f"neuron {traced}")
         figure.suptitle(
             f"COBA network, {model.size} neurons, {model.synapses} synapses a neuron: "
             f"{activity.rate_hz:.2f} Hz"
@@ -100,9 +102,9 @@ def _draw_raster(axes: Any, model: Model, run: Run) -> None:
     for first, n, below, color in ((0, n_exc, n_inh, "black"), (model.n_exc, n_inh, 0, "tab:red")):
         shown = (run.neurons >= first) & (run.neurons < first + n)
         rows = run.neurons[shown] - first + below
-        plots.raster(axes, run.steps[shown] * model.dt, rows, color=color)
+        plot.raster(run.steps[shown] * model.dt, rows, axes, color=color)
     axes.set(
-        xlim=(0, run.n_steps * model.dt), ylim=(-1, n_exc + n_inh), ylabel="neuron",
+        xlim=(0, run.n_steps * model.dt), ylim=(-1, n_exc + n_inh), xlabel="",
         title=f"{n_exc} of {model.n_exc} excitatory and {n_inh} of {model.n_inh} inhibitory "
         "neurons",
     )  # fmt: skip
@@ -110,22 +112,17 @@ def _draw_raster(axes: Any, model: Model, run: Run) -> None:
 
 def _draw_rates(axes: Any, model: Model, run: Run) -> None:
     """Rates of both populations over time, and the range of the reference."""
-    width = max(1, model.steps(BIN_MS))
-    edges = np.arange(0, run.n_steps + 1, width)
+    bins = {"bin": max(1, model.steps(BIN_MS)) * model.dt, "end": run.n_steps * model.dt}
     exc = run.neurons < model.n_exc
     for name, own, n, color in (
         ("excitatory", exc, model.n_exc, "black"),
         ("inhibitory", ~exc, model.n_inh, "tab:red"),
     ):
-        counts = np.histogram(run.steps[own], edges)[0]
-        axes.stairs(
-            counts / (n * width * model.dt) * 1e3, edges * model.dt, color=color, label=name
-        )
+        plot.rates(run.steps[own] * model.dt, n, axes, **bins, color=color, label=name)
     known = reference(model)
     if known is not None:
         axes.axhspan(
             known["low_hz"], known["high_hz"], color="tab:green", alpha=0.3, lw=0,
             label=f"mean rate elsewhere, {_range(known)} Hz",
         )  # fmt: skip
-    axes.set(xlabel="time (ms)", ylabel=f"rate in {BIN_MS:g} ms (Hz)", ylim=(0, None))
     axes.legend(loc="upper right", fontsize=8)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from evops import plot
 from evops.networks.joglekar2018.measure import SLIDE_MS, WINDOW_MS, Activity, sliding_hz
 from evops.networks.joglekar2018.model import ONSET_MS, Model, published
 from evops.networks.shared import plots
@@ -16,8 +17,6 @@ from evops.networks.shared.versions import versions
 
 # Areas in the table of trials.
 SHOWN = ("V1", "V2", "V4", "DP", "MT", "TEO", "TEpd")
-# More dots in a raster take seconds to draw, and cannot be told apart.
-MOST_DOTS = 200_000
 
 
 def table(model: Model, activity: Activity) -> str:
@@ -140,15 +139,13 @@ def _draw_raster(axes: Any, model: Model, run: Run) -> None:
     """Spikes of E neurons, each area in a band around its row."""
     n, duration = model.areas, run.n_steps * model.dt
     shown = np.flatnonzero(run.neurons % model.per_area < model.n_exc)
-    if len(shown) > MOST_DOTS:
-        shown = np.sort(np.random.default_rng(0).choice(shown, MOST_DOTS, replace=False))
     area, inside = np.divmod(run.neurons[shown], model.per_area)
     rows = area + inside / model.n_exc * 0.9 - 0.45
-    plots.raster(axes, run.steps[shown] * model.dt, rows, marker=",", color="black", alpha=0.6)
+    plot.raster(run.steps[shown] * model.dt, rows, axes, marker=",", alpha=0.6)
     axes.axvspan(*_pulse(model), color="tab:orange", alpha=0.2, lw=0)
     axes.hlines(np.arange(n + 1) - 0.5, 0, duration, color="0.85", lw=0.5)
     axes.set(
-        xlim=(0, duration), ylim=(n - 0.5, -0.5), xlabel="time (ms)", ylabel="area",
+        xlim=(0, duration), ylim=(n - 0.5, -0.5), ylabel="area",
         title=f"spikes of E neurons ({model.n_exc} per area), pulse to V1 shaded",
     )  # fmt: skip
     axes.set_yticks(range(n), model.cortex.areas, fontsize=8)
@@ -156,8 +153,6 @@ def _draw_raster(axes: Any, model: Model, run: Run) -> None:
 
 def _draw_rates(figure: Any, axes: Any, model: Model, run: Run, activity: Activity) -> None:
     """Rate of each area over time as an image, with its peak beside it."""
-    from matplotlib.colors import PowerNorm
-
     n = model.areas
     smooth = sliding_hz(model, activity.counts)
     if not len(smooth):  # shorter than a window
@@ -165,17 +160,12 @@ def _draw_rates(figure: Any, axes: Any, model: Model, run: Run, activity: Activi
     # Pixels are centred on the middle of their windows.
     left = (WINDOW_MS - SLIDE_MS) / 2
     right = (WINDOW_MS + SLIDE_MS * (2 * len(smooth) - 1)) / 2
-    image = axes.imshow(
-        smooth.T,
-        aspect="auto", cmap="magma", interpolation="nearest",
-        norm=PowerNorm(0.5, vmin=0, vmax=max(10.0, float(smooth.max()))),
-        extent=(left, right, n - 0.5, -0.5),
-    )  # fmt: skip
+    plot.rate_map(smooth.T, axes, begin=left, end=right, colorbar=False)
     for edge in _pulse(model):
         axes.axvline(edge, color="white", lw=0.8, ls=":")
-    axes.set(xlim=(0, run.n_steps * model.dt), xlabel="time (ms)", title="rate in 10 ms windows")
+    axes.set(xlim=(0, run.n_steps * model.dt), title="rate in 10 ms windows")
     for i, peak in enumerate(activity.response_hz):
         axes.text(
             1.01, i, f"{peak:.0f}", transform=axes.get_yaxis_transform(), va="center", fontsize=8
         )
-    figure.colorbar(image, ax=axes, label="rate (Hz); numbers: peak of the area", pad=0.08)
+    figure.colorbar(axes.images[0], ax=axes, label="rate (Hz); numbers: peak of the area", pad=0.08)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from evops import plot
 from evops.networks.microcircuit2014.measure import Activity
 from evops.networks.microcircuit2014.model import Model, published
 from evops.networks.shared import plots
@@ -93,7 +94,8 @@ def draw(
             times = (np.arange(run.n_steps) + 1) * model.dt - settle_ms
             own = run.steps[run.neurons == traced] * model.dt - settle_ms
             below = figure.add_subplot(grid[2, :])
-            plots.potential(below, times, run.trace, own, f"neuron {traced}")
+            plot.potential(times, run.trace, below, spikes=own)
+            below.set_title(f"neuron {traced}")
         rate, cv = figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, 1])
         _draw_raster(spikes, model, run, settle_ms)
         _draw_bars(rate, model, activity.rate_hz)
@@ -117,7 +119,7 @@ def _draw_raster(axes: Any, model: Model, run: Run, settle_ms: float) -> None:
     for i in range(len(model.names)):
         inside = (neurons >= offsets[i]) & (neurons < offsets[i + 1])
         times = steps[inside] * model.dt - settle_ms
-        plots.raster(axes, times, neurons[inside] / every, markeredgewidth=0, color=COLORS[i % 2])
+        plot.raster(times, neurons[inside] / every, axes, markeredgewidth=0, color=COLORS[i % 2])
     if settle_ms > 0:
         axes.axvspan(-settle_ms, 0, color="0.9", lw=0)
     if model.thalamus_ms is not None:
@@ -126,7 +128,7 @@ def _draw_raster(axes: Any, model: Model, run: Run, settle_ms: float) -> None:
         axes.axvspan(onset, onset + length, color="tab:orange", alpha=0.3, lw=0)
     axes.set(
         xlim=(-settle_ms, run.n_steps * model.dt - settle_ms), ylim=(offsets[-1] / every, 0),
-        xlabel="time (ms)",
+        ylabel="",
         title=f"spikes of one neuron in {every}" if every > 1 else "spikes of all neurons",
     )  # fmt: skip
     axes.set_yticks((offsets[:-1] + offsets[1:]) / 2 / every, model.names)

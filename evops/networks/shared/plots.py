@@ -1,4 +1,4 @@
-"""Pictures of the networks: figures without a display, rasters, PNG files."""
+"""Pictures of the networks: figures without a display, PNG files; `evops.plot` draws."""
 
 import contextlib
 import io
@@ -24,19 +24,3 @@ def png(file: BinaryFile, width: int, height: int) -> Iterator[Any]:
     FigureCanvasAgg(figure)
     yield figure
     figure.savefig(file, format="png", dpi=120)
-
-
-def potential(axes: Any, times_ms: Any, v_mv: Any, spikes_ms: Any, title: str) -> None:
-    """The potential of a neuron over time; ticks above it are its spikes."""
-    axes.plot(times_ms, v_mv, color="black", lw=0.8)
-    axes.plot(
-        spikes_ms, [1.02] * len(spikes_ms), "|", color="tab:red", markersize=6, clip_on=False,
-        transform=axes.get_xaxis_transform(),
-    )  # fmt: skip
-    span = times_ms[0], times_ms[-1]
-    axes.set(xlim=span, xlabel="time (ms)", ylabel="potential (mV)", title=title)
-
-
-def raster(axes: Any, times_ms: Any, rows: Any, **style: Any) -> None:
-    """Dots at the times and rows of spikes; `style` goes to ``axes.plot``."""
-    axes.plot(times_ms, rows, linestyle="none", **{"marker": ".", "markersize": 2, **style})
