@@ -5,7 +5,7 @@ sample is drawn, and the title says how large a share it is:
 
 - A matrix of up to 250,000 synapses is read whole. Of a larger one at most 200 pre neurons are
   read, one at random of each of so many equal ranges, and about 250,000 synapses. No other
-  synapse is drawn or copied.
+  synapse is listed; native kernels count them to find the numbers of those that are read.
 - Of what is read at most `sample` synapses are shown, drawn at random.
 
 `seed` fixes the sample, so a picture repeats. The gallery shows all of them (docs/gallery.md).
