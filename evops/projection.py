@@ -272,8 +272,8 @@ class Projection(Matrix, DelayedSynapses):
         """All synapses, or those of some neurons, with weights and delays (not in ``jax.jit``).
 
         Args:
-            pre: `(k,)` pre neurons whose synapses are listed, in this order; None for all. No list of
-                the others is made.
+            pre: `(k,)` pre neurons whose synapses are listed, in this order; None for all. Those of
+                other neurons are not listed.
         """
         some = None if pre is None else synapse_lists.neurons("pre", pre, self._shape[0])
         return Edges(*map(inputs.device_array, self._columns(some)))

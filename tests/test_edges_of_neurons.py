@@ -19,6 +19,8 @@ RULES = {
     "one": evops.OneToOne(),
     "grid": evops.Neighbours((6, 10), 1.5),
     "published": evops.LfsrGaps(0.2),
+    "symmetric": evops.SymmetricProbability(0.2),
+    "types": evops.BlockProbability([[0.1, 0.4], [0.6, 0.2]], np.arange(60) % 2),
     "distance": evops.FixedProbability(evops.Gaussian(2.0)),
 }
 
