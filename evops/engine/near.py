@@ -45,10 +45,10 @@ class _Request(ctypes.Structure):
     )
 
 
-def partners(
+def requested(
     of: near.Near, k: np.ndarray, words: Words, *, role: int, multapses: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Each neuron, as often as it finds partners, and these; see `connectivity.near.partners`."""
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Numbers and arrays of a request, in the order of its fields; the last two are results."""
     tiles, table = of.tiles, of.table
     shapes, truth = near.mask_of(of)
     total = int(k.sum())
@@ -71,9 +71,7 @@ def partners(
         "found": np.empty(total, np.int32),
         "counts": np.zeros(len(k), np.int64),
     }
-    # Bound to a name: they must live as long as the call.
-    held = {name: np.ascontiguousarray(a, _ARRAYS[name]) for name, a in arrays.items()}
-    sizes = {
+    numbers = {
         "n": len(of.own),
         "others": len(tiles.order),
         "axes": of.own.shape[1],
@@ -90,18 +88,30 @@ def partners(
         "role": role,
         "total": total,
     }
-    pointers = {name: a.ctypes.data for name, a in held.items()}
-    request = _Request(furthest=table.furthest, unit=table.unit, **sizes, **pointers)
-    _check(library.loaded().evops_draw_near(ctypes.byref(request)), total)
-    found, counts = held["found"], held["counts"]
-    if counts.sum() < total:  # some found fewer: the rest of their room is empty
-        room = np.arange(total) - np.repeat(np.cumsum(k) - k, k)
+    numbers |= {"furthest": table.furthest, "unit": table.unit}
+    return numbers, {name: np.ascontiguousarray(a, _ARRAYS[name]) for name, a in arrays.items()}
+
+
+def drawn(numbers: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Fills the arrays of results."""
+    pointers = {name: a.ctypes.data for name, a in arrays.items()}
+    status = library.loaded().evops_draw_near(ctypes.byref(_Request(**numbers, **pointers)))
+    if status == 2:
+        raise MemoryError(f"no memory to draw {numbers['total']} synapses")
+    if status:
+        raise ValueError(
+            f"the partners of {numbers['total']} synapses cannot be drawn: out of range"
+        )
+
+
+def partners(
+    of: near.Near, k: np.ndarray, words: Words, *, role: int, multapses: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each neuron, as often as it finds partners, and these; see `connectivity.near.partners`."""
+    numbers, arrays = requested(of, k, words, role=role, multapses=multapses)
+    drawn(numbers, arrays)
+    found, counts = arrays["found"], arrays["counts"]
+    if counts.sum() < found.size:  # some found fewer: the rest of their room is empty
+        room = np.arange(found.size) - np.repeat(np.cumsum(k) - k, k)
         found = found[room < np.repeat(counts, k)]
     return np.repeat(np.arange(len(k), dtype=np.int32), counts), found
-
-
-def _check(status: Any, total: int) -> None:
-    if status == 2:
-        raise MemoryError(f"no memory to draw {total} synapses")
-    if status:
-        raise ValueError(f"the partners of {total} synapses cannot be drawn: out of range")

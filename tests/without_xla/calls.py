@@ -244,6 +244,51 @@ def examples(few: bool) -> Iterator[tuple[str, object]]:
     yield "pop", lambda: circuit.push(spikes, circuit.buffer()).pop()
 
 
+def near_draws() -> Iterator[tuple[str, dict]]:
+    """Calls of the function that draws partners by distance, which XLA does not call."""
+    import numpy as np
+
+    import evops
+    from evops.engine import near
+
+    rng = np.random.default_rng(6)
+    tube = (evops.Positions(rng.random((1200, 3)), (1.0, None, 0.8)),) * 2
+    square = tuple(evops.Positions(rng.random((n, 2))) for n in (1200, 900))
+    ring = evops.masks.Doughnut(0.1, 0.4) - evops.masks.Box(0, 0.5, angle=20)
+    jumping = evops.Table((0, 0.2, 0.2, 0.5, 1.5), (0.1, 0.05, 1.0, 0.9, 0.1))
+    kernels = {"jumps": (jumping, square), "ring": (evops.Gaussian(0.2, mask=ring), tube)}
+    kernels["narrow"] = evops.Gaussian(0.002), square  # rounds fail, and weights are added up
+    kernels["few"] = evops.Gaussian(0.02, cutoff=0.05), square  # partners than k
+    words = np.uint32(1), np.uint32(2)
+    for name, (kernel, sides) in kernels.items():
+        for make in (evops.FixedOutDegree, evops.FixedInDegree):
+            for multapses in (False,) if name == "few" else (False, True):
+                case = f"near, {name}, {make.__name__}, {multapses}"
+                noted = []
+
+                def note(of, k, words, noted=noted, **how):
+                    numbers, arrays = near.requested(of, k, words, **how)
+                    arrays["found"][:] = 7  # what no call writes
+                    arrays["counts"][:] = 7
+                    near.drawn(numbers, arrays)
+                    noted.append((numbers, arrays))
+                    return near.partners(of, k, words, **how)
+
+                shortfall = "error" if multapses else "take all"
+                flags = {"multapses": multapses, "autapses": False, "shortfall": shortfall}
+                rule = make(20, p=kernel, **flags).placed(*sides)
+                rule.stored(tuple(map(len, sides)), words, note)
+                [(numbers, arrays)] = noted
+                *args, found, counts = arrays.values()
+                attrs = {
+                    key: np.asarray(v, float if key == "unit" else np.int64)
+                    for key, v in numbers.items()
+                }
+                outs = [(a.shape, a.dtype.name) for a in (found, counts)]
+                call = {"target": "evops_draw_near", "args": args, "outs": outs, "attrs": attrs}
+                yield case, {**call, "alias": None, "want": [found, counts]}
+
+
 # Rules of some calls: those that the kernels by hand read, and one that has lists.
 FEW = ("dense", "gaps", "subset", "lfsr")
 
@@ -258,6 +303,7 @@ def main(out: Path, few: bool = False) -> None:
             example()
         for k, call in enumerate(recorder.calls):
             noted[f"{name} ({call['target']} {k})"] = call
+    noted |= near_draws()
     n = np.arange(300_000, dtype=np.int32)  # enough to be split once its pace is known
     noted["custom"] = {
         "target": "evops_custom", "args": [n], "outs": [(n.shape, "int32")],

@@ -164,8 +164,26 @@ struct Attribute {
   int64_t size;
 };
 
-// Calls a handler; 0, or the code of its error, whose message it copies. Allocations [first, last) of the call fail,
-// counted from 1, in all threads; *allocations says how many there were.
+// A call of which allocations [first, last) fail, counted from 1, in all threads; *allocations says how many there are.
+template <class Call>
+auto Failing(int64_t first, int64_t last, int64_t* allocations, Call call) {
+  asked = 0;
+  from = first;
+  until = last;
+  armed = true;
+  const auto result = call();
+  armed = false;
+  *allocations = asked;
+  return result;
+}
+
+// Calls a function that takes a struct, has threads of its own and returns a status.
+EXPORT int xla_call_status(int (*function)(const void*), const void* request, int64_t first, int64_t last,
+                           int64_t* allocations) {
+  return Failing(first, last, allocations, [&] { return function(request); });
+}
+
+// Calls a handler; 0, or the code of its error, whose message it copies.
 EXPORT int xla_call(XLA_FFI_Handler* handler, int64_t threads, const Buffer* arguments, int64_t argument_count,
                     const Buffer* results, int64_t result_count, const Attribute* attributes, int64_t attribute_count,
                     int64_t first, int64_t last, int64_t* allocations, char* message, int64_t room) {
@@ -210,13 +228,7 @@ EXPORT int xla_call(XLA_FFI_Handler* handler, int64_t threads, const Buffer* arg
   frame.args = {XLA_FFI_Args_STRUCT_SIZE, nullptr, argument_count, argument_types.data(), places.data()};
   frame.rets = {XLA_FFI_Rets_STRUCT_SIZE, nullptr, result_count, result_types.data(), places.data() + argument_count};
   frame.attrs = {XLA_FFI_Attrs_STRUCT_SIZE, nullptr, attribute_count, types.data(), name_places.data(), values.data()};
-  asked = 0;
-  from = first;
-  until = last;
-  armed = true;
-  const XLA_FFI_Error* error = handler(&frame);
-  armed = false;
-  *allocations = asked;
+  const XLA_FFI_Error* error = Failing(first, last, allocations, [&] { return handler(&frame); });
   if (!error) return 0;
   std::strncpy(message, error->message, room - 1);
   return error->code;

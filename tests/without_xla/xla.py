@@ -19,6 +19,8 @@ HERE = Path(__file__).resolve().parent
 # XLA's numbers of the element types
 TYPES = {"bool": 1, "int32": 4, "uint8": 6, "uint32": 8, "float32": 11, "float64": 12}
 NO_MEMORY = 8  # RESOURCE_EXHAUSTED
+# Called without XLA: a struct of numbers, operands and results, threads of their own, and a status.
+OF_STRUCTS = ("evops_draw_near",)
 FOR_EVER = 2**62
 
 
@@ -101,7 +103,8 @@ class Library:
             args: arrays.
             outs: (shape, dtype name) of each result.
             attrs: integers, arrays of integers and texts, by name.
-            threads: of the pool; -n for n that are busy until the call is over.
+            threads: of the pool; -n for n that are busy until the call is over. `OF_STRUCTS`
+                have as many as the machine.
             fail: which allocations fail: from the first, up to the second.
             alias: operand whose memory the first result takes over.
         """
@@ -109,6 +112,8 @@ class Library:
         results = [np.full(shape, 7, dtype) for shape, dtype in outs]
         if alias is not None:
             results[0] = args[alias] = args[alias].copy()
+        if target in OF_STRUCTS:
+            return results, self._of_struct(target, [*args, *results], attrs, fail)
         kept: list = []
         attributes = [_attribute(name, attrs[name], kept) for name in sorted(attrs)]
         message, allocations = ctypes.create_string_buffer(512), ctypes.c_int64()
@@ -126,6 +131,21 @@ class Library:
         if code:
             raise Failure(code, message.value.decode(), allocations.value)
         return results, allocations.value
+
+    def _of_struct(self, target, arrays, attrs, fail):
+        numbers = [np.asarray(value).reshape(1).view(np.int64) for value in attrs.values()]
+        places = [np.array([a.ctypes.data], np.int64) for a in arrays]
+        request, allocations = np.concatenate([*numbers, *places]), ctypes.c_int64()
+        code = self.xla.xla_call_status(
+            getattr(self.library, target),
+            ctypes.c_void_p(request.ctypes.data),
+            *map(ctypes.c_int64, fail),
+            ctypes.byref(allocations),
+        )
+        if code:
+            said = "out of memory" if code == 2 else f"status {code}"
+            raise Failure(NO_MEMORY if code == 2 else code, f"{target}: {said}", allocations.value)
+        return allocations.value
 
 
 def _packed(kind, values):
