@@ -217,6 +217,7 @@ SPACE = [
     kernel("FunctionKernel", function=("abs", Kind([b for b in NO_NUMBERS if b not in ("float", "lambda: 3")])),
            breakpoints=(["()", "(1.0,)"], JUMPS)),
 ]
+SHORTFALL = (["'error'", "'take all'"], Kind([*NO_NUMBERS, "'none'", "3"]))
 CALLS = [
     call("evops.FixedProbability({p}, autapses={autapses})", p=("0.5", PROBABILITY_OR_KERNEL), autapses=FLAG),
     *SPACE,
@@ -224,9 +225,10 @@ CALLS = [
     call("evops.realised_probability({p})", p=PROBABILITY),
     call("evops.AllToAll(autapses={autapses})", autapses=FLAG),
     call("evops.FixedOutDegree({k}, multapses={multapses})", k=("1", integer(0)), multapses=FLAG),
-    *(call(f"evops.{name}({{k}}, p={{p}}, shortfall={{shortfall}}, multapses=False)", k=(["1", "(1, 2)"] if name != "FixedTotalNumber" else "1", DEGREES),
-           p=("evops.Gaussian(1.0)", KERNEL), shortfall=(["'error'", "'take all'"], Kind(NO_NUMBERS + ["'none'", "3"])))
-      for name in ("FixedOutDegree", "FixedInDegree", "FixedTotalNumber")),
+    *(call(f"evops.{name}({{k}}, p={{p}}, shortfall={{shortfall}}, multapses=False)", k=(["1", "(1, 2)"], DEGREES),
+           p=("evops.Gaussian(1.0)", KERNEL), shortfall=SHORTFALL) for name in ("FixedOutDegree", "FixedInDegree")),
+    call("evops.FixedTotalNumber({k}, p={p}, shortfall={shortfall}, given={given}, multapses=False)", k=("1", DEGREES), shortfall=SHORTFALL,
+         p=("evops.Gaussian(1.0)", KERNEL), given=(["'pre'", "'pair'"], Kind([*NO_NUMBERS, "'post'", "3", "np.array(['pair'])"]))),
     *(call("evops.RULE({k}, multapses={multapses}, autapses={autapses})".replace("RULE", name), k=("1", integer(0)),
            multapses=FLAG, autapses=FLAG) for name in ("FixedTotalNumber", "FixedInDegree", "FixedOutDegree")),
     call("evops.Synapses({rule}, {law}, {shape}, seed={seed}, delay={delay}, backend={backend})",

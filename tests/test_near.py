@@ -49,6 +49,15 @@ RULES = {
         OUT(40, p=evops.Table((0, 0.2, 0.2, 0.5), (1, 0.4, 0.9, 0.1)), shortfall="take all"),
         TUBE,
     ),
+    "pairs": (TOTAL(2000, p=GAUSSIAN, given="pair"), SQUARE),
+    "pairs, a mask, no autapses": (
+        TOTAL(700, p=evops.Gaussian(0.2, mask=RING), given="pair", autapses=False),
+        TUBE,
+    ),
+    "pairs, without multapses": (
+        TOTAL(900, p=evops.Gamma(2.0, 0.1), given="pair", multapses=False),
+        SQUARE,
+    ),
     "narrow": (OUT(12, p=evops.Gaussian(0.002)), SQUARE),
 }
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, SupportsIndex
 import numpy as np
 
 from evops.connectivity import format, stored_rules
-from evops.connectivity.near_rules import SHORTFALLS, NearRule, check_degrees
+from evops.connectivity.near_rules import GIVEN, SHORTFALLS, NearRule, check_degrees
 from evops.connectivity.rule import Rule, refuse_numbers
 from evops.errors import (
     INT32_MAX,
@@ -96,8 +96,11 @@ class Near(Rule):
         """Class and parameters, without those that are as they are by default."""
         own = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
         order = sorted(own, key=lambda f: f.name != "k")
-        shown = (f.name for f in order if getattr(self, f.name) is not f.default)
-        text = ", ".join(f"{n}={v}" for n in shown if (v := getattr(self, n)) != "error")
+        shown = {f.name: v for f in order if (v := getattr(self, f.name)) is not f.default}
+        for name, default in (("shortfall", "error"), ("given", "pre")):
+            if shown.get(name) == default:
+                del shown[name]
+        text = ", ".join(f"{name}={value}" for name, value in shown.items())
         return f"{type(self).__name__}({text})"
 
 
@@ -192,9 +195,12 @@ class FixedTotalNumber(Counted):
     ``fixed_total_number`` (NEST), ``FixedNumberTotalWithReplacement`` (GeNN),
     ``FixedTotalNumberConnector`` (PyNN).
 
-    Of a kernel `p`, pre neurons are drawn uniformly as before, and the post neuron of each synapse
-    in proportion to the kernel, between `Positions`. Without multapses the numbers of synapses of
-    pre neurons are drawn first. These synapses are stored.
+    Of a kernel `p`, between `Positions`, there are two laws; their synapses are stored. Given the
+    pre neuron ("pre"), pre neurons are drawn uniformly as before, and the post neuron of each
+    synapse in proportion to the kernel. Without multapses the numbers of synapses of pre neurons
+    are drawn first. Given that there is a pair ("pair"), each synapse is a pair drawn in
+    proportion to the kernel over all pairs. So neurons in dense places have more synapses, and one
+    far away few or none. Without multapses a pair that was drawn is left out of the next draws.
 
     Args:
         k: number of synapses, 0 to 2**31 - 1; without multapses at most that of the pairs.
@@ -203,14 +209,35 @@ class FixedTotalNumber(Counted):
         autapses: whether a neuron may connect to the neuron with the same index. Without multapses
             or without autapses the synapses are stored: see `Synapses`.
         p: a `Kernel`, or a function of distance.
-        shortfall: as of `FixedOutDegree`.
+        shortfall: as of `FixedOutDegree`; of a "pair", for fewer possible pairs than k.
+        given: "pre" or "pair", see above. Without a kernel all pairs are alike, and it changes
+            nothing.
 
     Raises:
-        ValueError: `k` outside its range.
+        ValueError: `k` outside its range, or `given` another text.
         TypeError: `k` is not an integer, or is traced.
+
+    Example:
+        >>> import evops
+        >>> x, y = evops.Positions([[0.0], [0.1], [5.0]]), evops.Positions([[0.0], [0.2]])
+        >>> for given in ("pre", "pair"):
+        ...     rule = evops.FixedTotalNumber(300, p=evops.Gaussian(0.1), given=given)
+        ...     print(given, evops.Synapses(rule, 1.0, (x, y), seed=42).out_degree())
+        pre [109  95  96]
+        pair [139 161   0]
     """
 
+    given: str = dataclasses.field(default="pre", kw_only=True)
     _counts = "total"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("given", self.given, GIVEN)
+
+    def placed(self, pre: Positions | None, post: Positions | None) -> Rule:
+        """Of a kernel, the rule between these positions, with its law."""
+        rule = super().placed(pre, post)
+        return dataclasses.replace(rule, given=self.given) if isinstance(rule, NearRule) else rule
 
     def stored(
         self, shape: tuple[int, int], words: stored_rules.Words, partners: Any = None

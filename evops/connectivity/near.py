@@ -142,7 +142,7 @@ def mask_of(of: Near) -> tuple[np.ndarray, np.ndarray]:
     return np.array(rows), allowed.astype(np.uint8)
 
 
-def _share(word: np.ndarray, total: np.ndarray) -> np.ndarray:
+def portion(word: np.ndarray, total: Any) -> np.ndarray:
     """``floor(word total / 2**32)`` for totals below 2**63."""
     low = total & np.uint64(0xFFFFFFFF)
     return ((word * low) >> np.uint64(32)) + word * (total >> np.uint64(32))
@@ -161,7 +161,7 @@ class Draws:
         tiles, size = near.tiles, near.tiles.size
         bound = near.table.least(tiles.box_squares(near.own[neurons]))
         self.nearest = bound.min(1)
-        least = power(_less(bound, self.nearest[:, None]))
+        least = power(less(bound, self.nearest[:, None]))
         largest = np.where(least > 0, (least >> np.uint64(62 - _TILE_BITS)) + _ONE, 0)
         self.largest = largest.astype(np.uint64)
         self.left = np.broadcast_to(tiles.counts, bound.shape).copy()
@@ -208,13 +208,13 @@ class Draws:
             which, member, accept = (
                 sampler.word(*key, np.uint32(3 * attempt + k)).astype(np.uint64) for k in range(3)
             )
-        mass = _share(which, self.total[row]) + self.shift[row]
+        mass = portion(which, self.total[row]) + self.shift[row]
         slot = np.searchsorted(self.ends, mass, "right")
         tile = slot - row * len(tiles.begins)
         member = ((member * self.left.ravel()[slot]) >> np.uint64(32)).astype(np.int64)
         place = self.places[row * (not self.multapses), tile, member]
         log = near.logs(self.neurons[row], place)
-        weight = power(_less(log, self.nearest[row]))
+        weight = power(less(log, self.nearest[row]))
         share = (weight >> np.uint64(62 - 32 - _TILE_BITS)) // self.largest.ravel()[slot]
         return place, accept < share
 
@@ -228,7 +228,7 @@ class Draws:
         log = np.where(self.taken[row * (not self.multapses)], np.inf, log)
         if np.isinf(log.min()):
             return -1
-        weight = power(_less(log, log.min())) >> np.uint64(62 - _SUM_BITS)
+        weight = power(less(log, log.min())) >> np.uint64(62 - _SUM_BITS)
         ends = np.cumsum(weight, dtype=np.uint64)
         return int(np.searchsorted(ends, np.uint64((word * int(ends[-1])) >> 64), "right"))
 
@@ -244,7 +244,7 @@ class Draws:
         self._find_ends()
 
 
-def _less(log: np.ndarray, other: Any) -> np.ndarray:
+def less(log: np.ndarray, other: Any) -> np.ndarray:
     """``log - other``, infinite where `log` is."""
     with np.errstate(invalid="ignore"):
         return np.where(np.isinf(log), np.inf, log - other)
@@ -300,8 +300,12 @@ def near_of(
     *,
     backwards: bool,
     autapses: bool,
+    size: int | None = None,
 ) -> Near:
-    """What the partners of pre neurons are drawn from, or of post neurons if `backwards`."""
+    """What the partners of pre neurons are drawn from, or of post neurons if `backwards`.
+
+    Tiles have `size` neurons, or as many as suit k draws of each neuron.
+    """
     unit, most = log_tables.unit_of(kernel, pre.axes), log_tables.MAX_COORDINATE
     sides = [
         position_tree.whole(name, positions, unit, most)
@@ -312,5 +316,5 @@ def near_of(
     span = np.where(periods > 0, periods // 2 + 1, ends.max(0) - ends.min(0))
     table = log_tables.table_of(kernel, pre.axes, max(sum(int(s) ** 2 for s in span), 1))
     own, others = (sides[1][0], sides[0][0]) if backwards else (sides[0][0], sides[1][0])
-    tiles = Tiles(others, periods, _SMALL if k >= _MANY else _LARGE)
+    tiles = Tiles(others, periods, size or (_SMALL if k >= _MANY else _LARGE))
     return Near(own, tiles, table, kernel.mask, backwards, autapses)

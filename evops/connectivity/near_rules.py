@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from evops.connectivity import format, near, stored_rules
+from evops.connectivity import format, near, near_pairs, stored_rules
 from evops.connectivity.rule import Rule
 from evops.errors import check_integer
 from evops.space.kernels import Kernel
@@ -13,6 +13,8 @@ from evops.space.masks import check_places
 from evops.space.positions import Positions, entries_of
 
 SHORTFALLS = ("error", "take all")
+# What the kernel is a law of: post neurons of a given pre neuron, or pairs.
+GIVEN = ("pre", "pair")
 # Roles of the key of a neuron, in place of a block's number: draws of targets, and of sources.
 _TARGETS, _SOURCES = 0x7FFFFFFA, 0x7FFFFFF9
 
@@ -32,7 +34,8 @@ class NearRule(Rule):
     """k partners of each neuron, in proportion to a kernel; made where synapses are stored.
 
     `name` is the rule that users write, and `counts` what k counts: the synapses "out" of each pre
-    neuron, "in" to each post neuron, or the "total".
+    neuron, "in" to each post neuron, or the "total". `given` a "pre" neuron, the kernel is the law
+    of partners; given that there is a "pair", it is the law of both.
     """
 
     name: str
@@ -44,6 +47,7 @@ class NearRule(Rule):
     autapses: bool
     shortfall: str
     counts: str
+    given: str = "pre"
 
     def __post_init__(self) -> None:
         check_places(self.kernel.mask, self.pre, self.post)
@@ -51,6 +55,7 @@ class NearRule(Rule):
     def __repr__(self) -> str:
         k = self.k if isinstance(self.k, int) else f"[{len(self.k)} numbers]"
         flags = f", multapses={self.multapses}, autapses={self.autapses}"
+        flags += "" if self.given == "pre" else f", given={self.given!r}"
         return f"{self.name}({k}, p={self.kernel}{flags})"
 
     def _degrees(self, words: stored_rules.Words) -> np.ndarray:
@@ -67,8 +72,10 @@ class NearRule(Rule):
     def stored(
         self, shape: tuple[int, int], words: stored_rules.Words, partners: Any = None
     ) -> tuple[np.ndarray, np.ndarray, bool] | None:
-        """Partners of every neuron."""
+        """Partners of every neuron, or pairs."""
         del shape
+        if self.given == "pair":
+            return *self._pairs(words), self.multapses
         k = self._degrees(words)
         backwards = self.counts == "in"
         of = near.near_of(
@@ -89,6 +96,23 @@ class NearRule(Rule):
         if backwards:
             return *stored_rules.by_row(found, own), self.multapses
         return own, found, self.multapses
+
+    def _pairs(self, words: stored_rules.Words) -> stored_rules.Edges:
+        """Pairs in the order of their pre neurons."""
+        assert isinstance(self.k, int)
+        size = near_pairs.tile_size(len(self.pre), len(self.post))
+        flags = {"backwards": False, "autapses": self.autapses}
+        of = near.near_of(self.pre, self.post, self.kernel, self.k, **flags, size=size)
+        draw = near_pairs.independent if self.multapses else near_pairs.successive
+        ids = draw(near_pairs.Pairs(of), self.k, words)
+        if ids.size < self.k and (self.shortfall == "error" or self.multapses):
+            there = f"only {ids.size} possible pairs" if ids.size else "no possible pair"
+            raise ValueError(
+                f"k must be at most the number of possible pairs for {self}: there is {there}, "
+                f"and k is {self.k}"
+                + ("" if self.multapses else '; shortfall="take all" connects all of them')
+            )
+        return np.divmod(ids, len(self.post))
 
     def _refuse(self, i: int, has: int, k: int) -> NoReturn:
         side, others = ("post", "pre") if self.counts == "in" else ("pre", "post")
