@@ -55,6 +55,10 @@ def rules(n, k):
         "LfsrGaps": evops.LfsrGaps(k / n),
         "Neighbours": evops.Neighbours(GRIDS[n], radius=radius, metric="chebyshev", periodic=True),
     }
+    if k < n:
+        found["SymmetricProbability"] = evops.SymmetricProbability(k / n)
+        chances = np.array([[0.5, 1.5], [1.5, 0.5]]) * k / n
+        found["BlockProbability"] = evops.BlockProbability(np.minimum(chances, 1), np.arange(n) % 2)
     if n == k:
         found["AllToAll"] = evops.AllToAll()
     if k == 40:

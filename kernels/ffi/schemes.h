@@ -12,7 +12,7 @@ inline Law LawOf(const MatrixSpec& spec) { return static_cast<Law>(spec.law); }
 inline bool IsPublished(const Scheme& s) { return s.reader == Reader::kUniformGaps; }
 inline bool IsGrid(const Scheme& s) { return s.reader == Reader::kGridOffsets; }
 // Whether a row is one task, which may have as many synapses as there are post neurons.
-inline bool IsInOneTask(const Scheme& s) { 
+inline bool IsInOneTask(const Scheme& s) {
   return IsPublished(s) || s.reader == Reader::kDistances || s.reader == Reader::kTypedPairs;
 }
 // Whether a block has a few synapses only.
