@@ -7,13 +7,37 @@
 namespace evops {
 namespace {
 
+// Chances of a row of the table, by the types of post neurons.
+class Chances {
+ public:
+  // `row` has an entry for each type.
+  Chances(const uint32_t* row, uint32_t types) : row_(row), last_(Set(types - 1)), held_(types <= kLanes) {
+    if (!held_) return;
+    alignas(64) uint32_t entries[kLanes];
+    for (uint32_t k = 0; k < kLanes; ++k) entries[k] = row[std::min(k, types - 1)];
+    first_ = Chance(Load(entries));
+  }
+  // A table at run time may be wrong: a type beyond the last is the last.
+  Lanes Of(Lanes types) const {
+    const Lanes known = Select(NotAbove(types, last_), types, last_);
+    return held_ ? Pick(first_, known) : Chance(Gather(row_, known));
+  }
+
+ private:
+  const uint32_t* row_;
+  Lanes first_, last_;
+  bool held_;
+};
+
+// Synapses are few among the pairs that are tried. So they wait until they fill the lanes of a call of the sink.
 template <class Sink>
 EVOPS_OUTLINE void ReadTypedPairs(const Tasks& tasks, Sink& sink) {
   const TypedPairs& d = tasks.scheme.typed_pairs;
   const int64_t kinds = int64_t{d.pre_types} * d.post_types;
   const uint32_t* of_pre = tasks.table + kinds;
   const uint32_t* of_post = of_pre + d.n_pre;
-  const Lanes first_chance = Chance(Set(tasks.table[0])), last_type = Set(d.post_types - 1);
+  const Lanes only = Chance(Set(tasks.table[0]));
+  alignas(64) uint32_t found[2 * kLanes];
   for (Groups groups(tasks); groups.Next();) {
     const Group& g = groups.group();
     sink.Begin(g, groups.first());
@@ -25,18 +49,19 @@ EVOPS_OUTLINE void ReadTypedPairs(const Tasks& tasks, Sink& sink) {
       const Lanes which = Set(static_cast<uint32_t>(l)), k1 = Pick(g.key.k1, which), origin = Pick(g.origin, which),
                   t0 = Pick(g.t0, which), t1 = Pick(g.t1, which), own = Set(pre), last = Set(n - 1);
       const Lanes leave_out = tasks.scheme.exclude_autapses ? own : Set(~uint32_t{0});
-      // a table at run time may be wrong
       const uint32_t type = kinds > 1 ? std::min(of_pre[std::min(pre, d.n_pre - 1)], d.pre_types - 1) : 0;
-      const uint32_t* row = tasks.table + int64_t{type} * d.post_types;
+      const Chances chances(tasks.table + int64_t{type} * d.post_types, d.post_types);
       Lanes counter = Add(Pick(g.key.k0, which), Multiply(Count(), Set(kWeyl)));
-      for (uint32_t j = 0; j < n && !sink.Full(kLanes); j += kLanes) {
+      int64_t waiting = 0;
+      const auto emit = [&](int64_t count) {
+        const Lanes target = Add(origin, Load(found));
+        sink.Emit(target, target, (uint32_t{1} << count) - 1);
+      };
+      for (uint32_t j = 0; j < n && !sink.Full(2 * kLanes); j += kLanes) {
         const Lanes post = Add(Set(j), Count());
         Mask hit = Except(NotAbove(post, last), Equal(post, leave_out));
-        Lanes chance = first_chance;
-        if (kinds > 1) {
-          const Lanes types = Gather(of_post, Lesser(post, last));
-          chance = Chance(Gather(row, Select(NotAbove(types, last_type), types, last_type)));
-        }
+        Lanes chance = only;
+        if (kinds > 1) chance = chances.Of(n - j < kLanes ? Gather(of_post, Lesser(post, last)) : Load(of_post + j));
         Lanes word;
         if (d.ways == 0) {
           word = Word(counter, k1);
@@ -47,10 +72,15 @@ EVOPS_OUTLINE void ReadTypedPairs(const Tasks& tasks, Sink& sink) {
           word = both.k0;
           if (d.ways == 2) hit = Both(hit, Equal(Right<31>(Xor(both.k1, by)), Zero()));
         }
-        hit = Both(hit, NotAbove(Add(Right<1>(word), Set(1)), chance));
-        const Lanes target = Add(origin, post);
-        sink.Emit(target, target, Bits(hit));
+        const uint32_t hits = Bits(Both(hit, NotAbove(Add(Right<1>(word), Set(1)), chance)));
+        Store(found + waiting, Squeeze(post, hits));
+        waiting += __builtin_popcount(hits);
+        if (waiting < kLanes) continue;
+        emit(kLanes);
+        waiting -= kLanes;
+        Store(found, Load(found + kLanes));
       }
+      if (waiting) emit(waiting);
     }
   }
 }
