@@ -138,6 +138,9 @@ def test_blocks_are_values():
     square = evops.BlockProbability(np.ones((2, 2)), PRE)
     assert square == evops.BlockProbability(np.ones((2, 2)), PRE, PRE)
     assert "2 by 3 types, autapses=False" in repr(blocks(False))
+    weights = [evops.BlockWeight(P, PRE, POST, law=w) for w in (1.0, 1.0, 2.0)]
+    assert weights[0] == weights[1] != weights[2] and hash(weights[0]) == hash(weights[1])
+    assert weights[0] != evops.BlockWeight(P, PRE[::-1], POST)
     types = PRE.copy()
     rule = evops.BlockProbability(np.ones((2, 2)), types)
     types[:] = 1

@@ -8,7 +8,7 @@ import numpy as np
 from evops.connectivity.delay_tables import known_law
 from evops.connectivity.laws import Law
 from evops.connectivity.pair_laws import PairWeight
-from evops.connectivity.pair_rules import BlockProbability, block_matrix, types_of
+from evops.connectivity.pair_rules import BlockProbability, block_matrix, digest_of, types_of
 from evops.errors import Flag, Real, check_probability, check_real
 from evops.space.positions import entries_of
 
@@ -49,6 +49,16 @@ class BlockWeight(PairWeight):
         known_law("law", self.law)
         for name, value in (("w", w), ("pre_types", pre), ("post_types", post)):
             object.__setattr__(self, name, value)
+
+    def __eq__(self, other: object) -> bool:
+        """The same numbers, types and law."""
+        return isinstance(other, BlockWeight) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def _values(self) -> tuple[bytes, Any]:
+        return digest_of(self.w, self.pre_types, self.post_types), self.law
 
     def __repr__(self) -> str:
         pre, post = self.w.shape

@@ -130,6 +130,16 @@ def types_of(name: str, value: Any, kinds: int) -> np.ndarray:
     return types
 
 
+def digest_of(*parts: Any) -> bytes:
+    """Bytes that are equal where all parts are: arrays, and what has a hash of its value."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        array = isinstance(part, np.ndarray)
+        digest.update(repr((part.shape, part.dtype.str) if array else part).encode())
+        digest.update(np.ascontiguousarray(part).data if array else b"")
+    return digest.digest()
+
+
 def block_matrix(name: str, value: Any) -> np.ndarray:
     """`value` as a matrix of real numbers with a row for each type of pre neurons."""
     check_static(name, value)
@@ -201,11 +211,7 @@ class BlockProbability(Rule):
 
     @functools.cached_property
     def _digest(self) -> bytes:
-        pre, post = self._sides
-        digest = hashlib.blake2b(repr((self.p.shape, len(pre), bool(self.autapses))).encode())
-        for part in (self.p, pre, post):
-            digest.update(np.ascontiguousarray(part).data)
-        return digest.digest()
+        return digest_of(self.p, *self._sides, bool(self.autapses))
 
     def __eq__(self, other: object) -> bool:
         """The same probabilities and types."""
