@@ -29,6 +29,7 @@ from fuzz_parameters import (
     COORDINATES,
     COUNT,
     DATA,
+    DEGREES,
     DELAYS,
     DTYPE,
     EDGES,
@@ -38,6 +39,7 @@ from fuzz_parameters import (
     INDICES,
     INDPTR,
     JUMPS,
+    KERNEL,
     KNOWN,
     KNOWN_OR_NONE,
     LIMIT,
@@ -50,6 +52,7 @@ from fuzz_parameters import (
     PAIRS,
     PER,
     PERIODS,
+    PROBABILITY_OR_KERNEL,
     RANGES,
     RULES,
     SCIPY,
@@ -60,6 +63,7 @@ from fuzz_parameters import (
     STATIC,
     STEPS,
     SUMS,
+    TYPES,
     VALUES,
     WHOLE_STEPS,
     above_zero,
@@ -149,45 +153,6 @@ def draw_scheme(rng):
     return f"format.{name}({', '.join(map(str, words))})"
 
 
-# Functions are kernels.
-PROBABILITY_OR_KERNEL = probability(zero=True)
-PROBABILITY_OR_KERNEL.bad[:] = [
-    b for b in PROBABILITY_OR_KERNEL.bad if b not in ("float", "lambda: 3")
-]
-KERNEL = Kind(
-    [b for b in NO_NUMBERS if b not in ("None", "float", "lambda: 3")]
-    + ["0.5", "True", "np.ones(3)", "evops.masks.Ball(1.0)"]
-)
-DEGREES = Kind(
-    [
-        *[b for b in NO_NUMBERS if b != "range(3)"],
-        "-1",
-        "1.5",
-        "True",
-        "2**31",
-        "10**400",
-        "(1, -2)",
-        "(1, 2.5)",
-        "(True, 1)",
-        "np.ones(3)",
-        "TRACED(2)",
-        "(None, 1)",
-    ]
-)
-TYPES = Kind(
-    [
-        *NO_NUMBERS[1:],
-        "0",
-        "[[0]]",
-        "[0.0]",
-        "[-1]",
-        "[True]",
-        "['0']",
-        "[None]",
-        "[0, 2**70]",
-        "[0, 9]",
-    ]
-)
 ABOVE_0, LENGTH = ("0.5", above_zero()), ("1.0", above_zero())
 OPTIONS = {
     "cutoff": (["None", "2.0"], above_zero(none=True)),

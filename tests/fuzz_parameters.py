@@ -8,6 +8,7 @@ from fuzz_kinds import (
     Kind,
     instance,
     integer,
+    probability,
     texts,
     vector,
     weight,
@@ -322,3 +323,44 @@ STATIC = Kind(
         (1, {})""")
 )
 SCIPY = Kind([*NO_NUMBERS, "np.ones((5, 6))", "3", "[[1]]"])
+
+
+# Functions are kernels.
+PROBABILITY_OR_KERNEL = probability(zero=True)
+PROBABILITY_OR_KERNEL.bad[:] = [
+    b for b in PROBABILITY_OR_KERNEL.bad if b not in ("float", "lambda: 3")
+]
+KERNEL = Kind(
+    [b for b in NO_NUMBERS if b not in ("None", "float", "lambda: 3")]
+    + ["0.5", "True", "np.ones(3)", "evops.masks.Ball(1.0)"]
+)
+DEGREES = Kind(
+    [
+        *[b for b in NO_NUMBERS if b != "range(3)"],
+        "-1",
+        "1.5",
+        "True",
+        "2**31",
+        "10**400",
+        "(1, -2)",
+        "(1, 2.5)",
+        "(True, 1)",
+        "np.ones(3)",
+        "TRACED(2)",
+        "(None, 1)",
+    ]
+)
+TYPES = Kind(
+    [
+        *NO_NUMBERS[1:],
+        "0",
+        "[[0]]",
+        "[0.0]",
+        "[-1]",
+        "[True]",
+        "['0']",
+        "[None]",
+        "[0, 2**70]",
+        "[0, 9]",
+    ]
+)
