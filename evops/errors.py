@@ -146,6 +146,15 @@ def check_choice(name: str, value: Any, allowed: Sequence[str]) -> str:
     return value
 
 
+def host_array(name: str, value: Any) -> np.ndarray:
+    """`value`, which is known, as an array; one of objects where it is none."""
+    check_static(name, value)
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):  # random keys, rows of different lengths
+        return np.zeros(0, object)
+
+
 def check_numbers(name: str, value: Any) -> Any:
     """`value` as it is: a finite real number, or a real floating or integer array, maybe traced."""
     if isinstance(value, Tracer) and _real(value.dtype):

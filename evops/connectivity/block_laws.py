@@ -8,8 +8,9 @@ import numpy as np
 from evops.connectivity.delay_tables import known_law
 from evops.connectivity.laws import Law
 from evops.connectivity.pair_laws import PairWeight
-from evops.connectivity.pair_rules import BlockProbability, block_matrix, digest_of, types_of
+from evops.connectivity.pair_rules import BlockProbability, block_matrix, types_of
 from evops.errors import Flag, Real, check_probability, check_real
+from evops.leaves import digest_of
 from evops.space.positions import entries_of
 
 

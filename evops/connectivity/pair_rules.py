@@ -2,14 +2,14 @@
 
 import dataclasses
 import functools
-import hashlib
 from typing import Any
 
 import numpy as np
 
 from evops.connectivity import format
 from evops.connectivity.rule import Rule
-from evops.errors import Flag, Real, check_flag, check_integer, check_probability, check_static
+from evops.errors import Flag, Real, check_flag, check_integer, check_probability, host_array
+from evops.leaves import digest_of
 
 # A probability in units of 2**-31; the largest is certain (`sampler.chance`).
 _UNIT_BITS, _CERTAIN = 31, (1 << 31) - 1
@@ -111,11 +111,7 @@ class NoMutualProbability(Rule):
 
 def types_of(name: str, value: Any, kinds: int) -> np.ndarray:
     """`value` as the type of each neuron, from 0 to ``kinds - 1``, not writeable."""
-    check_static(name, value)
-    try:
-        types = np.asarray(value)
-    except (TypeError, ValueError):
-        types = np.zeros(0, object)
+    types = host_array(name, value)
     if types.ndim != 1 or types.size == 0 or types.dtype.kind not in "iu":
         raise TypeError(
             f"{name} must be an array (n,) of integers, the type of each neuron, got {value!r}"
@@ -130,23 +126,9 @@ def types_of(name: str, value: Any, kinds: int) -> np.ndarray:
     return types
 
 
-def digest_of(*parts: Any) -> bytes:
-    """Bytes that are equal where all parts are: arrays, and what has a hash of its value."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        array = isinstance(part, np.ndarray)
-        digest.update(repr((part.shape, part.dtype.str) if array else part).encode())
-        digest.update(np.ascontiguousarray(part).data if array else b"")
-    return digest.digest()
-
-
 def block_matrix(name: str, value: Any) -> np.ndarray:
     """`value` as a matrix of real numbers with a row for each type of pre neurons."""
-    check_static(name, value)
-    try:
-        matrix = np.asarray(value)
-    except (TypeError, ValueError):
-        matrix = np.zeros(0, object)
+    matrix = host_array(name, value)
     if matrix.ndim != 2 or matrix.size == 0 or matrix.dtype.kind not in "fiu":
         raise TypeError(f"{name} must be a matrix of real numbers, got {value!r}")
     for side in matrix.shape:

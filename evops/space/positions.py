@@ -1,14 +1,13 @@
 """Where neurons lie: points in one to three dimensions, and grids of them."""
 
-import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any, SupportsFloat, SupportsIndex
 
 import numpy as np
 
-from evops.errors import Flag, check_flag, check_integer, check_size, check_static
-from evops.leaves import Fixed
+from evops.errors import Flag, check_flag, check_integer, check_size, check_static, host_array
+from evops.leaves import Fixed, digest_of
 
 AXES = 3  # at most
 
@@ -75,9 +74,7 @@ class Positions(Fixed):
     def _place(self, points: np.ndarray, periods: tuple[float | None, ...]) -> None:
         points.flags.writeable = False
         self.coordinates, self.periods = points, periods
-        digest = hashlib.blake2b(repr((points.shape, periods)).encode(), digest_size=16)
-        digest.update(points.data)
-        self._digest = digest.digest()
+        self._digest = digest_of(points, periods)
 
     @property
     def axes(self) -> int:
@@ -213,13 +210,9 @@ def check_alike(pre: Positions, post: Positions) -> None:
 
 
 def _points(coordinates: Any) -> np.ndarray:
-    check_static("coordinates", coordinates)
     if isinstance(coordinates, Positions):
         raise TypeError(f"coordinates must be an array, got {coordinates}; give its .coordinates")
-    try:
-        points = np.asarray(coordinates)
-    except (TypeError, ValueError):  # random keys, rows of different lengths
-        points = np.zeros(0, object)
+    points = host_array("coordinates", coordinates)
     if points.dtype.kind not in "fiu":
         raise TypeError(
             f"coordinates must be an array (n, axes) of real numbers, got {type(coordinates)} "
