@@ -119,7 +119,13 @@ inline Mask Both(Mask x, Mask y) { return x & y; }
 inline Mask Either(Mask x, Mask y) { return x | y; }
 inline Mask Except(Mask x, Mask y) { return x & ~y; }
 inline Lanes Select(Mask which, Lanes yes, Lanes no) { return _mm512_mask_blend_epi32(which, no, yes); }
-inline uint32_t Bits(Mask x) { return x; }
+// GCC 12 may spill these 16 bits and read 32 of them back. What an instruction has extended it cannot spill so.
+EVOPS_INLINE uint32_t Bits(Mask x) {
+  if (__builtin_constant_p(x)) return x;
+  uint32_t bits;
+  __asm__("kmovw %1, %0" : "=r"(bits) : "k"(x));
+  return bits;
+}
 
 // Bits of the lanes' bytes.
 inline uint64_t BytesEqual(Lanes x, Lanes y) { return _mm512_cmpeq_epi8_mask(x, y); }
