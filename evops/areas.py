@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Iterator
-from typing import Any, ClassVar, SupportsFloat, SupportsIndex
+from typing import Any, SupportsFloat, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +24,10 @@ from evops.engine.populations import PopulationGrid
 from evops.errors import check_integer, check_static
 from evops.inputs import Nested, Seed
 from evops.leaves import dtype_of
+from evops.sealed import sealed
 
 
-@jax.tree_util.register_pytree_node_class
+@jax.tree_util.register_pytree_with_keys_class
 class MultiAreaProjection(DelayedNetwork):
     """Random synapses from all populations of all areas to all populations of all areas.
 
@@ -69,14 +70,12 @@ class MultiAreaProjection(DelayedNetwork):
         (2, 50)
     """
 
-    _leaves = ("weight", "keys", "delay")
-    _words: ClassVar[dict[str, np.dtype]] = {
-        "keys": np.dtype(np.uint32),
-        "delay": np.dtype(np.int32),
-    }
+    _weight_leaf = "weight"
+    _leaves = _children = ("weight", "keys", "delay")
+    _constants = ("_static",)
     weight: Float[Array, "sources targets"]
-    keys: UInt32[Array, "sources targets 2"]
-    delay: Int[Array, "rows columns"]
+    keys: UInt32[Array, "sources targets 2"] = sealed(np.uint32, axes=3)
+    delay: Int[Array, "rows columns"] = sealed(np.int32, axes=2)
     _static: "_Static"
 
     def __init__(
@@ -133,17 +132,6 @@ class MultiAreaProjection(DelayedNetwork):
         grid = _grid(*sides, per_neuron, _loops(rule, *sides))
         self._static = _Static(rule, *sides, grid, longest, backend)
 
-    def tree_flatten(self) -> tuple[Any, Any]:
-        """Weights, seeds and delays are leaves; new values of them do not recompile."""
-        return (self.weight, self.keys, self.delay), self._static
-
-    @classmethod
-    def tree_unflatten(cls, static: Any, leaves: Any) -> "MultiAreaProjection":
-        self = object.__new__(cls)
-        self.weight, self.keys, self.delay = leaves
-        self._static = static
-        return self
-
     def __repr__(self) -> str:
         s = self._static
         return (
@@ -153,8 +141,6 @@ class MultiAreaProjection(DelayedNetwork):
 
     def _axes(self) -> Iterator[tuple[str, Any, int]]:
         yield "weight", self.weight, 2
-        yield "keys", self.keys, 3
-        yield "delay", self.delay, 2
 
     @property
     def max_delay(self) -> int:

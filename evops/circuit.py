@@ -25,6 +25,7 @@ from evops.inputs import Entries, Nested, Seed
 from evops.placed_matrices import PlacedMatrix
 from evops.populations import Populations
 from evops.projection import Projection
+from evops.sealed import sealed
 
 Key: TypeAlias = tuple[str, str] | tuple[str, str, str]
 Synapses: TypeAlias = Projection | CSR
@@ -35,7 +36,7 @@ Projections: TypeAlias = (
 )
 
 
-@jax.tree_util.register_pytree_node_class
+@jax.tree_util.register_pytree_with_keys_class
 class Circuit(DelayedNetwork):
     """Projections between named populations that share one `DelayBuffer`, or one per receptor.
 
@@ -73,10 +74,14 @@ class Circuit(DelayedNetwork):
         (100,)
     """
 
+    _weight_leaf = "projections[…].law"
     _words: ClassVar[dict[str, np.dtype]] = Projection._words
+    _children = ("_projections", "_indptr")
+    _constants = ("populations", "_keys")
     populations: Populations
-    _indptr: UInt32[Array, " m"]
-    _held: dict[Key, Synapses]
+    _indptr: UInt32[Array, " m"] = sealed(np.uint32, axes=1)
+    _projections: tuple[Synapses, ...]
+    _keys: tuple[Key, ...]
 
     def __init__(self, populations: Populations, projections: Projections):
         if not isinstance(populations, Populations):
@@ -104,8 +109,9 @@ class Circuit(DelayedNetwork):
         drawn = {key: W for key, W in projections.items() if isinstance(W, Projection)}
         indptr = [W.indptr for W in drawn.values() if W.indptr is not None]
         self._indptr = jnp.concatenate([jnp.zeros(0, jnp.uint32), *indptr])
-        without = {key: W._with(rule=_rule(*key[:2], W)) for key, W in drawn.items()}
-        self._held = dict(projections.items()) | without
+        without = {key: W._like(indptr=None, rule=_rule(*key[:2], W)) for key, W in drawn.items()}
+        held = dict(projections.items()) | without
+        self._keys, self._projections = tuple(held), tuple(held.values())
         _warn_of_seeds(drawn)
 
     @classmethod
@@ -181,18 +187,10 @@ class Circuit(DelayedNetwork):
         )
         return cls(populations, rows)
 
-    def tree_flatten(self) -> tuple[Any, Any]:
-        """The projections are children; names and populations are static."""
-        leaves = tuple(self._held.values()), self._indptr
-        return leaves, (self.populations, tuple(self._held))
-
-    @classmethod
-    def tree_unflatten(cls, static: Any, leaves: Any) -> "Circuit":
-        self = object.__new__(cls)
-        self.populations, names = static
-        projections, self._indptr = leaves
-        self._held = dict(zip(names, projections, strict=True))
-        return self
+    @property
+    def _held(self) -> dict[Key, Synapses]:
+        """The projections without what all share, by their keys."""
+        return dict(zip(self._keys, self._projections, strict=True))
 
     def __repr__(self) -> str:
         pairs = ", ".join(f"{' to '.join(key[:2])}{_named(key)}" for key in self._held)
@@ -203,7 +201,7 @@ class Circuit(DelayedNetwork):
         """The projections, by their keys; for others make another circuit."""
         return types.MappingProxyType(
             {
-                key: W._with(_part(self._indptr, at, end)) if end > at else W
+                key: W._like(indptr=_part(self._indptr, at, end)) if end > at else W
                 for key, W, (at, end) in self._with_spans()
             }
         )
@@ -227,10 +225,9 @@ class Circuit(DelayedNetwork):
         for key, W in self._held.items():
             if not isinstance(W, (Projection, CSR)):
                 raise TypeError(f"{_name(key)} must be a Projection or a CSR, got {W!r}")
-            for name, leaf, axes in W._axes() if isinstance(W, Projection) else ():
+            for name, leaf, axes in W._all_axes() if isinstance(W, Projection) else ():
                 if name != "indptr":
                     yield f"{name} of {_name(key)}", leaf, axes
-        yield "indptr", self._indptr, 1
 
     def _check_leaves(self, name: str | None = None) -> None:
         super()._check_leaves(name)

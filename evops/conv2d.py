@@ -66,7 +66,7 @@ class Windows(NamedTuple):
         return there.sum(1), np.bincount(window[there], minlength=self.number)
 
 
-@jax.tree_util.register_pytree_node_class
+@jax.tree_util.register_pytree_with_keys_class
 class Conv2D(Matrix, DelayedSynapses):
     """A convolution of a grid of neurons: synapses with one kernel of weights at every place.
 
@@ -126,7 +126,9 @@ class Conv2D(Matrix, DelayedSynapses):
     """
 
     _kind = "convolution"
-    _leaves = ("kernel",)
+    _weight_leaf = "kernel"
+    _leaves = _children = ("kernel",)
+    _constants = ("_channels", "_windows", "delay")
     kernel: Float[Array, "height width channels_pre channels_post"]
     delay: int | None
     _channels: tuple[int, int]
@@ -154,17 +156,6 @@ class Conv2D(Matrix, DelayedSynapses):
         for side, of in (("pre", self.grid_pre), ("post", self.grid_post)):
             check_integer(f"number of {side} neurons", math.prod(of), 1)
         self.delay = None if delay is None else check_integer("delay", delay, 1, INT32_MAX - 1)
-
-    def tree_flatten(self) -> tuple[Any, Any]:
-        """The kernel is the leaf; a new one does not recompile."""
-        return (self.kernel,), (self._channels, self._windows, self.delay)
-
-    @classmethod
-    def tree_unflatten(cls, static: Any, leaves: Any) -> "Conv2D":
-        self = object.__new__(cls)
-        (self.kernel,) = leaves
-        self._channels, self._windows, self.delay = static
-        return self
 
     def __repr__(self) -> str:
         grid, delay = self.grid_pre[:2], "" if self.delay is None else f", delay={self.delay}"

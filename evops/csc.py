@@ -17,7 +17,7 @@ from evops.stored_matrix import StoredMatrix
 from evops.structures import Structures, spans, structure
 
 
-@jax.tree_util.register_pytree_node_class
+@jax.tree_util.register_pytree_with_keys_class
 class CSC(Matrix, SpikedUpdates, Structures):
     """A `CSR` together with an index of its columns: the synapses onto each post neuron.
 
@@ -44,7 +44,9 @@ class CSC(Matrix, SpikedUpdates, Structures):
     """
 
     _name = "csc"
+    _weight_leaf = "matrix.data"
     _leaves = ("indptr", "synapses", "guide")
+    _children = ("matrix", *_leaves)
     _words: ClassVar[dict[str, np.dtype]] = dict.fromkeys(_leaves, np.dtype(np.int32))
     matrix: StoredMatrix
     indptr: Int32[Array, "n_post+1"]
@@ -56,16 +58,6 @@ class CSC(Matrix, SpikedUpdates, Structures):
             raise TypeError(f"matrix must be a CSR, got {type(matrix).__name__}")
         self.matrix = matrix
         self.indptr, self.synapses, self.guide = matrix._column_index()
-
-    def tree_flatten(self) -> tuple[Any, Any]:
-        """The arrays of the matrix and of the index are leaves."""
-        return (self.matrix, self.indptr, self.synapses, self.guide), None
-
-    @classmethod
-    def tree_unflatten(cls, static: Any, leaves: Any) -> "CSC":
-        self = object.__new__(cls)
-        self.matrix, self.indptr, self.synapses, self.guide = leaves
-        return self
 
     def __repr__(self) -> str:
         return f"CSC({self.matrix!r}, index of {self.nbytes - self.matrix.nbytes} bytes)"

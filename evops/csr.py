@@ -18,7 +18,7 @@ from evops.stored_matrix import StoredMatrix
 from evops.structures import structure
 
 
-@jax.tree_util.register_pytree_node_class
+@jax.tree_util.register_pytree_with_keys_class
 class CSR(StoredMatrix):
     """A stored matrix of synapses: ``spikes @ W`` reads the rows of the neurons that fire.
 

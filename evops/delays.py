@@ -47,6 +47,8 @@ class DelayBuffer(Node):
     step: Int[Array, ""]
     backend: str | None
     _name = "buffer"
+    _children = ("sums", "step")
+    _constants = ("backend",)
 
     def __init__(
         self,
@@ -65,21 +67,6 @@ class DelayBuffer(Node):
         if backend is not None:
             library.choose(backend)  # raises where there is none of that name
         self.sums, self.step, self.backend = sums, step.astype(jnp.int32), backend
-
-    def tree_flatten_with_keys(self) -> tuple[Any, Any]:
-        """Sums and step are leaves; the backend is static."""
-        leaves = ((jax.tree_util.GetAttrKey(k), getattr(self, k)) for k in ("sums", "step"))
-        return tuple(leaves), self.backend
-
-    def tree_flatten(self) -> tuple[Any, Any]:
-        return (self.sums, self.step), self.backend
-
-    @classmethod
-    def tree_unflatten(cls, static: Any, leaves: Any) -> "DelayBuffer":
-        self = object.__new__(cls)
-        self.sums, self.step = leaves
-        self.backend = static
-        return self
 
     def __repr__(self) -> str:
         backend = f", backend={self.backend!r}" if self.backend else ""
@@ -163,7 +150,7 @@ class DelayBuffer(Node):
         step = self.step + advance
         if advance:
             step = step % self.sums.shape[0]
-        return DelayBuffer.tree_unflatten(self.backend, (sums, step))
+        return self._like(sums=sums, step=step)
 
 
 class DelayedSynapses(Node):

@@ -11,6 +11,9 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
+from evops.sealed import Sealed
+
+_BOOL = np.dtype(bool)
 _OPERATORS = ("__matmul__", "__rmatmul__", "__call__", "__getitem__")
 
 
@@ -56,10 +59,14 @@ class Fixed:
 class Node(Fixed):
     """Base of pytree nodes: properties bear whatever jax puts in the place of leaves.
 
-    Every public method checks at its entrance that the leaves have the axes it reads.
+    A subclass names its leaves and what is static. Every public method checks at its entrance that
+    the leaves have the axes and the types it reads.
     """
 
     _name: ClassVar[str] = "W"
+    _weight_leaf: ClassVar[str] = ""  # the attribute that users map over
+    _children: ClassVar[tuple[str, ...]] = ()  # leaves and other nodes, in order
+    _constants: ClassVar[tuple[str, ...]] = ()  # hashable; a new one makes another program
     _words: ClassVar[dict[str, np.dtype]] = {}  # leaves that are no weights, and their dtype
 
     def __init_subclass__(cls, **options):
@@ -68,24 +75,58 @@ class Node(Fixed):
             public = not name.startswith(("_", "tree_"))  # jax takes any leaves apart
             if isinstance(function, types.FunctionType) and (public or name in _OPERATORS):
                 setattr(cls, name, checked(function))
+        own = {name.lstrip("_"): _BOOL for name in vars(cls) if _sealed(cls, name)}
+        cls._words = {**cls._words, **own}
+
+    def tree_flatten_with_keys(self) -> tuple[Any, Any]:
+        """Leaves with their names, which jax traces, maps and differentiates; what is static."""
+        leaves, static = self.tree_flatten()
+        keys = [jax.tree_util.GetAttrKey(name.lstrip("_")) for name in self._children]
+        return tuple(zip(keys, leaves, strict=True)), static
 
     def tree_flatten(self) -> tuple[Any, Any]:
         """Leaves, which jax traces, maps and differentiates, and what is static: hashable."""
-        raise NotImplementedError
+        leaves = tuple(_leaf_of(self, name) for name in self._children)
+        return leaves, tuple(getattr(self, name) for name in self._constants)
 
     @classmethod
     def tree_unflatten(cls, static: Any, leaves: Any) -> Any:
         """The object of these leaves, unchecked: jax puts markers and batches in their place."""
-        raise NotImplementedError
+        node = object.__new__(cls)
+        for name, leaf in zip(cls._children, leaves, strict=True):
+            sealed = _sealed(cls, name)
+            if sealed is None:
+                object.__setattr__(node, name, leaf)
+            else:
+                sealed.restore(node, leaf)
+        for name, value in zip(cls._constants, static, strict=True):
+            object.__setattr__(node, name, value)
+        return node
+
+    def _like(self, **changes: Any) -> Any:
+        """The same with other attributes, unchecked."""
+        node = object.__new__(type(self))
+        vars(node).update(vars(self))
+        for name, value in changes.items():
+            object.__setattr__(node, name, value)
+        return node
 
     def _axes(self) -> Iterator[tuple[str, Any, int]]:
-        """Name, value and number of axes of every leaf."""
+        """Name, value and number of axes of every leaf that is not sealed."""
         raise NotImplementedError
+
+    def _all_axes(self) -> Iterator[tuple[str, Any, int]]:
+        """The same of every leaf that can be wrong: sealed ones where they have come from jax."""
+        yield from self._axes()
+        for name in self._children:
+            sealed = _sealed(type(self), name)
+            if sealed is not None and sealed.unproven(self):
+                yield name.lstrip("_"), sealed.leaf(self), sealed.axes + 1
 
     def _check_leaves(self, name: str | None = None) -> None:
         """Raise where a leaf is no array of the axes that methods read."""
         name = name or self._name
-        for which, leaf, axes in self._axes():
+        for which, leaf, axes in self._all_axes():
             if not isinstance(leaf, (jax.Array, np.ndarray, np.generic, numbers.Number)):
                 raise TypeError(f"{name} has a leaf that is no array: {which} is {leaf!r}")
             shape = tuple(getattr(leaf, "shape", ()))
@@ -98,11 +139,22 @@ class Node(Fixed):
             if len(shape) < axes:
                 raise ValueError(f"{name} has leaves with too few axes: {got}")
             whole, found = self._words.get(which.partition(" ")[0]), getattr(leaf, "dtype", None)
-            if whole and found != whole:
+            if whole is not None and found != whole:
+                hint = f": map over {name}.{self._weight_leaf} instead" if self._weight_leaf else ""
                 raise TypeError(
                     f"{name} has a leaf of another dtype: {which} has dtype {found}, expected "
-                    f"{whole}; map over its weights alone"
+                    f"{whole}. Not all leaves of {name} are weights{hint}"
                 )
+
+
+def _sealed(cls: type, name: str) -> Sealed | None:
+    found = getattr(cls, name, None)
+    return found if isinstance(found, Sealed) else None
+
+
+def _leaf_of(node: Node, name: str) -> Any:
+    sealed = _sealed(type(node), name)
+    return getattr(node, name) if sealed is None else sealed.leaf(node)
 
 
 def checked(method: Callable) -> Callable:

@@ -164,25 +164,17 @@ class Matrix(Node, metaclass=_MatrixType):
             return jnp.promote_types(x, self.dtype)
 
 
-@jax.tree_util.register_pytree_node_class
+@jax.tree_util.register_pytree_with_keys_class
 class Transposed(Matrix):
     """A matrix seen from the post neurons: ``x @ W.T`` is ``W @ x``."""
 
     matrix: Matrix
     _name = "W.T"
+    _children = ("matrix",)
     _sides = ("postsynaptic", "presynaptic")
 
     def __init__(self, matrix: Matrix):
         self.matrix = matrix
-
-    def tree_flatten(self) -> tuple[Any, Any]:
-        return (self.matrix,), None
-
-    @classmethod
-    def tree_unflatten(cls, static: Any, leaves: Any) -> "Transposed":
-        self = object.__new__(cls)
-        (self.matrix,) = leaves
-        return self
 
     def __repr__(self) -> str:
         return f"{self.matrix!r}.T"

@@ -1,7 +1,7 @@
 """Background input from many independent Poisson sources."""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, SupportsFloat, SupportsIndex
+from typing import Any, SupportsFloat, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,10 @@ from evops import inputs, noise
 from evops.errors import check_integer, check_real, check_static
 from evops.inputs import Nested, Seed
 from evops.leaves import Node, parts_of, shape_of
+from evops.sealed import sealed
 
 
-@jax.tree_util.register_pytree_node_class
+@jax.tree_util.register_pytree_with_keys_class
 class PoissonInput(Node):
     """Input of neurons from Poisson sources, independent for each neuron and time step.
 
@@ -45,14 +46,13 @@ class PoissonInput(Node):
     """
 
     _name = "input"
-    _leaves = ("weight", "key", "thresholds")
-    _words: ClassVar[dict[str, np.dtype]] = {
-        "key": np.dtype(np.uint32),
-        "thresholds": np.dtype(np.int32),
-    }
+    _weight_leaf = "weight"
+    _leaves = _children = ("weight", "key", "thresholds")
+    _constants = ("size",)
     weight: Num[Array, "..."]
-    key: UInt32[Array, "2"]
-    thresholds: Int[Array, "counts _"]  # of random words, for each number of spikes
+    key: UInt32[Array, "2"] = sealed(np.uint32, axes=1)
+    # of random words, for each number of spikes
+    thresholds: Int[Array, "counts _"] = sealed(np.int32, axes=2)
     size: int
 
     def __init__(
@@ -101,25 +101,12 @@ class PoissonInput(Node):
                 raise ValueError(f"{name} must be finite and at least 0, got {extreme}")
         return found
 
-    def tree_flatten(self) -> tuple[Any, Any]:
-        """Weights, key and thresholds are leaves; the number of neurons is static."""
-        return (self.weight, self.key, self.thresholds), self.size
-
-    @classmethod
-    def tree_unflatten(cls, static: Any, leaves: Any) -> "PoissonInput":
-        self = object.__new__(cls)
-        self.weight, self.key, self.thresholds = leaves
-        self.size = static
-        return self
-
     def __repr__(self) -> str:
         most = shape_of(self.thresholds, 2)[0]
         return f"PoissonInput(size={self.size}, at most {most} spikes of a neuron per step)"
 
     def _axes(self) -> Iterator[tuple[str, Any, int]]:
         yield "weight", self.weight, 1
-        yield "key", self.key, 1
-        yield "thresholds", self.thresholds, 2
 
     def counts(self, step: Int[Any, ""] | SupportsIndex) -> Int[Array, "size"]:
         """Spikes that each neuron gets in a step.

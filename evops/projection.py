@@ -1,36 +1,31 @@
 """Random matrices that are never stored."""
 
-import functools
-from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, SupportsFloat, SupportsIndex
+from collections.abc import Iterable
+from types import EllipsisType
+from typing import Any, SupportsFloat, SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Shaped, UInt32
+from jaxtyping import Shaped
 
-from evops import inputs, population_grid, synapse_lists
+from evops import inputs
 from evops.connectivity import sampler
 from evops.connectivity.delay_tables import delay_law, discretise
-from evops.connectivity.format import MatrixSpec, WeightLaw
 from evops.connectivity.laws import Constant, Law
 from evops.connectivity.rule import Rule, place
 from evops.connectivity.rules import LfsrGaps
 from evops.connectivity.schemes import check_rule
 from evops.csr import CSR
-from evops.delays import DelayBuffer, DelayedSynapses
-from evops.edges import Edges
-from evops.engine import dense, library, ops, some_rows
-from evops.engine.compat import Tracer
-from evops.inputs import Entries, Nested, Seed
-from evops.matrix import Matrix
-from evops.population_grid import PlacedProjection
+from evops.drawn_matrix import DrawnMatrix
+from evops.engine import library, ops
+from evops.inputs import Nested, Seed
 from evops.space.positions import Positions
 from evops.weighted import WeightedProjection
 
 
-@jax.tree_util.register_pytree_node_class
-class Projection(Matrix, DelayedSynapses):
+@jax.tree_util.register_pytree_with_keys_class
+class Projection(DrawnMatrix):
     """A random matrix of synapses (n_pre, n_post): a rule, a weight law and a seed.
 
     Its synapses are a pure function of rule, law, shape and seed. ``x @ W``, ``W @ v``, gradients,
@@ -81,19 +76,6 @@ class Projection(Matrix, DelayedSynapses):
         (800,)
     """
 
-    _leaves = ("law", "key", "indptr")
-    _words: ClassVar[dict[str, np.dtype]] = {
-        "key": np.dtype(np.uint32),
-        "indptr": np.dtype(np.uint32),
-    }
-    law: Law
-    key: UInt32[Array, "2"]
-    indptr: UInt32[Array, "n_pre+1"] | None
-    rule: Rule
-    delay: Law | None
-    _shape: tuple[int, int]
-    _backend: str | None
-
     def __init__(
         self,
         rule: Rule,
@@ -104,39 +86,65 @@ class Projection(Matrix, DelayedSynapses):
         delay: Law | SupportsFloat | None = None,
         backend: str | None = None,
     ):
-        rule, self._shape = place(rule, shape)
+        self._given, self._shape = place(rule, shape)
         words = inputs.seed_words("seed", seed)
-        key = words if isinstance(rule, LfsrGaps) else key_of(words)
-        rule = rule.settled(self._shape, key)
-        check_rule(rule, self._shape)
-        if isinstance(rule, LfsrGaps):
-            inputs.warn_of_density(rule)
-        self.rule = rule
+        self.rule, key = self._of_seed(words)
+        if isinstance(self.rule, LfsrGaps):
+            inputs.warn_of_density(self.rule)
         self.law = inputs.law(law)
-        self.key = jnp.asarray(key)
         self.delay = None if delay is None else delay_law(delay)
-        chosen, self._backend = library.choose(backend), backend
-        total = rule.total(self._shape)
-        indptr = None
-        if total is not None:
-            indptr = ops.draw_indptr(key, total=total, n_pre=self._shape[0], backend=chosen)
-        self.indptr = indptr
+        library.choose(backend)  # raises where there is none of that name
+        self._backend = backend
+        self.key, self.indptr = jnp.asarray(key), self._drawn_indptr(key)
 
-    def tree_flatten(self) -> tuple[Any, Any]:
-        """Weight parameters, key and running numbers are leaves; the rest is static."""
-        return (self.law, self.key, self.indptr), (
-            self.rule,
-            self._shape,
-            self.delay,
-            self._backend,
-        )
+    def _of_seed(self, words: Any) -> tuple[Rule, Any]:
+        """The rule and the key words of a seed."""
+        key = words if isinstance(self._given, LfsrGaps) else key_of(words)
+        rule = self._given.settled(self._shape, key)
+        check_rule(rule, self._shape)
+        return rule, key
 
-    @classmethod
-    def tree_unflatten(cls, static: Any, leaves: Any) -> "Projection":
-        self = object.__new__(cls)
-        self.law, self.key, self.indptr = leaves
-        self.rule, self._shape, self.delay, self._backend = static
-        return self
+    def _drawn_indptr(self, key: Any) -> jax.Array | None:
+        total, backend = self.rule.total(self._shape), library.choose(self._backend)
+        if total is None:
+            return None
+        return ops.draw_indptr(key, total=total, n_pre=self._shape[0], backend=backend)
+
+    def replace(
+        self,
+        *,
+        law: Law | SupportsFloat | None = None,
+        seed: Seed | None = None,
+        delay: Law | SupportsFloat | EllipsisType | None = ...,
+        backend: str | EllipsisType | None = ...,
+    ) -> "Projection":
+        """The same rule and shape with another law, seed, delay or backend; this one stays.
+
+        With another law the synapses stay, so that it can be trained: see the example. Arguments
+        are those of `Projection`; what is left out stays as it is.
+
+        Example:
+            >>> import jax, jax.numpy as jnp, evops
+            >>> W = evops.Projection(evops.FixedOutDegree(10), 0.5, shape=(100, 80), seed=42)
+            >>> x = jnp.ones(100)
+            >>> loss = lambda law: ((x @ W.replace(law=law)).mean() - 25) ** 2
+            >>> jax.grad(loss)(W.law)           # 12.5 synapses onto each, of weight 0.5
+            Constant(w=-468.75)
+        """
+        changes: dict[str, Any] = {}
+        if law is not None:
+            changes["law"] = inputs.law(law)
+        if delay is not ...:
+            changes["delay"] = None if delay is None else delay_law(delay)
+        if backend is not ...:
+            library.choose(backend)
+            changes["_backend"] = backend
+        other = self._like(**changes)
+        if seed is None:
+            return other
+        rule, key = self._of_seed(inputs.seed_words("seed", seed))
+        other = other._like(rule=rule, key=jnp.asarray(key))
+        return other._like(indptr=other._drawn_indptr(key))
 
     def __repr__(self) -> str:
         synapses = self.rule.expected_synapses(self.shape)
@@ -148,151 +156,6 @@ class Projection(Matrix, DelayedSynapses):
             f"Projection({self.rule}, {self.law}, shape={self.shape}{delay}): about {synapses:.4g} "
             f"synapses; CSR would take {_bytes(stored)}{ignored}"
         )
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self._shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return inputs.weight_dtype(self.law)
-
-    def _axes(self) -> Iterator[tuple[str, Any, int]]:
-        if not isinstance(self.law, Law):
-            raise TypeError(f"{self._name}.law must be a weight law, got {self.law!r}")
-        for path, parameter in jax.tree_util.tree_leaves_with_path(self.law):
-            yield f"law{jax.tree_util.keystr(path)}", parameter, 0
-        yield "key", self.key, 1
-        if self.rule.total(self._shape) is not None:
-            yield "indptr", self.indptr, 1
-
-    def _with(self, indptr: Any = None, rule: Rule | None = None) -> "Projection":
-        """The same with another `indptr`, and another rule if there is one."""
-        _, (own, *static) = self.tree_flatten()
-        return Projection.tree_unflatten((rule or own, *static), (self.law, self.key, indptr))
-
-    def _spec(self, law: bool = True, delay: bool = False) -> MatrixSpec:
-        varied = law and self.law.quantile() is not None
-        per_row = self.rule.expected_synapses(self._shape) / self._shape[0]
-        return MatrixSpec(
-            self.rule.scheme(self._shape),
-            WeightLaw.QUANTILES if varied else WeightLaw.CONSTANT,
-            round(per_row),
-            discretise(self.delay).bits if delay and self.delay else 0,
-            ramp=int(varied and self.law.is_ramp()),
-        )
-
-    def _tables(self, spec: MatrixSpec) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Of the rule, the law and the delays, as products take them."""
-        table = _table_of(self.rule) if self.indptr is None else self.indptr
-        varied = spec.law == WeightLaw.QUANTILES
-        quantiles = self.law.table()[0] if varied else np.zeros(0, np.int32)
-        delays = discretise(self.delay).table if spec.delay_bits else np.zeros(0, np.uint32)
-        return table[None], jnp.asarray(quantiles), jnp.asarray(delays)
-
-    def _product(self, x: Entries, dtype: np.dtype, transposed: bool) -> jax.Array:
-        return self._bind(x, self.law.parameters(dtype), self._spec(), transposed)
-
-    def _bind(
-        self, x: Entries, parameters: jax.Array, spec: MatrixSpec, transposed: bool
-    ) -> jax.Array:
-        rows = x.shape[0]
-        n_out = self._shape[0] if transposed else self._shape[1]
-        if rows == 0:
-            return jnp.zeros((0, n_out), parameters.dtype)
-        return ops.product(
-            x,
-            jnp.broadcast_to(parameters, (rows, *parameters.shape)),
-            jnp.broadcast_to(self.key, (rows, 2)),
-            self._tables(spec)[:2],
-            spec=spec,
-            n_out=n_out,
-            gather=transposed,
-            per_input=1,
-            backend=library.choose(self._backend),
-        )
-
-    @property
-    def max_delay(self) -> int:
-        """Longest delay, in steps; 0 without delays."""
-        return discretise(self.delay).longest if self.delay else 0
-
-    def _pushed(self, x: Entries, buffer: DelayBuffer, post_offset: int) -> DelayBuffer:
-        indptr = jnp.zeros(0, jnp.uint32) if self.indptr is None else self.indptr
-        return population_grid.push([self._placed(0, post_offset, 0)], indptr, x, buffer)
-
-    def _placed(self, pre_offset: int, post_offset: int, indptr_offset: int) -> PlacedProjection:
-        """This matrix among the neurons of a network; its indptr is among those of others."""
-        return PlacedProjection(
-            (pre_offset, self._shape[0]),
-            (post_offset, self._shape[1]),
-            self.rule,
-            self.law,
-            discretise(self.delay),
-            self._spec(delay=True),
-            self.key,
-            indptr_offset,
-            library.choose(self._backend),
-        )
-
-    def _degrees(self, transposed: bool) -> Int[Array, " n"]:
-        # Where the rule says how many there are, nothing is drawn to count them.
-        scheme, total = self.rule.scheme(self._shape), self.rule.total(self._shape)
-        known = scheme.degrees(self._shape, total)[not transposed]
-        if known is not None:
-            return jnp.full(self._shape[not transposed], known, jnp.int32)
-        if transposed and self.indptr is not None:
-            starts, ends = self.indptr[:-1], self.indptr[1:]  # a row whose counts fall is empty
-            return jnp.where(ends > starts, ends - starts, jnp.uint32(0)).astype(jnp.int32)
-        everyone = jnp.ones((1, self._shape[transposed]), bool)
-        return self._bind(everyone, jnp.ones(1, jnp.int32), self._spec(law=False), transposed)[0]
-
-    def in_degree(self) -> Int[Array, " n_post"]:
-        """Synapses onto every post neuron."""
-        return self._degrees(transposed=False)
-
-    def out_degree(self) -> Int[Array, " n_pre"]:
-        """Synapses of every pre neuron."""
-        return self._degrees(transposed=True)
-
-    def _dense(self, transposed: bool) -> jax.Array:
-        spec = self._spec()
-        return dense.drawn(
-            self.law.parameters(ops.accumulator(self.dtype)),
-            self.key,
-            self._tables(spec)[:2],
-            spec=spec,
-            shape=self._shape,
-            dtype=self.dtype,
-            transposed=transposed,
-            backend=library.choose(self._backend),
-        )
-
-    def edges(self, pre: Shaped[Any, "k"] | Nested | None = None) -> Edges:
-        """All synapses, or those of some neurons, with weights and delays (not in ``jax.jit``).
-
-        Args:
-            pre: `(k,)` pre neurons whose synapses are listed, in this order; None for all. Those of
-                other neurons are not listed.
-        """
-        some = None if pre is None else synapse_lists.neurons("pre", pre, self._shape[0])
-        return Edges(*map(inputs.device_array, self._columns(some)))
-
-    def _columns(self, some: np.ndarray | None = None) -> Iterator[Any]:
-        """What `Edges` has, on the host, one after another: each may go before the next comes."""
-        indptr, post, z, drawn = self._synapses(some)
-        neurons = np.arange(self._shape[0]) if some is None else some
-        yield np.repeat(neurons.astype(np.int32), np.diff(indptr))
-        total = post.size
-        yield post
-        del post
-        yield self._weights(z, total)
-        del z
-        if self.delay is None:
-            yield None
-        else:
-            shortest = np.int32(discretise(self.delay).shortest)
-            yield drawn + shortest if drawn.size else np.full(total, shortest)
 
     def tocsr(self) -> CSR:
         """The same synapses, stored (not inside ``jax.jit``: their number must be known).
@@ -325,54 +188,7 @@ class Projection(Matrix, DelayedSynapses):
         Raises:
             ValueError: another number of values, or 2**31 synapses or more.
         """
-        _, static = self.tree_flatten()
-        one = Constant(jnp.float32(1))
-        return WeightedProjection(
-            Projection.tree_unflatten(static, (one, self.key, self.indptr)), values
-        )
-
-    def _synapses(self, some: np.ndarray | None = None) -> list[np.ndarray]:
-        """Where the synapses of each row begin, and the results of `ops.edges`.
-
-        Of all rows, or of some.
-        """
-        if isinstance(self.key, Tracer):
-            raise TypeError("tocsr and edges need a known seed: call them outside jax.jit")
-        if some is not None:
-            spec, native = self._spec(delay=True), library.choose(self._backend) == "native"
-            of = some, self.key, self._tables(spec), self.out_degree
-            return some_rows.edges(*of, spec=spec, n_post=self._shape[1], native=native)
-        degrees = np.asarray(self.out_degree()).astype(np.int64)
-        total = int(degrees.sum())
-        if total >= 2**31:
-            raise ValueError(f"{total} synapses are more than a CSR holds: at most {2**31 - 1}")
-        indptr = np.concatenate([[0], np.cumsum(degrees)]).astype(np.int32)
-        spec = self._spec(delay=True)
-        found = ops.edges(
-            self.key,
-            self._tables(spec),
-            jnp.asarray(indptr),
-            spec=spec,
-            n_post=self._shape[1],
-            synapses=total,
-            expected=self.rule.expected_synapses(self._shape),
-            backend=library.choose(self._backend),
-        )
-        return [indptr, *found]
-
-    def _weights(self, z: np.ndarray, total: int) -> Any:
-        """Weights of synapses with variates `z`, on the host where those of the law are known.
-
-        `total` copies of the weight where all have one.
-        """
-        accumulator = ops.accumulator(self.dtype)
-        parameters, xp = self.law.parameters(accumulator), jnp
-        if not isinstance(parameters, Tracer):
-            parameters, xp = np.asarray(parameters), np
-        weight = xp.broadcast_to(parameters[0], (total,))
-        if len(parameters) > 1:
-            weight = parameters[0] + parameters[1] * z.astype(accumulator, copy=False)
-        return weight.astype(self.dtype)
+        return WeightedProjection(self._like(law=Constant(jnp.float32(1))), values)
 
 
 def key_of(words: Any) -> Any:
@@ -381,13 +197,6 @@ def key_of(words: Any) -> Any:
     with np.errstate(over="ignore"):
         low, high = sampler.feistel(words[..., 0], words[..., 1], zero, zero)
     return (np if isinstance(words, np.ndarray) else jnp).stack([low, high], -1)
-
-
-@functools.lru_cache(maxsize=32)
-def _table_of(rule: Rule) -> jax.Array:
-    """The table of a rule as an array of jax, made once: with positions it is large."""
-    with jax.ensure_compile_time_eval():
-        return jnp.asarray(rule.table)
 
 
 def _bytes(n: float) -> str:

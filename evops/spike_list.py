@@ -17,7 +17,7 @@ from evops.inputs import Nested
 from evops.leaves import Node
 
 
-@jax.tree_util.register_pytree_node_class
+@jax.tree_util.register_pytree_with_keys_class
 class SpikeList(spike_lists.Listed, Node):
     """The neurons that fire in a step, as a list of at most `capacity` indices.
 
@@ -52,6 +52,8 @@ class SpikeList(spike_lists.Listed, Node):
     n: int
     listed: int
     _name = "spikes"
+    _children = ("packed",)
+    _constants = ("n", "listed")
     _words: ClassVar[dict[str, np.dtype]] = {"packed": np.dtype(np.uint8)}
 
     def __init__(
@@ -117,17 +119,6 @@ class SpikeList(spike_lists.Listed, Node):
                 raise ValueError(
                     f"capacity must be at least {most}, the number of spikes, got {room}"
                 )
-        return self
-
-    def tree_flatten(self) -> tuple[Any, Any]:
-        """Flags and list are one leaf."""
-        return (self.packed,), (self.n, self.listed)
-
-    @classmethod
-    def tree_unflatten(cls, static: Any, leaves: Any) -> "SpikeList":
-        self = object.__new__(cls)
-        (self.packed,) = leaves
-        self.n, self.listed = static
         return self
 
     def __repr__(self) -> str:

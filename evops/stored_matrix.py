@@ -22,13 +22,20 @@ from evops.matrix import Matrix
 from evops.spiked import SpikedUpdates
 from evops.structures import Structures, spans, structure
 
+# No leaf changes it; a program takes it as an argument.
+_SEAL = np.zeros((), bool)
+
 
 class StoredMatrix(Matrix, DelayedSynapses, SpikedUpdates, Structures):
     """The arrays of a `CSR`, its products, degrees and pushes."""
 
     _kind = "matrix"
+    _weight_leaf = "data"
     _leaves = ("data", "indices", "indptr", "delay", "scale", "order")
+    _children = (*_leaves, "_seal")
+    _constants = ("_shape", "_longest", "_backend")
     _words: ClassVar[dict[str, np.dtype]] = {
+        "seal": np.dtype(bool),
         "indices": np.dtype(np.int32),
         "indptr": np.dtype(np.int32),
         "delay": np.dtype(np.int32),
@@ -40,6 +47,7 @@ class StoredMatrix(Matrix, DelayedSynapses, SpikedUpdates, Structures):
     delay: Int32[Array, "..."] | None
     scale: Num[Array, "1"] | None
     order: Int32[Array, "nnz"] | None  # number of each synapse in the list that it comes from
+    _seal: Any  # arithmetic over all leaves changes its type, and that of no index
     _shape: tuple[int, int]
     _longest: int | None  # delay in steps; None where it is traced
     _backend: str | None
@@ -61,21 +69,9 @@ class StoredMatrix(Matrix, DelayedSynapses, SpikedUpdates, Structures):
         self.data = synapse_lists.weights("data", data, self.nnz)
         self.delay, self._longest = synapse_lists.delays(delay, self.nnz)
         self.scale = synapse_lists.scale(scale, self.data.dtype)
-        self.order = None
+        self.order, self._seal = None, _SEAL
         library.choose(backend)  # raises where there is none of that name
         self._backend = backend
-
-    def tree_flatten(self) -> tuple[Any, Any]:
-        """Weights and connections are leaves; new values of them do not recompile."""
-        leaves = self.data, self.indices, self.indptr, self.delay, self.scale, self.order
-        return leaves, (self._shape, self._longest, self._backend)
-
-    @classmethod
-    def tree_unflatten(cls, static: Any, leaves: Any) -> "StoredMatrix":
-        self = object.__new__(cls)
-        self.data, self.indices, self.indptr, self.delay, self.scale, self.order = leaves
-        self._shape, self._longest, self._backend = static
-        return self
 
     def __repr__(self) -> str:
         delays = f", delays of up to {self._longest} steps" if self._longest else ""
@@ -94,6 +90,7 @@ class StoredMatrix(Matrix, DelayedSynapses, SpikedUpdates, Structures):
             yield "scale", self.scale, 1
         if self.order is not None:
             yield "order", self.order, 1
+        yield "seal", self._seal, 0
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -111,7 +108,8 @@ class StoredMatrix(Matrix, DelayedSynapses, SpikedUpdates, Structures):
     @property
     def nbytes(self) -> int:
         """Memory of the arrays, in bytes."""
-        arrays: Any = (leaf for leaf in self.tree_flatten()[0] if dtype_of(leaf) is not None)
+        leaves = (getattr(self, name) for name in self._leaves)
+        arrays: Any = (leaf for leaf in leaves if dtype_of(leaf) is not None)
         return sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays)
 
     def edges(self, pre: Shaped[Any, "k"] | Nested | None = None) -> Edges:
@@ -139,9 +137,9 @@ class StoredMatrix(Matrix, DelayedSynapses, SpikedUpdates, Structures):
             leaf if leaf is None or leaf.shape != (self.nnz,) else np.asarray(leaf)[at]
             for leaf in (self.data, self.indices, self.delay)
         )
-        leaves = map(inputs.device_array, (data, indices, indptr, delay, self.scale, None))
-        static = (some.size, self.shape[1]), self._longest, self._backend
-        return type(self).tree_unflatten(static, tuple(leaves)).edges()
+        data, indices, indptr, delay = map(inputs.device_array, (data, indices, indptr, delay))
+        rows = {"data": data, "indices": indices, "indptr": indptr, "delay": delay, "order": None}
+        return self._like(**rows, _shape=(some.size, self.shape[1])).edges()
 
     def _columns(self) -> Iterator[Any]:
         """What `Edges` has."""
@@ -227,11 +225,7 @@ class StoredMatrix(Matrix, DelayedSynapses, SpikedUpdates, Structures):
 
     def _of(self, data: jax.Array, scale: jax.Array | None) -> Any:
         """The matrix of these weights."""
-        leaves = data, self.indices, self.indptr, self.delay, scale, self.order
-        other = type(self).tree_unflatten(self.tree_flatten()[1], leaves)
-        if "_index" in vars(self):
-            other._index = self._index
-        return other
+        return self._like(data=data, scale=scale)
 
     def _weight_of_each(self) -> jax.Array:
         weight = self._of_each(self.data)

@@ -1,7 +1,7 @@
 """Projections whose synapses are drawn and whose weights are stored."""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, SupportsFloat
+from typing import Any, SupportsFloat
 
 import jax
 import jax.numpy as jnp
@@ -13,15 +13,16 @@ from evops.connectivity.delay_tables import discretise
 from evops.delays import DelayBuffer, DelayedSynapses
 from evops.edges import Edges
 from evops.engine import drawn, drawn_state, library, ops
-from evops.engine.compat import Tracer
+from evops.engine.compat import Operand, Tracer
 from evops.inputs import Entries, Nested
 from evops.leaves import dtype_of, shape_of
 from evops.matrix import Matrix
+from evops.sealed import sealed
 from evops.spiked import SpikedUpdates
 from evops.structures import structure
 
 
-@jax.tree_util.register_pytree_node_class
+@jax.tree_util.register_pytree_with_keys_class
 class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
     """A projection with a stored weight for each synapse; the wiring is drawn at every use.
 
@@ -50,10 +51,11 @@ class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
     """
 
     _kind = "matrix"
+    _weight_leaf = "data"
     _leaves = ("data", "starts")
-    _words: ClassVar[dict[str, np.dtype]] = {"starts": np.dtype(np.int32)}
+    _children = (*_leaves, "projection")
     data: Num[Array, "room"]
-    starts: Int32[Array, "n_pre+1"]
+    starts: Int32[Array, "n_pre+1"] = sealed(np.int32, axes=1)
     projection: Any
 
     def __init__(self, projection: Any, values: Any):
@@ -63,16 +65,6 @@ class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
         self.projection, self.starts = projection, starts
         self.data = _filled(values, _known(starts), _room(projection, _known(starts)))
 
-    def tree_flatten(self) -> tuple[Any, Any]:
-        """Weights, starts and the projection, whose seed is a leaf."""
-        return (self.data, self.starts, self.projection), None
-
-    @classmethod
-    def tree_unflatten(cls, static: Any, leaves: Any) -> "WeightedProjection":
-        self = object.__new__(cls)
-        self.data, self.starts, self.projection = leaves
-        return self
-
     def __repr__(self) -> str:
         return (
             f"WeightedProjection({self.projection.rule}, shape={self.shape}, {self.nbytes} bytes)"
@@ -80,7 +72,6 @@ class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
 
     def _axes(self) -> Iterator[tuple[str, Any, int]]:
         yield "data", self.data, 1
-        yield "starts", self.starts, 1
 
     def _check_leaves(self, name: str | None = None) -> None:
         self.projection._check_leaves(name)
@@ -126,8 +117,7 @@ class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
     ) -> "WeightedProjection":
         """The same synapses with other weights, as of `Projection.with_weights`."""
         known, room = _known(self.starts), shape_of(self.data, 1)[0]
-        leaves = _filled(values, known, room), self.starts, self.projection
-        return WeightedProjection.tree_unflatten(None, leaves)
+        return self._like(data=_filled(values, known, room))
 
     def _statics(self, spec: Any, ring: drawn.Ring | None = None) -> dict[str, Any]:
         backend = library.choose(self.projection._backend)
@@ -143,7 +133,7 @@ class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
         of = {"dtype": dtype, "gather": transposed, **self._statics(spec)}
         return drawn.product(x, self._read_as(dtype), self._wiring(spec), **of)
 
-    def _read_as(self, dtype: np.dtype) -> jax.Array:
+    def _read_as(self, dtype: np.dtype) -> Num[Operand, " room"]:
         """The weights; no kernel narrows them as it reads them."""
         narrowed = self.data.dtype.itemsize > dtype.itemsize
         return self.data.astype(dtype) if narrowed else self.data

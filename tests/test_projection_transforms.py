@@ -119,11 +119,11 @@ def test_derivatives_are_those_of_the_dense_product(case, direction, backend, rn
     leaves, tree = jax.tree.flatten(W.law)
     for k in range(len(leaves)):
         unit = jax.tree.unflatten(tree, [jnp.float32(j == k) for j in range(len(leaves))])
-        again = jax.tree.unflatten(jax.tree.structure(W), [*jax.tree.leaves(unit), W.key])
+        again = W.replace(law=unit)
         units.append(matrix(again, direction) @ x)
 
     def of(x, law):
-        return product(x, jax.tree.unflatten(jax.tree.structure(W), [*jax.tree.leaves(law), W.key]))
+        return product(x, W.replace(law=law))
 
     def by_law(law):
         return of(x, law)
