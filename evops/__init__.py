@@ -43,13 +43,14 @@ from evops.connectivity.rules import (
     realised_probability,
 )
 from evops.connectivity.sampler import SAMPLER_VERSION
+from evops.connectivity.scaled_law import Scaled
 from evops.conv2d import Conv2D
 from evops.csc import CSC
 from evops.csr import CSR
 from evops.custom_op import XLACustomOp
 from evops.delays import DelayBuffer
 from evops.edges import Edges
-from evops.engine.library import Backend, backends
+from evops.engine.library import Backend, backends, export_checks
 from evops.errors import (
     BackendError,
     DataError,
@@ -148,6 +149,7 @@ __all__ = [
     "Projection",
     "Rule",
     "ScaleFree",
+    "Scaled",
     "SmallWorld",
     "SpikeList",
     "SymmetricProbability",
@@ -160,6 +162,7 @@ __all__ = [
     "event_mv_prob_homo",
     "event_mv_prob_normal",
     "event_mv_prob_uniform",
+    "export_checks",
     "get_homo_weight_matrix",
     "get_normal_weight_matrix",
     "get_uniform_weight_matrix",

@@ -21,7 +21,7 @@ from evops.delays import DelayBuffer, DelayedNetwork, check_buffer
 from evops.engine import library, ops, ring
 from evops.engine.compat import Tracer
 from evops.engine.populations import PopulationGrid
-from evops.errors import check_integer, check_static
+from evops.errors import check_integer, check_static, shown
 from evops.inputs import Nested, Seed
 from evops.leaves import dtype_of
 from evops.sealed import sealed
@@ -266,7 +266,9 @@ def _rule(rule: Any) -> FixedProbability | LfsrGaps:
     if isinstance(rule, FixedProbability):
         return rule
     if isinstance(rule, Rule):
-        raise TypeError(f"rule must be a probability, FixedProbability or LfsrGaps, got {rule!r}")
+        raise TypeError(
+            f"rule must be a probability, FixedProbability or LfsrGaps, got {shown(rule)}"
+        )
     try:
         return FixedProbability(rule)
     except (TypeError, ValueError) as error:
@@ -327,7 +329,7 @@ def _populations(name: str, sizes: Any) -> tuple[int, ...]:
             raise ValueError(f"{name} must name at least one population, got ()")
         return tuple(check_integer(f"{name}[{i}]", n, 1) for i, n in enumerate(sizes))
     if isinstance(sizes, list) or getattr(sizes, "ndim", 0):
-        raise TypeError(f"{name} must be an integer, or a tuple of integers, got {sizes!r}")
+        raise TypeError(f"{name} must be an integer, or a tuple of integers, got {shown(sizes)}")
     return (check_integer(name, sizes, 1),)
 
 
@@ -347,7 +349,7 @@ def _delays(
     if steps.dtype.kind not in "iuO":
         raise TypeError(f"delay must be integers (steps), got dtype {steps.dtype}")
     if steps.size == 0 or steps.min() < 0 or steps.max() > 2**31 - 2:
-        raise ValueError(f"delay must be from 0 to {2**31 - 2} steps, got {delay!r}")
+        raise ValueError(f"delay must be from 0 to {2**31 - 2} steps, got {shown(delay)}")
     pre, post = sides
     largest, steps = int(steps.max()), steps.astype(np.int32)
     full = (pre.areas, len(pre.sizes), post.areas, len(post.sizes))

@@ -20,7 +20,7 @@ from evops.delays import Buffers, DelayBuffer, DelayedNetwork, check_buffer
 from evops.edges import Edges
 from evops.engine import library
 from evops.engine.compat import Tracer
-from evops.errors import check_flag
+from evops.errors import check_flag, shown
 from evops.inputs import Entries, Nested, Seed
 from evops.placed_matrices import PlacedMatrix
 from evops.populations import Populations
@@ -85,15 +85,15 @@ class Circuit(DelayedNetwork):
 
     def __init__(self, populations: Populations, projections: Projections):
         if not isinstance(populations, Populations):
-            raise TypeError(f"populations must be Populations, got {populations!r}")
+            raise TypeError(f"populations must be Populations, got {shown(populations)}")
         if not isinstance(projections, Mapping):
             raise TypeError(
-                f"projections must map (source, target) to Projection, got {projections!r}"
+                f"projections must map (source, target) to Projection, got {shown(projections)}"
             )
         for key, W in projections.items():
             if not isinstance(key, tuple) or len(key) not in (2, 3) or not isinstance(key[-1], str):
                 raise TypeError(
-                    f"projections must have keys (source, target), got {key!r}; or (source, "
+                    f"projections must have keys (source, target), got {shown(key)}; or (source, "
                     "target, name)"
                 )
             name = _name(key)
@@ -167,12 +167,14 @@ class Circuit(DelayedNetwork):
             15
         """
         if not isinstance(populations, Populations):
-            raise TypeError(f"populations must be Populations, got {populations!r}")
+            raise TypeError(f"populations must be Populations, got {shown(populations)}")
         if columns is not None and not isinstance(columns, Mapping):
-            raise TypeError(f"columns must map columns to names, got {columns!r}")
+            raise TypeError(f"columns must map columns to names, got {shown(columns)}")
         for name, makes in (("weight", weight), ("delay", delay)):
             if not callable(makes):
-                raise TypeError(f"{name} must be a function of mean and deviation, got {makes!r}")
+                raise TypeError(
+                    f"{name} must be a function of mean and deviation, got {shown(makes)}"
+                )
         rows: Any = tables.projections(
             populations,
             table,

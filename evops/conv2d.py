@@ -167,6 +167,9 @@ class Conv2D(Matrix, DelayedSynapses):
     def _axes(self) -> Iterator[tuple[str, Any, int]]:
         yield "kernel", self.kernel, _KERNEL_AXES
 
+    def _times(self, factor: Any) -> "Conv2D":
+        return self._like(kernel=inputs.times(self.kernel, factor))
+
     def _check_leaves(self, name: str | None = None) -> None:
         super()._check_leaves(name)
         if self.kernel.shape != self._extents:

@@ -66,6 +66,9 @@ class CSC(Matrix, SpikedUpdates, Structures):
         for name in self._leaves:
             yield name, getattr(self, name), 1
 
+    def _times(self, factor: Any) -> "CSC":
+        return self._like(matrix=self.matrix._times(factor))
+
     def _check_leaves(self, name: str | None = None) -> None:
         self.matrix._check_leaves(name)
         super()._check_leaves(name)

@@ -13,7 +13,7 @@ from evops import inputs
 from evops.compiler import native
 from evops.compiler.signature import Kernel, Typed
 from evops.engine import custom, library
-from evops.errors import BackendError, Flag, check_flag, check_integer, check_static
+from evops.errors import BackendError, Flag, check_flag, check_integer, check_static, shown
 
 _STATIC = (bool, int, float, str, np.bool_, np.number, np.dtype, type, type(None))
 
@@ -82,7 +82,7 @@ class XLACustomOp:
         rules = {"fallback": fallback, "jvp": jvp, "transpose": transpose, "batching": batching}
         for which, rule in rules.items():
             if rule is not None and not callable(rule):
-                raise TypeError(f"{which} must be a function, got {rule!r}")
+                raise TypeError(f"{which} must be a function, got {shown(rule)}")
         self._rules = rules
         first = self._cpu or self._gpu
         if place and first is None:
@@ -151,7 +151,7 @@ class XLACustomOp:
         for i, out in enumerate(every):
             if not (hasattr(out, "shape") and hasattr(out, "dtype")):
                 raise TypeError(
-                    f"{self.name}: outs[{i}] must be a jax.ShapeDtypeStruct, got {out!r}"
+                    f"{self.name}: outs[{i}] must be a jax.ShapeDtypeStruct, got {shown(out)}"
                 )
             if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in out.shape):
                 raise ValueError(
@@ -265,8 +265,8 @@ def _static(name: str, value: Any) -> _Static:
             return tuple(plain(entry) for entry in v)
         if not isinstance(v, _STATIC):
             raise TypeError(
-                f"{name} must be a number, a string, a dtype, None or a tuple of such, got {v!r}; "
-                "give arrays before outs="
+                f"{name} must be a number, a string, a dtype, None or a tuple of such, got "
+                f"{shown(v)}; give arrays before outs="
             )
         return v
 
@@ -284,7 +284,7 @@ def _in_place(given: Any) -> dict[str, int]:
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
         raise TypeError(
             f'in_place must be a dict from names of arrays to numbers of results, as {{"v": 0}}, '
-            f"got {given!r}"
+            f"got {shown(given)}"
         )
     found = {name: check_integer(f"in_place[{name!r}]", k, 0) for name, k in given.items()}
     if len(set(found.values())) != len(found):

@@ -13,7 +13,7 @@ from jaxtyping import Array, Int, Num, Shaped
 from evops import inputs
 from evops.engine import library, ring
 from evops.engine.compat import Tracer, typed_like
-from evops.errors import check_integer
+from evops.errors import check_integer, shown
 from evops.inputs import Entries, Nested
 from evops.leaves import Node, shape_of
 
@@ -63,7 +63,7 @@ class DelayBuffer(Node):
         if not isinstance(step, Tracer):
             step = jnp.asarray(check_integer("step", step, 0, sums.shape[0] - 1), jnp.int32)
         if step.ndim or not jnp.issubdtype(step.dtype, jnp.integer):
-            raise TypeError(f"step must be one integer, got {step!r}")
+            raise TypeError(f"step must be one integer, got {shown(step)}")
         if backend is not None:
             library.choose(backend)  # raises where there is none of that name
         self.sums, self.step, self.backend = sums, step.astype(jnp.int32), backend
@@ -279,7 +279,7 @@ class DelayedNetwork(Node):
 def check_buffer(buffer: Any) -> None:
     """Raise where `buffer` is no `DelayBuffer`."""
     if not isinstance(buffer, DelayBuffer):
-        raise TypeError(f"buffer must be a DelayBuffer, got {buffer!r}")
+        raise TypeError(f"buffer must be a DelayBuffer, got {shown(buffer)}")
     buffer._check_leaves()
 
 

@@ -1,7 +1,8 @@
 """Synapses one by one, as projections, circuits and stored matrices list them."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from jaxtyping import Array, Int32, Num
 
 
@@ -12,6 +13,11 @@ class Edges(NamedTuple):
     post: Int32[Array, "nnz"]
     weight: Num[Array, "nnz"]
     delay: Int32[Array, "nnz"] | None = None
+
+    def numpy(self) -> "Edges":
+        """The same as arrays of NumPy, for simulators and libraries of graphs that want these."""
+        columns: Any = (None if column is None else np.asarray(column) for column in self)
+        return Edges(*columns)
 
     # By identity, as arrays are no truth values.
     __eq__ = object.__eq__

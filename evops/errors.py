@@ -12,6 +12,7 @@ import numpy as np
 from jax.core import Tracer
 
 INT32_MAX = 2**31 - 1
+_FEW, _LONG = 8, 200  # numbers and characters that errors show
 # What `check_flag` takes; `check_integer` takes SupportsIndex, `check_real` SupportsFloat.
 Flag = bool | np.bool_
 # The same for fields of dataclasses, which hold what they are made with, or what checks make of it.
@@ -64,11 +65,11 @@ def check_integer(name: str, value: Any, low: int, high: int = INT32_MAX) -> int
     """`value` as an int within [low, high]."""
     check_static(name, value)
     if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
+        raise TypeError(f"{name} must be an integer, got {shown(value)}")
     try:
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+        raise TypeError(f"{name} must be an integer, got {shown(value)}") from None
     if not low <= number <= high:
         raise ValueError(f"{name} must be an integer from {low} to {high}, got {_short(number)}")
     return number
@@ -80,7 +81,7 @@ def check_real(name: str, value: Any) -> float:
     if isinstance(value, (jax.Array, np.ndarray)) and value.ndim == 0 and _real(value.dtype):
         value = value.item()
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a real number, got {value!r}")
+        raise TypeError(f"{name} must be a real number, got {shown(value)}")
     number = _float(value)
     if not math.isfinite(number):
         raise ValueError(f"{name} must be a finite number, got {_short(value)}")
@@ -109,13 +110,33 @@ def _float(value: Any) -> float:
         return math.inf
 
 
+def shown(value: Any) -> str:
+    """What was given, in an error: arrays by shape, and all else in words of bounded length."""
+    quantity = mantissa_and_unit(value)
+    if quantity is not None:
+        return (
+            f"a quantity in {quantity[1]}: give numbers; weights get their unit by W * unit, and "
+            "times are divided by the time step"
+        )
+    if isinstance(value, (np.ndarray, jax.Array)) and value.size > _FEW:
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    text = repr(value)
+    return text if len(text) <= _LONG else f"{text[:_LONG]}…"
+
+
+def mantissa_and_unit(value: Any) -> tuple[Any, Any] | None:
+    """Number and unit of a quantity of brainunit or saiunit; None for all else."""
+    quantity = hasattr(value, "mantissa") and hasattr(value, "unit")
+    return (value.mantissa, value.unit) if quantity else None
+
+
 def _short(value: Any) -> str:
     """`value` in words of bounded length."""
     try:
         text = str(value)
     except ValueError:  # integers of thousands of digits
         return f"an integer of {value.bit_length()} bits"
-    return text if len(text) <= 200 else f"{text[:200]}…"
+    return text if len(text) <= _LONG else f"{text[:_LONG]}…"
 
 
 def check_probability(name: str, value: Any, *, zero: bool = False) -> float:
@@ -134,7 +155,7 @@ def check_flag(name: str, value: Any) -> bool:
     """`value` as a bool."""
     check_static(name, value)
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 
 
@@ -142,7 +163,7 @@ def check_choice(name: str, value: Any, allowed: Sequence[str]) -> str:
     """`value` as one of the texts that are allowed."""
     # By its type first: an array that is compared with texts raises errors of its own.
     if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {shown(value)}")
     return value
 
 
@@ -165,7 +186,7 @@ def check_numbers(name: str, value: Any) -> Any:
         known = isinstance(value, (numbers.Real, np.generic))
     array = np.asarray(_float(value) if type(value) is int else value) if known else None
     if array is None or not _real(array.dtype) or array.ndim > 1:
-        raise TypeError(f"{name} must be a real number, got {value!r}")
+        raise TypeError(f"{name} must be a real number, got {shown(value)}")
     if not np.isfinite(array.astype(np.float64)).all():
         raise ValueError(f"{name} must be finite, got {_short(value)}")
     return value
@@ -177,7 +198,7 @@ def check_shape(name: str, shape: Any) -> tuple[int, int]:
     try:
         extents = tuple(shape)
     except TypeError:
-        raise TypeError(f"{name} must be a pair of integers, got {shape!r}") from None
+        raise TypeError(f"{name} must be a pair of integers, got {shown(shape)}") from None
     if len(extents) != 2:
         raise ValueError(f"{name} must have 2 entries, got {len(extents)}: {shape!r}")
     rows, columns = (check_integer(f"{name}[{i}]", e, 1) for i, e in enumerate(extents))

@@ -4,7 +4,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, Never, SupportsIndex, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from evops.connectivity.pair_laws import refuse_pair_law
 from evops.connectivity.rules import LfsrGaps
 from evops.engine.compat import Tracer
 from evops.engine.spike_lists import Listed
-from evops.errors import EvopsConnectivityWarning, check_integer
+from evops.errors import EvopsConnectivityWarning, check_integer, shown
 from evops.leaves import Node, dtype_of, parts_of
 
 _BOOL, _OBJECT = np.dtype(bool), np.dtype(object)
@@ -34,6 +34,11 @@ class Convertible(metaclass=_Converting):
     """What is no array of jax or numpy and has a method that makes one of it."""
 
 
+# A product of numbers with a unit has the unit too; type checkers need not know.
+if TYPE_CHECKING:
+    Quantity: TypeAlias = Never
+else:
+    Quantity = Convertible
 # What `array_of` takes besides arrays and numbers; annotations of arrays show their axes.
 Nested = Sequence[Any] | Convertible
 # Entries of a vector that the primitives take: of an array, or spikes with a list of them.
@@ -75,15 +80,17 @@ def as_given(name: str, value: Any) -> jax.Array | np.ndarray:
         return value
     wrong = f"{name} must be an array of numbers or bools, got "
     if isinstance(value, Law):
-        raise TypeError(f"{name} must be numbers, got {value!r}: a law goes into a Projection")
+        raise TypeError(f"{name} must be numbers, got {shown(value)}: a law goes into a Projection")
     nested = parts_of(value) if isinstance(value, (list, tuple)) else []
     in_jax = hasattr(value, "__jax_array__") or any(isinstance(v, jax.Array) for v in nested)
     try:
         array = jnp.asarray(value) if in_jax else np.asarray(value)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{wrong}{value!r}") from error
+        raise TypeError(f"{wrong}{shown(value)}") from error
     except OverflowError:
-        raise ValueError(f"{name} must be within the range of its dtype, got {value!r}") from None
+        raise ValueError(
+            f"{name} must be within the range of its dtype, got {shown(value)}"
+        ) from None
     if not array.dtype.isnative:  # jax takes no others
         array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype == object or (nested and array.dtype.kind == "f"):
@@ -93,7 +100,7 @@ def as_given(name: str, value: Any) -> jax.Array | np.ndarray:
         if each and all(whole):
             return np.asarray(value, object)
     if array.dtype == object:
-        raise TypeError(f"{wrong}{value!r}")
+        raise TypeError(f"{wrong}{shown(value)}")
     return array
 
 
@@ -285,7 +292,7 @@ def seed_words(name: str, value: Any) -> jax.Array | np.ndarray:
     if words is not None:
         return words
     if isinstance(value, (str, bool, np.bool_)) or value is None:
-        raise TypeError(f"{name} must be an integer or a JAX key, got {value!r}")
+        raise TypeError(f"{name} must be an integer or a JAX key, got {shown(value)}")
     try:
         array = as_given(name, value)
     except TypeError:
@@ -293,7 +300,7 @@ def seed_words(name: str, value: Any) -> jax.Array | np.ndarray:
     if array is not None and array.ndim:
         raise ValueError(f"{name} must be one integer or one JAX key, got shape {array.shape}")
     if array is None or not (array.dtype == object or is_whole(array.dtype)):
-        raise TypeError(f"{name} must be an integer or a JAX key, got {value!r}")
+        raise TypeError(f"{name} must be an integer or a JAX key, got {shown(value)}")
     if not isinstance(value, Tracer):
         number = check_integer(name, np.asarray(array).item(), -(2**63), 2**64 - 1) % 2**64
         return np.array([number & 0xFFFFFFFF, number >> 32], np.uint32)
@@ -343,7 +350,7 @@ def law(value: Any) -> Law:
         try:
             value = Constant(value)
         except TypeError:
-            raise TypeError(f"law must be a weight law or a number, got {value!r}") from None
+            raise TypeError(f"law must be a weight law or a number, got {shown(value)}") from None
         except ValueError as error:
             raise ValueError(str(error).replace("w must", "law must", 1)) from None
     value.table()  # errors now, where the quantiles are none, or there is no location
@@ -358,6 +365,12 @@ def law(value: Any) -> Law:
     dtype = weight_dtype(value)
     settled = [array_of(name, p, dtype, bools=False) for name, p in parameters.items()]
     return jax.tree.unflatten(tree, settled)
+
+
+def times(weights: Any, factor: Any) -> jax.Array:
+    """Stored weights times one number, under the rules of jax for dtypes."""
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.multiply(weights, factor)
 
 
 def weight_dtype(value: Any) -> np.dtype:

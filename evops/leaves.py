@@ -136,8 +136,6 @@ class Node(Fixed):
                     f"{name} has leaves with a batch axis: use it under jax.vmap, or take one out "
                     f"with jax.tree.map(lambda leaf: leaf[0], {name}) ({got})"
                 )
-            if len(shape) < axes:
-                raise ValueError(f"{name} has leaves with too few axes: {got}")
             whole, found = self._words.get(which.partition(" ")[0]), getattr(leaf, "dtype", None)
             if whole is not None and found != whole:
                 hint = f": map over {name}.{self._weight_leaf} instead" if self._weight_leaf else ""
@@ -145,6 +143,8 @@ class Node(Fixed):
                     f"{name} has a leaf of another dtype: {which} has dtype {found}, expected "
                     f"{whole}. Not all leaves of {name} are weights{hint}"
                 )
+            if len(shape) < axes:
+                raise ValueError(f"{name} has leaves with too few axes: {got}")
 
 
 def _sealed(cls: type, name: str) -> Sealed | None:

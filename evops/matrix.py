@@ -3,8 +3,9 @@
 import abc
 import functools
 import math
+import numbers
 from types import EllipsisType
-from typing import Any
+from typing import Any, NoReturn, SupportsFloat
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,9 @@ from jaxtyping import Array, Num, Shaped
 
 from evops import inputs
 from evops.engine import ops
-from evops.inputs import Entries, Nested
+from evops.engine.compat import Tracer
+from evops.errors import check_numbers, mantissa_and_unit
+from evops.inputs import Entries, Nested, Quantity
 from evops.leaves import Node
 
 
@@ -88,16 +91,24 @@ class Matrix(Node, metaclass=_MatrixType):
         """The transpose, a view of this matrix."""
         return Transposed(self)
 
-    def __rmatmul__(self, x: Shaped[Any, "... n_pre"] | Nested) -> Num[Array, "... n_post"]:
+    def __rmatmul__(
+        self, x: Shaped[Any, "... n_pre"] | Nested
+    ) -> Num[Array, "... n_post"] | Quantity:
         """``x @ W``: `x` `(…, n_pre)`, any real dtype or bool, gives `(…, n_post)`."""
+        quantity = mantissa_and_unit(x)
+        if quantity is not None:
+            return (quantity[0] @ self) * quantity[1]
         listed = inputs.as_listed(x)
         given = inputs.array_of("x", x) if listed is None else listed
         return self._along_last("x", given, transposed=False)
 
     def __matmul__(
         self, v: Shaped[Any, "n_post"] | Shaped[Any, "... n_post m"] | Nested
-    ) -> Num[Array, "n_pre"] | Num[Array, "... n_pre m"]:
+    ) -> Num[Array, "n_pre"] | Num[Array, "... n_pre m"] | Quantity:
         """``W @ v``: `v` `(n_post,)` or `(…, n_post, m)` gives `(n_pre,)` or `(…, n_pre, m)`."""
+        quantity = mantissa_and_unit(v)
+        if quantity is not None:
+            return (self @ quantity[0]) * quantity[1]
         v = inputs.array_of("v", v)
         if v.ndim < 2:
             return self._along_last("v", v, transposed=True)
@@ -109,8 +120,12 @@ class Matrix(Node, metaclass=_MatrixType):
         columns = self._along_last("v", jnp.swapaxes(v, -1, -2), transposed=True)
         return jnp.swapaxes(columns, -1, -2)
 
-    def __call__(self, x: Shaped[Any, "... n_pre"] | Nested) -> Num[Array, "... n_post"]:
-        """``x @ W``, for use as a layer."""
+    def __call__(self, x: Shaped[Any, "... n_pre"] | Nested) -> Num[Array, "... n_post"] | Quantity:
+        """``x @ W``, for use as a layer.
+
+        Solvers call a function A for ``A @ v``: hand them `matvec`. ``gmres(W, b)`` would solve the
+        system of the transpose.
+        """
         return self.__rmatmul__(x)
 
     def __getitem__(self, key: EllipsisType) -> "Matrix":
@@ -126,16 +141,96 @@ class Matrix(Node, metaclass=_MatrixType):
             f"make it dense with {self._name}.todense()"
         )
 
-    def _no_arithmetic(self, other: Any) -> Any:
+    @abc.abstractmethod
+    def _times(self, factor: Any) -> "Matrix":
+        """The same synapses with weights times one number, which may be traced."""
+
+    def __mul__(self, factor: SupportsFloat | Any) -> "Matrix":
+        """``W * a`` for one number: the same synapses, each weight times a.
+
+        A quantity of brainunit, ``W * (0.5 * u.mS)``, gives W in its unit.
+        """
+        quantity = mantissa_and_unit(factor)
+        if quantity is not None:
+            return (self * quantity[0]) * quantity[1]
+        known = self._factor(factor)
+        return NotImplemented if known is None else self._times(known)
+
+    def __truediv__(self, divisor: SupportsFloat | Any) -> "Matrix":
+        """``W / a`` for one number: the same synapses, each weight times 1 / a."""
+        quantity = mantissa_and_unit(divisor)
+        if quantity is not None:
+            return (self / quantity[0]) / quantity[1]
+        known = self._factor(divisor)
+        return NotImplemented if known is None else self._times(1 / known)
+
+    def __neg__(self) -> "Matrix":
+        """``-W``: the same synapses, each weight times -1."""
+        return self._times(-1)
+
+    def __pos__(self) -> "Matrix":
+        """``+W`` is W."""
+        return self
+
+    __rmul__ = __mul__
+
+    def _factor(self, value: Any) -> Any:
+        """A number that weights may be multiplied with; None for what has arithmetic of its own."""
+        if isinstance(value, Matrix):
+            self._no_arithmetic(value)
+        arrays = (np.generic, np.ndarray, jax.Array, list, tuple)
+        if not isinstance(value, (numbers.Number, *arrays)):
+            return None
+        shape = np.shape(value) if isinstance(value, arrays) else ()
+        if shape:
+            raise TypeError(
+                f"{self._name} takes one number as a factor, got shape {shape}: write (x * a) @ "
+                f"{self._name} for a factor of each row, (x @ {self._name}) * a of each column"
+            )
+        return check_numbers("factor", value)
+
+    def _no_arithmetic(self, other: Any) -> NoReturn:
         raise TypeError(
-            f"{self._name} has no arithmetic but x @ {self._name} and {self._name} @ v: write "
-            f"(2 * x) @ {self._name} for 2 * {self._name}, make a matrix with other weights, or "
-            f"take {self._name}.todense()"
+            f"{self._name} has no arithmetic but x @ {self._name}, {self._name} @ v and a number "
+            f"times {self._name}: add results, x @ {self._name} + x @ V, make a matrix with other "
+            f"weights, or take {self._name}.todense()"
         )
 
-    __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _no_arithmetic
-    __neg__ = __pos__ = __abs__ = functools.partialmethod(_no_arithmetic, None)
-    __add__ = __radd__ = __sub__ = __rsub__ = _no_arithmetic
+    __rtruediv__ = __add__ = __radd__ = __sub__ = __rsub__ = _no_arithmetic
+    __abs__ = functools.partialmethod(_no_arithmetic, None)
+
+    def matvec(self, v: Shaped[Any, "n_post"] | Shaped[Any, "n_post m"] | Nested) -> Any:
+        """``W @ v``, as solvers want it: ``jax.scipy.sparse.linalg.gmres(W.matvec, b)``.
+
+        With it, `scipy.sparse.linalg.aslinearoperator` takes W.
+
+        Args:
+            v: `(n_post,)`, or columns `(n_post, m)`. One of NumPy gives one of NumPy, as solvers of
+                SciPy write into what they get.
+        """
+        return _as_given(self @ v, v)
+
+    def rmatvec(self, u: Shaped[Any, "n_pre"] | Shaped[Any, "n_pre m"] | Nested) -> Any:
+        """``W.T @ u``, the product with the transpose.
+
+        Args:
+            u: `(n_pre,)`, or columns `(n_pre, m)`, as of `matvec`.
+        """
+        return _as_given(self.T @ u, u)
+
+    def as_linear_operator(self, tags: Any = ()) -> Any:
+        """W as a ``lineax.FunctionLinearOperator``, whose ``mv(v)`` is ``W @ v`` (needs lineax).
+
+        Gradients of a solution with respect to the weights pass through it.
+
+        Args:
+            tags: what is known of the matrix, such as ``lineax.positive_semidefinite_tag``.
+        """
+        import lineax  # pyright: ignore[reportMissingImports]
+
+        entries = jax.ShapeDtypeStruct((self.shape[1],), self.dtype)
+        product = jax.tree_util.Partial(type(self).__matmul__, self)
+        return lineax.FunctionLinearOperator(product, entries, tags)
 
     def _along_last(self, name: str, x: Entries, transposed: bool) -> jax.Array:
         dtype, result = self._checked(name, x, -1, transposed)
@@ -162,6 +257,12 @@ class Matrix(Node, metaclass=_MatrixType):
             return self.dtype
         with jax.numpy_dtype_promotion("standard"):
             return jnp.promote_types(x, self.dtype)
+
+
+def _as_given(result: jax.Array, given: Any) -> Any:
+    """A result as an array that may be written to, where NumPy asked for it."""
+    known = isinstance(given, np.ndarray) and not isinstance(result, Tracer)
+    return np.array(result) if known else result
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -199,6 +300,9 @@ class Transposed(Matrix):
     def tocsr(self) -> Any:
         """The same synapses as a `CSR` with a row for each post neuron (not inside ``jax.jit``)."""
         return self.matrix.tocsr()._transposed()
+
+    def _times(self, factor: Any) -> "Transposed":
+        return self._like(matrix=self.matrix._times(factor))
 
     def _check_leaves(self, name: str | None = None) -> None:
         self.matrix._check_leaves(name)

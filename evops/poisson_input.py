@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Int, Num, Shaped, UInt32
 
 from evops import inputs, noise
-from evops.errors import check_integer, check_real, check_static
+from evops.errors import check_integer, check_real, check_static, shown
 from evops.inputs import Nested, Seed
 from evops.leaves import Node, parts_of, shape_of
 from evops.sealed import sealed
@@ -117,7 +117,7 @@ class PoissonInput(Node):
         if not isinstance(step, jax.Array):
             step = jnp.asarray(check_integer("step", step, 0), jnp.int32)
         if step.ndim or not inputs.is_whole(step.dtype):
-            raise TypeError(f"step must be one integer, got {step!r}")
+            raise TypeError(f"step must be one integer, got {shown(step)}")
         return noise.poisson(noise.random_words(self.key, step, (self.size,)), self.thresholds)
 
     def __call__(self, step: Int[Any, ""] | SupportsIndex) -> Num[Array, "size"]:

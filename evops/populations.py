@@ -5,7 +5,7 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from evops.errors import check_integer
+from evops.errors import check_integer, shown
 from evops.leaves import Fixed
 from evops.space.positions import Positions
 
@@ -41,10 +41,10 @@ class Populations(Fixed):
 
     def __init__(self, sizes: Mapping[str, SupportsIndex | Positions]):
         if not isinstance(sizes, Mapping) or not sizes:
-            raise ValueError(f"sizes must map names to numbers of neurons, got {sizes!r}")
+            raise ValueError(f"sizes must map names to numbers of neurons, got {shown(sizes)}")
         for name in sizes:
             if not isinstance(name, str):
-                raise TypeError(f"names of populations must be strings, got {name!r}")
+                raise TypeError(f"names of populations must be strings, got {shown(name)}")
         self._places = {k: v for k, v in sizes.items() if isinstance(v, Positions)}
         numbers = {k: len(v) if isinstance(v, Positions) else v for k, v in sizes.items()}
         self._sizes = {k: check_integer(f"sizes[{k!r}]", v, 1) for k, v in numbers.items()}
@@ -66,11 +66,11 @@ class Populations(Fixed):
         """
         n = check_integer("n", n, 1)
         if not isinstance(ranges, Mapping):
-            raise TypeError(f"ranges must map names to (first, end), got {ranges!r}")
+            raise TypeError(f"ranges must map names to (first, end), got {shown(ranges)}")
         spans = {}
         for name, span in ranges.items():
             if not isinstance(span, (tuple, list)) or len(span) != 2:
-                raise TypeError(f"ranges[{name!r}] must be a pair (first, end), got {span!r}")
+                raise TypeError(f"ranges[{name!r}] must be a pair (first, end), got {shown(span)}")
             first = check_integer(f"ranges[{name!r}][0]", span[0], 0)
             spans[name] = first, check_integer(f"ranges[{name!r}][1]", span[1], first + 1)
         at, before = 0, ""

@@ -1,6 +1,6 @@
 """Random matrices that are never stored."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import EllipsisType
 from typing import Any, SupportsFloat, SupportsIndex
 
@@ -15,11 +15,16 @@ from evops.connectivity.delay_tables import delay_law, discretise
 from evops.connectivity.laws import Constant, Law
 from evops.connectivity.rule import Rule, place
 from evops.connectivity.rules import LfsrGaps
+from evops.connectivity.sampler import SAMPLER_VERSION
+from evops.connectivity.scaled_law import scaled
 from evops.connectivity.schemes import check_rule
 from evops.csr import CSR
 from evops.drawn_matrix import DrawnMatrix
 from evops.engine import library, ops
+from evops.engine.compat import Tracer
+from evops.errors import check_integer, shown
 from evops.inputs import Nested, Seed
+from evops.records import record_of, value_of
 from evops.space.positions import Positions
 from evops.weighted import WeightedProjection
 
@@ -87,8 +92,8 @@ class Projection(DrawnMatrix):
         backend: str | None = None,
     ):
         self._given, self._shape = place(rule, shape)
-        words = inputs.seed_words("seed", seed)
-        self.rule, key = self._of_seed(words)
+        key = self._key_of("seed", seed)
+        self.rule = self._settled(key)
         if isinstance(self.rule, LfsrGaps):
             inputs.warn_of_density(self.rule)
         self.law = inputs.law(law)
@@ -97,18 +102,25 @@ class Projection(DrawnMatrix):
         self._backend = backend
         self.key, self.indptr = jnp.asarray(key), self._drawn_indptr(key)
 
-    def _of_seed(self, words: Any) -> tuple[Rule, Any]:
-        """The rule and the key words of a seed."""
-        key = words if isinstance(self._given, LfsrGaps) else key_of(words)
+    def _key_of(self, name: str, seed: Any) -> Any:
+        words = inputs.seed_words(name, seed)
+        return words if isinstance(self._given, LfsrGaps) else key_of(words)
+
+    def _settled(self, key: Any) -> Rule:
         rule = self._given.settled(self._shape, key)
         check_rule(rule, self._shape)
-        return rule, key
+        return rule
 
     def _drawn_indptr(self, key: Any) -> jax.Array | None:
         total, backend = self.rule.total(self._shape), library.choose(self._backend)
         if total is None:
             return None
         return ops.draw_indptr(key, total=total, n_pre=self._shape[0], backend=backend)
+
+    def _of_key(self, key: Any) -> "Projection":
+        """The same of another key."""
+        other = self._like(rule=self._settled(key), key=jnp.asarray(key))
+        return other._like(indptr=other._drawn_indptr(key))
 
     def replace(
         self,
@@ -140,11 +152,7 @@ class Projection(DrawnMatrix):
             library.choose(backend)
             changes["_backend"] = backend
         other = self._like(**changes)
-        if seed is None:
-            return other
-        rule, key = self._of_seed(inputs.seed_words("seed", seed))
-        other = other._like(rule=rule, key=jnp.asarray(key))
-        return other._like(indptr=other._drawn_indptr(key))
+        return other if seed is None else other._of_key(self._key_of("seed", seed))
 
     def __repr__(self) -> str:
         synapses = self.rule.expected_synapses(self.shape)
@@ -171,6 +179,66 @@ class Projection(DrawnMatrix):
         post = inputs.device_array(post)
         arrays = weight, post, indptr
         return CSR(*arrays, shape=self._shape, delay=delay, backend=self._backend)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What makes this matrix, as numbers, texts, lists and dictionaries: JSON can write it.
+
+        Unlike its leaves it has the rule, and the version of the sampler on which synapses depend.
+
+        Raises:
+            TypeError: a traced matrix, a function of distance, rules or laws that are no dataclass.
+
+        Example:
+            >>> import json, evops
+            >>> W = evops.Projection(evops.FixedProbability(0.1), 0.5, shape=(100, 80), seed=42)
+            >>> text = json.dumps(W.to_dict())
+            >>> evops.Projection.from_dict(json.loads(text)).rule
+            FixedProbability(p=0.1, autapses=True)
+        """
+        parts = {
+            "rule": self._given,
+            "law": self.law,
+            "shape": self._shape,
+            "key": np.asarray(self.key).tolist() if not isinstance(self.key, Tracer) else self.key,
+            "delay": self.delay,
+            "backend": self._backend,
+        }
+        written = {name: record_of(name, part) for name, part in parts.items()}
+        return {"sampler_version": SAMPLER_VERSION, **written}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any], classes: Iterable[type] = ()) -> "Projection":
+        """The matrix that `to_dict` has written: the same synapses, weights and delays.
+
+        Args:
+            record: what `to_dict` gave, or JSON made of it.
+            classes: your own rules and laws, which the record names.
+
+        Raises:
+            ValueError: another version of the sampler, parts that are missing or out of range.
+            TypeError: no dictionary, or parts of another type.
+        """
+        names = ("rule", "law", "shape", "key", "delay", "backend")
+        if not isinstance(record, Mapping):
+            raise TypeError(f"record must be a dictionary of to_dict, got {shown(record)}")
+        if set(record) != {"sampler_version", *names}:
+            raise ValueError(f"record must have sampler_version, {', '.join(names)}: {[*record]}")
+        if record["sampler_version"] != SAMPLER_VERSION:
+            raise ValueError(
+                f"record must be of SAMPLER_VERSION {SAMPLER_VERSION}, in which a seed gives other "
+                f"synapses than in {record['sampler_version']!r}"
+            )
+        rule, law, shape, key, delay, backend = (
+            value_of(name, record[name], classes) for name in names
+        )
+        if not isinstance(key, tuple) or len(key) != 2:
+            raise TypeError(f"key must be two words, got {shown(key)}")
+        words = [check_integer(f"key[{k}]", word, 0, 2**32 - 1) for k, word in enumerate(key)]
+        made = cls(rule, law, shape, seed=0, delay=delay, backend=backend)
+        return made._of_key(np.array(words, np.uint32))
+
+    def _times(self, factor: Any) -> "Projection":
+        return self.replace(law=scaled(self.law, factor))
 
     def with_weights(
         self, values: Shaped[Any, "..."] | SupportsFloat | Nested

@@ -12,7 +12,7 @@ from evops import inputs
 from evops.engine import library, spike_lists
 from evops.engine.compat import Tracer
 from evops.engine.list_spikes import list_spikes
-from evops.errors import check_integer
+from evops.errors import check_integer, shown
 from evops.inputs import Nested
 from evops.leaves import Node
 
@@ -72,7 +72,7 @@ class SpikeList(spike_lists.Listed, Node):
         if not isinstance(count, Tracer):
             count = most if count is None else check_integer("count", count, 0, most)
         elif count.ndim or not inputs.is_whole(count.dtype):
-            raise TypeError(f"count must be one integer, got {count!r}")
+            raise TypeError(f"count must be one integer, got {shown(count)}")
         if isinstance(ids, Tracer) or isinstance(count, Tracer):
             flags = _flags(inputs.array_of("indices", ids), n, count)
         else:

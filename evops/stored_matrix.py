@@ -223,6 +223,11 @@ class StoredMatrix(Matrix, DelayedSynapses, SpikedUpdates, Structures):
             return inputs.device_array(csr_dense.row_of(np.asarray(self.indptr), 0, self.nnz))
         return stored.row_of(self.indptr, self.nnz)
 
+    def _times(self, factor: Any) -> Any:
+        if self.scale is not None:
+            return self._like(scale=inputs.times(self.scale, factor))
+        return self._like(data=inputs.times(self.data, factor))
+
     def _of(self, data: jax.Array, scale: jax.Array | None) -> Any:
         """The matrix of these weights."""
         return self._like(data=data, scale=scale)

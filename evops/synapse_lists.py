@@ -8,7 +8,7 @@ import numpy as np
 
 from evops import inputs
 from evops.engine.compat import Tracer
-from evops.errors import INT32_MAX, check_integer, check_static
+from evops.errors import INT32_MAX, check_integer, check_static, shown
 from evops.leaves import parts_of
 
 
@@ -53,7 +53,7 @@ def scale(value: Any, data: np.dtype) -> jax.Array | None:
     dtype = inputs.own_dtype(value)
     found = inputs.array_of("scale", value, dtype or np.float32, bools=False, copy=True)
     if found.size != 1 or not jnp.issubdtype(found.dtype, jnp.floating):
-        raise TypeError(f"scale must be one float, got {value!r}")
+        raise TypeError(f"scale must be one float, got {shown(value)}")
     if not jnp.issubdtype(data, jnp.integer):
         raise TypeError(f"scale is a factor of integer weights; data have dtype {data}")
     return found.reshape(1)

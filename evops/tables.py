@@ -19,7 +19,7 @@ from evops.connectivity.normal_laws import Normal
 from evops.connectivity.rule import Rule
 from evops.connectivity.rules import FixedProbability
 from evops.engine.compat import Tracer
-from evops.errors import check_real
+from evops.errors import check_real, shown
 from evops.populations import Populations
 from evops.projection import Projection
 
@@ -82,7 +82,7 @@ def projections(
     if dt <= 0:
         raise ValueError(f"dt must be above 0, got {dt}")
     if not isinstance(separator, str) or len(separator) != 1:
-        raise ValueError(f"separator must be one character, got {separator!r}")
+        raise ValueError(f"separator must be one character, got {shown(separator)}")
     if isinstance(seed, Tracer):
         raise TypeError("seed must be known: make circuits from tables outside jax.jit")
     words = np.asarray(inputs.seed_words("seed", seed), np.uint32)
@@ -92,7 +92,7 @@ def projections(
         for side, name in zip(("source", "target"), row.key, strict=False):
             if name not in populations.names:
                 raise row.error(
-                    f"{side} must be one of {', '.join(populations.names)}, got {name!r}"
+                    f"{side} must be one of {', '.join(populations.names)}, got {shown(name)}"
                 )
         if row.key in first:
             raise row.error(f"{' to '.join(row.key[:2])} stands in {first[row.key]} already")
@@ -156,7 +156,7 @@ def _law(row: Row, name: str, makes: MakesLaw, unit: float) -> Law:
     if sd > 0:
         law = makes(mean, sd)
         if not isinstance(law, Law):
-            raise TypeError(f"{name} must make a weight law, got {law!r}")
+            raise TypeError(f"{name} must make a weight law, got {shown(law)}")
         return law
     # a constant delay is a whole number of steps, but for what dividing by dt leaves
     return Constant(float(np.round(mean, 6)) if name == "delay" else mean)
@@ -190,7 +190,8 @@ def _renamed(
         parts = source if isinstance(source, tuple) else (source,)
         if name is not None and name not in COLUMNS:
             raise ValueError(
-                f"columns[{source!r}] must be one of {', '.join(COLUMNS)} or None, got {name!r}"
+                f"columns[{source!r}] must be one of {', '.join(COLUMNS)} or None, got "
+                f"{shown(name)}"
             )
         absent = [part for part in parts if part not in left]
         if absent:
@@ -225,7 +226,7 @@ def _number(value: Any, name: str, where: str) -> float:
         try:
             value = float(value)
         except ValueError:
-            raise ValueError(f"{where}: {name} must be a number, got {value!r}") from None
+            raise ValueError(f"{where}: {name} must be a number, got {shown(value)}") from None
     try:
         return check_real(name, value)
     except (TypeError, ValueError) as error:
@@ -245,7 +246,7 @@ def _cells(table: Any, separator: str) -> Iterator[Mapping[Any, Any]]:
         )
     for k, row in enumerate(table):
         if not isinstance(row, Mapping):
-            raise TypeError(f"table row {k} must map columns to values, got {row!r}")
+            raise TypeError(f"table row {k} must map columns to values, got {shown(row)}")
         yield row
 
 

@@ -14,6 +14,7 @@ from evops.delays import DelayBuffer, DelayedSynapses
 from evops.edges import Edges
 from evops.engine import drawn, drawn_state, library, ops
 from evops.engine.compat import Operand, Tracer
+from evops.errors import shown
 from evops.inputs import Entries, Nested
 from evops.leaves import dtype_of, shape_of
 from evops.matrix import Matrix
@@ -60,7 +61,7 @@ class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
 
     def __init__(self, projection: Any, values: Any):
         if not isinstance(projection, Matrix) or not hasattr(projection, "rule"):
-            raise TypeError(f"projection must be a Projection, got {projection!r}")
+            raise TypeError(f"projection must be a Projection, got {shown(projection)}")
         starts = _starts(projection)
         self.projection, self.starts = projection, starts
         self.data = _filled(values, _known(starts), _room(projection, _known(starts)))
@@ -122,6 +123,9 @@ class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
     def _statics(self, spec: Any, ring: drawn.Ring | None = None) -> dict[str, Any]:
         backend = library.choose(self.projection._backend)
         return {"spec": spec, "n_post": self.shape[1], "ring": ring, "backend": backend}
+
+    def _times(self, factor: Any) -> "WeightedProjection":
+        return self._like(data=inputs.times(self.data, factor))
 
     def _wiring(self, spec: Any, step: Any = 0) -> drawn.Wiring:
         table, _, delays = self.projection._tables(spec)

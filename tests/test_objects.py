@@ -390,8 +390,8 @@ print(float(np.asarray(program.call(np.ones(6, np.float32))).sum()))
 
 def test_exported_programs_find_their_handlers():
     W = projection(backend="native")
-    known = [jax.export.DisabledSafetyCheck.custom_call("evops_scatter")]
-    exported = jax.export.export(jax.jit(lambda x: x @ W), disabled_checks=known)
+    program = jax.jit(lambda x: x @ W)
+    exported = jax.export.export(program, disabled_checks=evops.export_checks())
     program = exported(jax.ShapeDtypeStruct((6,), np.float32)).serialize()
     done = subprocess.run(
         [sys.executable, "-c", LOADED], input=program, capture_output=True, check=False

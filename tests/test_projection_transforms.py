@@ -178,7 +178,6 @@ def test_export(case, direction, backend, rng):
     """
     product, n = direction
     W = project(case, backend)
-    known = [jax.export.DisabledSafetyCheck.custom_call(target) for target in TARGETS]
     tree = jax.tree.structure(W)
 
     def call(x, *leaves):
@@ -186,7 +185,7 @@ def test_export(case, direction, backend, rng):
 
     x = jnp.asarray(rng.normal(size=n).astype(np.float32))
     operands = (x, *jax.tree.leaves(W))
-    checks = known if backend == "native" else []
+    checks = evops.export_checks() if backend == "native" else []
     exported = jax.export.export(jax.jit(call), disabled_checks=checks)(*operands)
     again = jax.export.deserialize(exported.serialize(vjp_order=0))
     np.testing.assert_array_equal(again.call(*operands), jax.jit(call)(*operands))

@@ -15,7 +15,7 @@ from evops.compiler.native import EXTRA, TYPES, Request
 from evops.compiler.source import definition, dtype_name, kernel_text, names, unwrapped
 from evops.compiler.whole import whole
 from evops.engine.custom import ANYTHING, ZEROS
-from evops.errors import BackendError
+from evops.errors import BackendError, shown
 
 # Dtype and shape of an array.
 Typed = tuple[np.dtype, tuple[int, ...]]
@@ -183,11 +183,11 @@ class Kernel:
         elif dtype in _RANGES:
             low, high = _RANGES[dtype]
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-                raise TypeError(f"{where} must be an integer ({dtype}), got {value!r}")
+                raise TypeError(f"{where} must be an integer ({dtype}), got {shown(value)}")
             if not low <= value <= high:
                 raise ValueError(f"{where} must be from {low} to {high} ({dtype}), got {value}")
         elif isinstance(value, (str, tuple)) or value is None:
-            raise TypeError(f"{where} must be a number ({dtype}), got {value!r}")
+            raise TypeError(f"{where} must be a number ({dtype}), got {shown(value)}")
 
     def request(
         self,

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from evops.compiler import syntax
-from evops.errors import KernelError
+from evops.errors import KernelError, shown
 
 # Packages that the other process imports. Functions of others travel as text: importing a user's
 # module would run it again, and a notebook is no module.
@@ -39,7 +39,9 @@ def unwrapped(kernel: Any, argument: str) -> Any:
         TypeError: it is no kernel, a method, or returns a value.
     """
     if not getattr(kernel, "_is_wrapped_kernel", False):
-        raise TypeError(f"{argument} must be a function decorated with ti.kernel, got {kernel!r}")
+        raise TypeError(
+            f"{argument} must be a function decorated with ti.kernel, got {shown(kernel)}"
+        )
     if kernel._is_classkernel:
         raise TypeError(f"{argument} {kernel.__name__} is a method; it must be a plain function")
     if kernel._primal.return_type is not None:

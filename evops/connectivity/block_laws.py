@@ -9,7 +9,7 @@ from evops.connectivity.delay_tables import known_law
 from evops.connectivity.laws import Law
 from evops.connectivity.pair_laws import PairWeight
 from evops.connectivity.pair_rules import BlockProbability, block_matrix, types_of
-from evops.errors import Flag, Real, check_probability, check_real
+from evops.errors import Flag, Real, check_probability, check_real, shown
 from evops.leaves import digest_of
 from evops.space.positions import entries_of
 
@@ -129,6 +129,8 @@ def Clusters(
 def _two(name: str, value: Any) -> tuple[Any, Any]:
     entries = entries_of(value)
     if entries is None or len(entries) != 2:
-        raise ValueError(f"{name} must be two numbers, within and between clusters, got {value!r}")
+        raise ValueError(
+            f"{name} must be two numbers, within and between clusters, got {shown(value)}"
+        )
     within, between = entries
     return within, between

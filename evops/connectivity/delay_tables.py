@@ -13,7 +13,7 @@ from evops.connectivity.format import MAX_DELAY_BITS
 from evops.connectivity.laws import Constant, Law, Uniform
 from evops.connectivity.normal_laws import Normal
 from evops.connectivity.pair_laws import refuse_pair_law
-from evops.errors import INT32_MAX, check_real
+from evops.errors import INT32_MAX, check_real, mantissa_and_unit, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +40,10 @@ def known_law(name: str, value: Any) -> Law:
     refuse_pair_law(name, value)
     if isinstance(value, Law):
         law = value
-    elif isinstance(value, (str, list, tuple, dict)) or np.ndim(value):
-        raise TypeError(f"{name} must be a real number, got {value!r}; or a law")
+    elif isinstance(value, (str, list, tuple, dict)) or (
+        mantissa_and_unit(value) is not None or np.ndim(value)
+    ):
+        raise TypeError(f"{name} must be a real number, got {shown(value)}; or a law")
     else:
         law = Constant(check_real(name, value))
     # Tables are made on the host, from Python floats: tracers are refused here.
@@ -160,11 +162,11 @@ def location_and_scale(what: str, law: Law) -> tuple[float, float]:
     try:
         loc, scale = (float(v) for v in found)
     except (TypeError, ValueError, OverflowError):
-        message = f"{what}: loc_scale of {name} must return two numbers, got {found!r}"
+        message = f"{what}: loc_scale of {name} must return two numbers, got {shown(found)}"
         raise TypeError(message) from None
     if not (math.isfinite(loc) and math.isfinite(scale) and scale >= 0):
         raise ValueError(
             f"{what}: loc_scale of {name} must return a finite location and a finite scale from 0 "
-            f"on, got {found!r}"
+            f"on, got {shown(found)}"
         )
     return loc, scale

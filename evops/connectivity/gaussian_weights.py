@@ -9,7 +9,7 @@ import numpy as np
 
 from evops.connectivity.distance_laws import DistanceWeight
 from evops.connectivity.rules import AllToAll, FixedProbability
-from evops.errors import Flag, Real, check_flag, check_real, check_size
+from evops.errors import Flag, Real, check_flag, check_real, check_size, shown
 from evops.space import elementary
 from evops.space.kernels import Box, FunctionKernel
 from evops.space.positions import entries_of
@@ -179,7 +179,7 @@ def _root(function: _Gaussians, level: float, low: float, high: float) -> float:
 def _two(name: str, value: Any) -> tuple[float, float]:
     entries = entries_of(value)
     if entries is None or len(entries) != 2:
-        raise ValueError(f"{name} must be two numbers, got {value!r}")
+        raise ValueError(f"{name} must be two numbers, got {shown(value)}")
     first, second = (check_size(f"{name}[{k}]", v) for k, v in enumerate(entries))
     return first, second
 

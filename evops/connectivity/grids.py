@@ -19,6 +19,7 @@ from evops.errors import (
     check_integer,
     check_size,
     check_static,
+    shown,
 )
 from evops.space.positions import Grid, Positions, along_axes, entries_of
 
@@ -106,11 +107,11 @@ class Neighbours(Rule):
         if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, np.integer)):
             check_static("grid", number)
             raise TypeError(
-                f"grid must be 4, 8 or a tuple of 1 to {_AXES} integers, got {number!r}"
+                f"grid must be 4, 8 or a tuple of 1 to {_AXES} integers, got {shown(number)}"
             )
         if number not in _AROUND:
             raise ValueError(
-                f"grid must be 4, 8 or a tuple of 1 to {_AXES} integers, got {number!r}"
+                f"grid must be 4, 8 or a tuple of 1 to {_AXES} integers, got {shown(number)}"
             )
         for name in ("radius", "metric"):
             if getattr(self, name) is not None:

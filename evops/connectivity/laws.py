@@ -21,7 +21,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Int32, Num
 
 from evops.connectivity.sampler import QUANTILE_KNOTS, QUANTILE_SLOTS
-from evops.errors import check_numbers
+from evops.errors import check_numbers, shown
 from evops.leaves import Fixed
 
 
@@ -94,7 +94,9 @@ class Law(Fixed):
         """
         found, name = self.loc_scale(), type(self).__name__
         if not isinstance(found, (tuple, list)) or len(found) != 2:
-            raise TypeError(f"{what}loc_scale of {name} must return two numbers, got {found!r}")
+            raise TypeError(
+                f"{what}loc_scale of {name} must return two numbers, got {shown(found)}"
+            )
         constant = self.quantile() is None
         if constant and (isinstance(found[1], Tracer) or np.any(np.asarray(found[1]) != 0)):
             raise ValueError(

@@ -7,7 +7,7 @@ import numpy as np
 
 from evops.connectivity import format, near, near_pairs, stored_rules
 from evops.connectivity.rule import Rule
-from evops.errors import check_integer
+from evops.errors import check_integer, shown
 from evops.space.kernels import Kernel
 from evops.space.masks import check_places
 from evops.space.positions import Positions, entries_of
@@ -25,7 +25,7 @@ def check_degrees(k: Any) -> int | tuple[int, ...]:
     if entries is None:
         return check_integer("k", k, 0)
     if not entries:
-        raise ValueError(f"k must be a number, or one for each neuron, got {k!r}")
+        raise ValueError(f"k must be a number, or one for each neuron, got {shown(k)}")
     return tuple(check_integer(f"k[{i}]", number, 0) for i, number in enumerate(entries))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from evops.errors import shown
 from evops.space.positions import Positions, check_alike
 
 
@@ -42,6 +43,6 @@ def refuse_pair_law(name: str, value: Any) -> None:
     """Raise where `value`, the argument of that name, follows from both neurons."""
     if isinstance(value, PairLaw):
         raise ValueError(
-            f"{name} must be a law that is drawn again at each spike, got {value!r}: store the "
-            "synapses, with evops.Synapses(rule, law, (pre, post), seed=…, delay=…)"
+            f"{name} must be a law that is drawn again at each spike, got {shown(value)}: store "
+            "the synapses, with evops.Synapses(rule, law, (pre, post), seed=…, delay=…)"
         )

@@ -8,7 +8,7 @@ import numpy as np
 
 from evops.connectivity import format
 from evops.connectivity.rule import Rule
-from evops.errors import Flag, Real, check_flag, check_integer, check_probability, host_array
+from evops.errors import Flag, Real, check_flag, check_integer, check_probability, host_array, shown
 from evops.leaves import digest_of
 
 # A probability in units of 2**-31; the largest is certain (`sampler.chance`).
@@ -114,7 +114,7 @@ def types_of(name: str, value: Any, kinds: int) -> np.ndarray:
     types = host_array(name, value)
     if types.ndim != 1 or types.size == 0 or types.dtype.kind not in "iu":
         raise TypeError(
-            f"{name} must be an array (n,) of integers, the type of each neuron, got {value!r}"
+            f"{name} must be an array (n,) of integers, the type of each neuron, got {shown(value)}"
         )
     wrong = np.flatnonzero((types < 0) | (types >= kinds))
     if wrong.size:
@@ -130,7 +130,7 @@ def block_matrix(name: str, value: Any) -> np.ndarray:
     """`value` as a matrix of real numbers with a row for each type of pre neurons."""
     matrix = host_array(name, value)
     if matrix.ndim != 2 or matrix.size == 0 or matrix.dtype.kind not in "fiu":
-        raise TypeError(f"{name} must be a matrix of real numbers, got {value!r}")
+        raise TypeError(f"{name} must be a matrix of real numbers, got {shown(value)}")
     for side in matrix.shape:
         check_integer(f"number of types of {name}", side, 1, format.MAX_TYPES)
     matrix = np.array(matrix, np.float64)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from evops.connectivity import format, stored_rules
-from evops.errors import check_shape, check_static
+from evops.errors import check_shape, check_static, shown
 from evops.space.positions import Positions
 
 
@@ -73,7 +73,9 @@ def refuse_numbers(rule: Rule) -> NoReturn:
 def check_is_rule(rule: object) -> None:
     """Raise where `rule` is none."""
     if not isinstance(rule, Rule):
-        raise TypeError(f"rule must be a connectivity rule such as FixedProbability, got {rule!r}")
+        raise TypeError(
+            f"rule must be a connectivity rule such as FixedProbability, got {shown(rule)}"
+        )
 
 
 def place(rule: Rule, shape: Any) -> tuple[Rule, tuple[int, int]]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from evops.connectivity.format import MAX_SYNAPSES, SCHEMES, CountedRows, Scheme, fields
 from evops.connectivity.rule import Rule
+from evops.errors import shown
 
 
 def check_rule(
@@ -33,19 +34,20 @@ def check_rule(
     scheme = rule.scheme(shape)
     if type(scheme) not in allowed:
         names = ", ".join(record.__name__ for record in allowed)
-        what = f"scheme must return a record of evops.connectivity.format ({names}), got {scheme!r}"
+        wanted = f"a record of evops.connectivity.format ({names})"
+        what = f"scheme must return {wanted}, got {shown(scheme)}"
         _refuse(rule, TypeError, what)
     _check_scheme(rule, scheme, shape[1])
     _check_table(rule, rule.table, scheme.table_size)
     _check_total(rule, rule.total(shape), scheme)
     expected = rule.expected_synapses(shape)
     if not isinstance(expected, numbers.Real) or isinstance(expected, (bool, np.bool_)):
-        _refuse(rule, TypeError, f"expected_synapses must return a number, got {expected!r}")
+        _refuse(rule, TypeError, f"expected_synapses must return a number, got {shown(expected)}")
     if not 0 <= expected <= shape[0] * MAX_SYNAPSES or not math.isfinite(expected):
         _refuse(
             rule,
             ValueError,
-            f"expected_synapses must be from 0 to n_pre * {MAX_SYNAPSES}, got {expected!r}",
+            f"expected_synapses must be from 0 to n_pre * {MAX_SYNAPSES}, got {shown(expected)}",
         )
 
 
@@ -58,14 +60,14 @@ def _check_scheme(rule: Rule, scheme: Scheme, n_post: int) -> None:
             field.metadata["high"],
         )
         if not _is_integer(value):
-            _refuse(rule, TypeError, f"{name}.{field.name} must be an int, got {value!r}")
+            _refuse(rule, TypeError, f"{name}.{field.name} must be an int, got {shown(value)}")
         if not low <= value <= high:
             wanted = f"from {low} to {high} ({field.metadata['meaning']})"
             _refuse(rule, ValueError, f"{name}.{field.name} must be {wanted}, got {value}")
     excludes = scheme.exclude_autapses
     if type(excludes) is not bool or excludes > scheme.excludes:
         wanted = "a bool" if scheme.excludes else f"False, {name} cannot leave pairs out"
-        what = f"{name}.exclude_autapses must be {wanted}, got {excludes!r}"
+        what = f"{name}.exclude_autapses must be {wanted}, got {shown(excludes)}"
         _refuse(rule, ValueError if excludes is True else TypeError, what)
     fits, wanted = scheme.relation(n_post)
     if not fits:
@@ -81,11 +83,11 @@ def _check_table(rule: Rule, table: Any, size: int) -> None:
 def _check_total(rule: Rule, total: Any, scheme: Scheme) -> None:
     if not isinstance(scheme, CountedRows):
         if total is not None:
-            what = f"total must be None for {type(scheme).__name__}, got {total!r}"
+            what = f"total must be None for {type(scheme).__name__}, got {shown(total)}"
             _refuse(rule, TypeError, what)
         return
     if not _is_integer(total):
-        _refuse(rule, TypeError, f"total must return an int for CountedRows, got {total!r}")
+        _refuse(rule, TypeError, f"total must return an int for CountedRows, got {shown(total)}")
     most = scheme.slots * scheme.n_post if scheme.low_bits else MAX_SYNAPSES
     if not 0 <= total <= most:
         _refuse(rule, ValueError, f"total must be from 0 to {most}, got {total}")

@@ -27,6 +27,7 @@ from evops.engine.compat import (
     zero_tangent,
 )
 from evops.engine.primitive import register
+from evops.errors import shown
 
 # What a kernel finds in a result; of one in the place of an operand, that operand's number.
 ZEROS, ANYTHING = -1, -2
@@ -105,7 +106,9 @@ def _checked(call: Call, which: str, values: Any, wanted: Sequence[Any], *, none
     if len(wanted) == 1 and not isinstance(values, (tuple, list)):
         values = [values]
     if not isinstance(values, (tuple, list)) or len(values) != len(wanted):
-        raise TypeError(f"{call.name}: {which} must return {len(wanted)} arrays, got {values!r}")
+        raise TypeError(
+            f"{call.name}: {which} must return {len(wanted)} arrays, got {shown(values)}"
+        )
     for i, (value, aval) in enumerate(zip(values, wanted, strict=True)):
         if value is None:
             if none:
@@ -142,7 +145,7 @@ def _jvp(
     given = [None if is_zero(t) else t for t in tangents]
     returned = rule(tuple(primals), tuple(given))
     if not isinstance(returned, (tuple, list)) or len(returned) != 2:
-        raise TypeError(f"{call.name}: jvp must return (results, tangents), got {returned!r}")
+        raise TypeError(f"{call.name}: jvp must return (results, tangents), got {shown(returned)}")
     out = _checked(call, "jvp", returned[0], call.outs, none=False)
     moved = _checked(call, "jvp, for the tangents,", returned[1], call.outs, none=True)
     out, moved = (_typed(values, primals) for values in (out, moved))
@@ -174,7 +177,9 @@ def _batch(
         axes = tuple(None if d is None else int(d) for d in dims)
         returned = rule(tuple(operands), axes)
         if not isinstance(returned, (tuple, list)) or len(returned) != 2:
-            raise TypeError(f"{call.name}: batching must return (results, axes), got {returned!r}")
+            raise TypeError(
+                f"{call.name}: batching must return (results, axes), got {shown(returned)}"
+            )
         out, axes = (list(v) if isinstance(v, (tuple, list)) else [v] for v in returned)
         if not len(out) == len(axes) == len(call.outs):
             raise TypeError(f"{call.name}: batching must return {len(call.outs)} results and axes")

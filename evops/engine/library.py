@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.export import DisabledSafetyCheck
 
 from evops import installed
 from evops.engine.compat import ffi
@@ -155,6 +156,24 @@ def backends() -> dict[str, Backend]:
         "native": Backend("native", library is not None, detail),
         "jnp": Backend("jnp", True, f"jax {jax.__version__}, every platform"),
     }
+
+
+def export_checks() -> list[DisabledSafetyCheck]:
+    """The argument ``disabled_checks`` of ``jax.export.export`` for programs with evops in them.
+
+    jax serialises only custom calls whose names are promised. Those of evops are: a program that is
+    exported runs where this version of evops, or a later one, has been imported.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evops
+        >>> W = evops.Projection(evops.FixedProbability(0.1), 0.5, shape=(100, 80), seed=42)
+        >>> program = jax.jit(lambda x: x @ W)
+        >>> export = jax.export.export(program, disabled_checks=evops.export_checks())
+        >>> written = export(jax.ShapeDtypeStruct((100,), bool)).serialize()
+        >>> jax.export.deserialize(written).call(jnp.ones(100, bool)).shape
+        (80,)
+    """
+    return [DisabledSafetyCheck.custom_call(name) for name in (*TARGETS, *GPU_TARGETS)]
 
 
 def choose(backend: Any) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from evops import inputs
-from evops.errors import check_integer, check_real, check_static
+from evops.errors import check_integer, check_real, check_static, shown
 from evops.inputs import Nested
 from evops.plot import canvas
 from evops.plot.canvas import Axes
@@ -258,7 +258,7 @@ def _spans(populations: Any, neurons: np.ndarray) -> dict[str, tuple[int, int]]:
     if populations is None:
         return {}
     if not isinstance(populations, Populations):
-        raise TypeError(f"populations must be evops.Populations, got {populations!r}")
+        raise TypeError(f"populations must be evops.Populations, got {shown(populations)}")
     n = populations.n
     wrong = neurons[(neurons < 0) | (neurons >= n)]
     if wrong.size:

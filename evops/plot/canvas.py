@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from evops.errors import shown
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 else:
@@ -32,7 +34,7 @@ def axes(ax: Any, *, space: bool = False) -> Axes:
         figure = pyplot.figure(layout="constrained")
         return figure.add_subplot(projection="3d" if space else None)
     if not isinstance(ax, Axes):
-        raise TypeError(f"ax must be axes of matplotlib or None, got {ax!r}")
+        raise TypeError(f"ax must be axes of matplotlib or None, got {shown(ax)}")
     if (ax.name == "3d") != space:
         wanted = "three dimensions (projection='3d')" if space else "two dimensions"
         raise TypeError(f"ax must have {wanted} here, got {type(ax).__name__}")

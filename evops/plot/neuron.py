@@ -6,7 +6,7 @@ from typing import Any, SupportsIndex
 import jax.numpy as jnp
 import numpy as np
 
-from evops.errors import Flag, check_choice, check_flag, check_integer
+from evops.errors import Flag, check_choice, check_flag, check_integer, shown
 from evops.plot import canvas
 from evops.plot.canvas import Axes
 from evops.plot.sample import Matrix, matrix
@@ -79,7 +79,7 @@ def weights(
 
 def _extents(grid: Any, n: int) -> tuple[int, ...]:
     if isinstance(grid, Positions) and not isinstance(grid, Grid):
-        raise TypeError(f"grid must be an evops.Grid or (rows, columns), got {grid!r}")
+        raise TypeError(f"grid must be an evops.Grid or (rows, columns), got {shown(grid)}")
     shape = check_extents("grid", grid.shape if isinstance(grid, Grid) else grid)
     if len(shape) != 2:
         raise ValueError(f"grid must have 2 axes, rows and columns, got {len(shape)}: {shape}")

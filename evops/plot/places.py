@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from evops.errors import shown
 from evops.plot import canvas
 from evops.space.positions import Positions, check_alike
 
@@ -18,7 +19,7 @@ def check_places(shape: tuple[int, int] | None, pre: Any, post: Any) -> tuple[Po
     post = pre if post is None else post
     for name, place, n in zip(("pre", "post"), (pre, post), shape or (None, None), strict=True):
         if not isinstance(place, Positions):
-            raise TypeError(f"{name} must be evops.Positions or an evops.Grid, got {place!r}")
+            raise TypeError(f"{name} must be evops.Positions or an evops.Grid, got {shown(place)}")
         if n is not None and len(place) != n:
             raise ValueError(
                 f"{name} must have a position for each of {n} {name} neurons, got {len(place)}"

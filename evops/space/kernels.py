@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from evops.errors import Real, check_real, check_size
+from evops.errors import Real, check_real, check_size, shown
 from evops.space import elementary
 from evops.space.masks import Mask, check_mask
 from evops.space.positions import entries_of
@@ -115,7 +115,7 @@ def kernel_of(name: str, value: Any) -> Kernel:
     if isinstance(value, Kernel):
         return value
     if not callable(value):
-        raise TypeError(f"{name} must be a kernel or a function of distance, got {value!r}")
+        raise TypeError(f"{name} must be a kernel or a function of distance, got {shown(value)}")
     return FunctionKernel(value)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evops.errors import Real, check_integer, check_real
+from evops.errors import Real, check_integer, check_real, shown
 from evops.space.positions import AXES, Positions, along_axes, check_alike, entries_of
 
 MOST_SHAPES = 8  # of a mask
@@ -52,14 +52,14 @@ class Mask(abc.ABC):
 
 def _mask(value: Any) -> Mask:
     if not isinstance(value, Mask):
-        raise TypeError(f"a mask is combined with masks, got {value!r}")
+        raise TypeError(f"a mask is combined with masks, got {shown(value)}")
     return value
 
 
 def check_mask(mask: Any, axes: int | None = None) -> None:
     """Raise where `mask` is none, has too many shapes, or shapes of another number of axes."""
     if not isinstance(mask, Mask):
-        raise TypeError(f"mask must be a mask such as masks.Ball, got {mask!r}")
+        raise TypeError(f"mask must be a mask such as masks.Ball, got {shown(mask)}")
     check_integer("number of shapes of a mask", len(mask.shapes()), 1, MOST_SHAPES)
     for shape in mask.shapes() if axes else ():
         shape.check_axes(axes or 0)
@@ -182,7 +182,7 @@ def _numbers(name: str, value: Any, least: float | None = None) -> Any:
     """A real number, or one for each axis; all of them above `least`, where it is given."""
     entries = entries_of(value)
     if entries is not None and not 1 <= len(entries) <= AXES:
-        raise ValueError(f"{name} must have 1 to {AXES} entries, got {value!r}")
+        raise ValueError(f"{name} must have 1 to {AXES} entries, got {shown(value)}")
     names = [name] if entries is None else [f"{name}[{k}]" for k in range(len(entries))]
     given = (value,) if entries is None else entries
     numbers = tuple(check_real(n, v) for n, v in zip(names, given, strict=True))

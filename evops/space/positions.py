@@ -6,7 +6,15 @@ from typing import Any, SupportsFloat, SupportsIndex
 
 import numpy as np
 
-from evops.errors import Flag, check_flag, check_integer, check_size, check_static, host_array
+from evops.errors import (
+    Flag,
+    check_flag,
+    check_integer,
+    check_size,
+    check_static,
+    host_array,
+    shown,
+)
 from evops.leaves import Fixed, digest_of
 
 AXES = 3  # at most
@@ -26,7 +34,7 @@ def along_axes(name: str, value: Any, axes: int) -> tuple[Any, ...]:
     if entries is None:
         return (value,) * axes
     if len(entries) != axes:
-        raise ValueError(f"{name} must have {axes} entries, one for each axis, got {value!r}")
+        raise ValueError(f"{name} must have {axes} entries, one for each axis, got {shown(value)}")
     return entries
 
 
@@ -166,7 +174,8 @@ class Grid(Positions):
         if check_flag("normalize", normalize):
             if spacing is not None:
                 raise ValueError(
-                    f"spacing must be left out with normalize=True, which sets it; got {spacing!r}"
+                    f"spacing must be left out with normalize=True, which sets it; got "
+                    f"{shown(spacing)}"
                 )
             steps = tuple(1 / max(n - 1, 1) for n in extents)
         else:
@@ -189,10 +198,10 @@ def check_extents(name: str, shape: Any) -> tuple[int, ...]:
     extents = entries_of(shape)
     if extents is None:
         if not isinstance(shape, (int, np.integer)) or isinstance(shape, bool):
-            raise TypeError(f"{name} must be a tuple of 1 to {AXES} integers, got {shape!r}")
+            raise TypeError(f"{name} must be a tuple of 1 to {AXES} integers, got {shown(shape)}")
         extents = (shape,)
     if not 1 <= len(extents) <= AXES:
-        raise ValueError(f"{name} must have 1 to {AXES} axes, got {shape!r}")
+        raise ValueError(f"{name} must have 1 to {AXES} axes, got {shown(shape)}")
     extents = tuple(check_integer(f"{name}[{k}]", n, 1) for k, n in enumerate(extents))
     check_integer(f"the product of {name}", math.prod(extents), 1)
     return extents
@@ -215,8 +224,8 @@ def _points(coordinates: Any) -> np.ndarray:
     points = host_array("coordinates", coordinates)
     if points.dtype.kind not in "fiu":
         raise TypeError(
-            f"coordinates must be an array (n, axes) of real numbers, got {type(coordinates)} "
-            f"of dtype {points.dtype}"
+            f"coordinates must be an array (n, axes) of real numbers, got {shown(coordinates)} of "
+            f"{type(coordinates)}"
         )
     if points.ndim == 1:
         points = points.reshape(-1, 1)
