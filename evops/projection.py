@@ -1,7 +1,6 @@
 """Random matrices that are never stored."""
 
 from collections.abc import Iterable, Mapping
-from types import EllipsisType
 from typing import Any, SupportsFloat, SupportsIndex
 
 import jax
@@ -27,6 +26,16 @@ from evops.inputs import Nested, Seed
 from evops.records import record_of, value_of
 from evops.space.positions import Positions
 from evops.weighted import WeightedProjection
+
+
+class _Kept:
+    """An argument that is left out, where None means something."""
+
+    def __repr__(self) -> str:
+        return "as it is"
+
+
+_KEPT = _Kept()
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -127,8 +136,8 @@ class Projection(DrawnMatrix):
         *,
         law: Law | SupportsFloat | None = None,
         seed: Seed | None = None,
-        delay: Law | SupportsFloat | EllipsisType | None = ...,
-        backend: str | EllipsisType | None = ...,
+        delay: Law | SupportsFloat | _Kept | None = _KEPT,
+        backend: str | _Kept | None = _KEPT,
     ) -> "Projection":
         """The same rule and shape with another law, seed, delay or backend; this one stays.
 
@@ -146,9 +155,9 @@ class Projection(DrawnMatrix):
         changes: dict[str, Any] = {}
         if law is not None:
             changes["law"] = inputs.law(law)
-        if delay is not ...:
+        if delay is not _KEPT:
             changes["delay"] = None if delay is None else delay_law(delay)
-        if backend is not ...:
+        if backend is not _KEPT:
             library.choose(backend)
             changes["_backend"] = backend
         other = self._like(**changes)

@@ -102,6 +102,11 @@ def call(text, *, names=(), **parameters):
     return Call(text, good, {name: kind for name, (_, kind) in parameters.items()}, dict(names))
 
 
+def given(kind):
+    """What an argument may be that is left out where it is None."""
+    return Kind([bad for bad in kind.bad if bad != "None"], kind.fine, kind.either, kind.draw)
+
+
 BACKEND = (["None", "'native'", "'jnp'"], one_of())
 PROBABILITY = (["0.5", "1.0"], probability(zero=False))
 SEED, SEEDS = (["7", "-3", "2**63"], seed()), Kind(seed(wraps=True).bad)
@@ -263,6 +268,13 @@ CALLS = [
          names={odd: "OwnRule" for odd in ("scheme", "total", "expected")}),
     call("evops.Projection(RULE, 0.5, (5, 6), seed=1, delay=OwnLaw({delay}))",
          delay=("(3.0, 1.0)", Kind([*NO_NUMBERS, "(1, 2, 3)", "(math.nan, 1.0)", "(5, -1)", "(5, math.inf)", "('a', 1)", "(0, 0)", "3"]))),
+    call("evops.Projection.from_dict({record})",
+         record=("W.to_dict()", Kind(texts("None | 3 | 'x' | {} | [] | object() | {'rule': 3} | W | np.ones(3)")))),
+    call("evops.Scaled({law}, {factor})", factor=("2.0", weight(scalar=False)),
+         law=("evops.Constant(0.5)", Kind(texts("None | 0.5 | 'x' | RULE | [0.5] | np.ones(3) | evops.Constant")))),
+    call("W.replace(law={law}, seed={seed}, delay={delay}, backend={backend})", law=("0.5", given(law())), seed=("7", given(seed())),
+         delay=(["None", "2", "evops.Uniform(1, 3)"], delay()), backend=BACKEND),
+    call("W.matvec({v})", v=BATCH),
     call("({x}) @ W", x=SPIKES),
     call("W @ ({v})", v=BATCH),
     call("W({x})", x=SPIKES),
