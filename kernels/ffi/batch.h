@@ -91,9 +91,11 @@ Batch BatchOf(const Matrices<X, T, kOne>& m, int64_t first, int64_t end, int64_t
     events += static_cast<double>(MarkNonzero(m.Input(k), n_x, any.data()));
     if (batch.members.size() > 1) continue;
     // as if all had as many events: few of them are not worth the look at the others
-    const double silent = 1 - events / static_cast<double>(std::max<int64_t>(n_x, 1));
-    const double expected = static_cast<double>(n_x) * (1 - std::pow(silent, static_cast<double>(end - first)));
-    if (!Pays(expected, events * static_cast<double>(end - first), tiles)) return {};
+    const double fires = events / static_cast<double>(std::max<int64_t>(n_x, 1));
+    const double inputs = static_cast<double>(end - first);
+    // 1 - (1 - fires)^inputs of all; std::pow would take a C library of 2019, newer than wheels are built for
+    const double expected = static_cast<double>(n_x) * -std::expm1(inputs * std::log1p(-fires));
+    if (!Pays(expected, events * inputs, tiles)) return {};
   }
   batch.rows.reserve(n_x);
   ForEachNonzero(any.data(), n_x, [&](int64_t i) { batch.rows.push_back(i); });
