@@ -54,6 +54,7 @@ from evops.engine.library import Backend, backends, export_checks
 from evops.errors import (
     BackendError,
     DataError,
+    EvopsBackendWarning,
     EvopsCacheWarning,
     EvopsConnectivityWarning,
     EvopsError,
@@ -119,6 +120,7 @@ __all__ = [
     "DistanceWeight",
     "DualScaleFree",
     "Edges",
+    "EvopsBackendWarning",
     "EvopsCacheWarning",
     "EvopsConnectivityWarning",
     "EvopsError",

@@ -46,6 +46,10 @@ class EvopsCacheWarning(UserWarning):
     """Compiled kernels cannot be stored, or a stored one cannot be trusted."""
 
 
+class EvopsBackendWarning(UserWarning):
+    """Plain JAX runs where the native kernels could."""
+
+
 class EvopsConnectivityWarning(UserWarning):
     """The connections that are drawn are not the ones that were asked for."""
 

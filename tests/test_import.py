@@ -156,6 +156,8 @@ def python_in(folder, code):
 def expect_jnp(folder, *reasons):
     result = python_in(folder, RUN_ANYWAY)
     assert result.returncode == 0, result.stderr
+    warned = result.stderr.count("EvopsBackendWarning: evops runs as plain JAX here")
+    assert warned == 1 and reasons[0] in result.stderr, result.stderr
     for reason in reasons:
         assert reason in result.stdout, result.stdout
     full = float(

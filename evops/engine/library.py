@@ -4,6 +4,9 @@ import ctypes
 import dataclasses
 import functools
 import os
+import platform
+import sys
+import warnings
 from importlib import metadata
 from typing import Any
 
@@ -13,7 +16,7 @@ from jax.export import DisabledSafetyCheck
 
 from evops import installed
 from evops.engine.compat import ffi
-from evops.errors import BackendError, check_choice
+from evops.errors import BackendError, EvopsBackendWarning, check_choice
 
 TARGETS = (
     "evops_scatter",
@@ -176,6 +179,18 @@ def export_checks() -> list[DisabledSafetyCheck]:
     return [DisabledSafetyCheck.custom_call(name) for name in (*TARGETS, *GPU_TARGETS)]
 
 
+@functools.cache  # once in a process
+def _warn_of_fallback(reason: str) -> None:
+    """Warn where a processor that has kernels does without them: results are alike, times not."""
+    if sys.platform == "linux" and platform.machine() in ("x86_64", "AMD64"):
+        warnings.warn(
+            f"evops runs as plain JAX here, and much slower than its native kernels: {reason}. "
+            "EVOPS_BACKEND=jnp chooses this without a warning",
+            EvopsBackendWarning,
+            stacklevel=4,
+        )
+
+
 def choose(backend: Any) -> str:
     """The backend to use: by argument, else by environment, else the fastest that is available.
 
@@ -193,7 +208,10 @@ def choose(backend: Any) -> str:
         loaded, detail, cause = _library()
         if isinstance(cause, BackendError):
             raise BackendError(f"{detail}; backend='jnp' needs none")
-        return "native" if loaded is not None else "jnp"
+        if loaded is None:
+            _warn_of_fallback(detail)
+            return "jnp"
+        return "native"
     if check_choice(source, name, BACKENDS) == "native":
         library, detail, cause = _library()
         if library is None:
