@@ -75,8 +75,8 @@ class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
         yield "data", self.data, 1
 
     def _check_leaves(self, name: str | None = None) -> None:
+        super()._check_leaves(name)  # first: its errors name the weights
         self.projection._check_leaves(name)
-        super()._check_leaves(name)
         if self.starts.shape != (self.shape[0] + 1,):
             raise ValueError(
                 f"{name or self._name} has a leaf of another shape: starts has shape "

@@ -112,6 +112,14 @@ def test_arithmetic_over_all_leaves_is_an_error(case, backend):
                 program()
 
 
+@pytest.mark.usefixtures("promotion")
+def test_the_error_of_stored_weights_names_what_may_be_mapped_over():
+    W = projection("p", "jnp").with_weights(0.5)
+    for spoilt in (jax.tree.map(lambda a: 2 * a, W), jax.tree.map(lambda a: 0.9 * a, W)):
+        with pytest.raises(TypeError, match=r"map over W\.data instead"):
+            X @ spoilt
+
+
 def decayed(W, rate=0.1, decay=1e-4):
     """A step of AdamW with gradients of 0, as Optax makes it."""
 
