@@ -23,10 +23,10 @@ def vector_field(t, v, W):
 def solve(W):
     term = diffrax.ODETerm(vector_field)
     v0 = jax.random.normal(jax.random.key(0), n)
-    saveat = diffrax.SaveAt(ts=jnp.linspace(0, 50, 11))
+    saveat = diffrax.SaveAt(ts=jnp.linspace(0, 20, 11))
     controller = diffrax.PIDController(rtol=1e-5, atol=1e-5)
     return diffrax.diffeqsolve(
-        term, diffrax.Tsit5(), 0, 50, 0.1, v0, W, saveat=saveat, stepsize_controller=controller
+        term, diffrax.Tsit5(), 0, 20, 0.1, v0, W, saveat=saveat, stepsize_controller=controller
     ).ys
 
 
