@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGES = (
-    "jax-evops jax jaxlib jax-cuda12-plugin jax-cuda13-plugin numpy scipy brainevent brainpy numba taichi"
+    "jax-evops jax jaxlib jax-cuda12-plugin jax-cuda13-plugin numpy scipy brainevent brainpy reservoirpy numba taichi"
 ).split()
 RESULTS = Path(__file__).resolve().parent / "results"
 

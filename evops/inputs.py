@@ -78,6 +78,9 @@ def as_given(name: str, value: Any) -> jax.Array | np.ndarray:
     """`value` as an array of jax or, where it is on the host, of numpy; integers may be objects."""
     if isinstance(value, jax.Array):
         return value
+    held = None if isinstance(value, Convertible) else getattr(value, "value", None)
+    if isinstance(held, jax.Array):  # of events of brainevent, which numpy would read one by one
+        return held
     wrong = f"{name} must be an array of numbers or bools, got "
     if isinstance(value, Law):
         raise TypeError(f"{name} must be numbers, got {shown(value)}: a law goes into a Projection")
@@ -88,9 +91,8 @@ def as_given(name: str, value: Any) -> jax.Array | np.ndarray:
     except (TypeError, ValueError) as error:
         raise TypeError(f"{wrong}{shown(value)}") from error
     except OverflowError:
-        raise ValueError(
-            f"{name} must be within the range of its dtype, got {shown(value)}"
-        ) from None
+        beyond = f"{name} must be within the range of its dtype, got {shown(value)}"
+        raise ValueError(beyond) from None
     if not array.dtype.isnative:  # jax takes no others
         array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype == object or (nested and array.dtype.kind == "f"):
@@ -156,9 +158,8 @@ def _fitting(name: str, host: np.ndarray, dtype: np.dtype, copy: bool = False) -
         low, high = jnp.iinfo(dtype).min, jnp.iinfo(dtype).max
         for extreme in (host.min(), host.max()):
             if not low <= int(extreme) <= high:
-                raise ValueError(
-                    f"{name} must be within {low} to {high} for dtype {dtype}, got {int(extreme)}"
-                )
+                span = f"within {low} to {high} for dtype {dtype}"
+                raise ValueError(f"{name} must be {span}, got {int(extreme)}")
     with np.errstate(over="ignore", invalid="ignore"):
         try:
             array = host.astype(dtype, copy=copy)

@@ -92,6 +92,34 @@ def test_objects_that_make_arrays_are_taken(method):
     np.testing.assert_array_equal(evops.CSR(given, k, [*k, 6], shape=(6, 6)).data, np.ones(6))
 
 
+class Events:
+    """What holds an array as brainevent's events do: numpy would read its entries one by one."""
+
+    ndim, shape, dtype = 1, (6,), np.dtype(bool)
+
+    def __init__(self, value):
+        self.value = value
+
+    def __len__(self):
+        return len(self.value)
+
+    def __getitem__(self, key):
+        raise AssertionError("entries are read one by one")
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit], ids=["eager", "jit"])
+def test_events_that_hold_an_array_are_taken(wrap):
+    flags, S = jnp.arange(6) % 2 == 0, W.tocsr()
+    for use in (
+        lambda x: x @ W,
+        lambda x: W.T @ x,
+        lambda x: x @ S,
+        lambda x: W.push(x, evops.DelayBuffer.zeros(6, 1)).sums,
+    ):
+        got = wrap(lambda flags, use=use: use(Events(flags)))(flags)
+        np.testing.assert_array_equal(got, use(flags))
+
+
 USES = {
     "projection": lambda W, x: x[:6] @ W,
     "counted": lambda W, x: W @ x[:6],

@@ -224,8 +224,8 @@ def _points(coordinates: Any) -> np.ndarray:
     points = host_array("coordinates", coordinates)
     if points.dtype.kind not in "fiu":
         raise TypeError(
-            f"coordinates must be an array (n, axes) of real numbers, got {shown(coordinates)} of "
-            f"{type(coordinates)}"
+            f"coordinates must be an array (n, axes) of real numbers, got {type(coordinates)}: "
+            f"{shown(coordinates)}"
         )
     if points.ndim == 1:
         points = points.reshape(-1, 1)
