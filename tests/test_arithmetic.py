@@ -46,6 +46,7 @@ FACTORS = {
 }
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("case", MATRICES)
 @pytest.mark.parametrize("factor", FACTORS)
 def test_a_number_times_a_matrix(case, factor):

@@ -48,6 +48,7 @@ def assert_same(W, V):
             assert a.dtype == b.dtype
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("law", LAWS)
 def test_round_trip(rule, law):

@@ -90,6 +90,7 @@ BACKENDS = ("jnp", "native")
 one_of_each = pytest.mark.parametrize("case", CASES)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("backend", BACKENDS)
 @one_of_each
 @pytest.mark.usefixtures("promotion")
@@ -129,6 +130,7 @@ def decayed(W, rate=0.1, decay=1e-4):
     return jax.tree.map(step, W)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", [c for c in CASES if c not in ("csr", "csc")])
 @pytest.mark.usefixtures("promotion")
@@ -143,6 +145,7 @@ def test_weight_decay_over_all_leaves_leaves_the_synapses(case, backend):
         W = V
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("backend", BACKENDS)
 @one_of_each
 def test_what_does_not_spoil_leaves_still_works(case, backend):
