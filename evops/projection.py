@@ -71,9 +71,11 @@ class Projection(DrawnMatrix):
 
     Attributes:
         law: the weight law, its parameters as arrays of the weights' dtype; a leaf of the pytree.
-        key: two uint32 words that follow from the seed; every synapse depends on them. A leaf.
+        key: two uint32 words that follow from the seed; every synapse depends on them. Their bits
+            are a leaf, (32, 2) bool: arithmetic over all leaves is an error, as it would make
+            another network. Map over `law`, and set it with `replace`.
         indptr: `(n_pre + 1,)` uint32, running numbers of synapses, where the rule draws the pre
-            neurons first (`FixedTotalNumber`, `FixedInDegree`); else None. A leaf.
+            neurons first (`FixedTotalNumber`, `FixedInDegree`); else None. Its bits are a leaf.
         rule: the connectivity rule.
         delay: the law of the delays, or None.
 

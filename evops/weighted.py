@@ -40,7 +40,7 @@ class WeightedProjection(Matrix, DelayedSynapses, SpikedUpdates):
             synapses, there is room for nearly every seed, so that nearly all share a program; what
             is behind the last synapse is not used. States, and values for each synapse, are as
             long, or `(nnz,)` where the seed is known. A leaf.
-        starts: `(n_pre + 1,)` int32, where the weights of each pre neuron begin. A leaf.
+        starts: `(n_pre + 1,)` int32, where the weights of each pre neuron begin. Bits are a leaf.
         projection: where the synapses come from; its weight law is ignored. Its seed is a leaf.
 
     Example:
