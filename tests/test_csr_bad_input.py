@@ -259,11 +259,8 @@ def test_the_outer_product_refuses_what_is_out_of_range(batch, change, message):
 
 def test_rows_that_are_silent_are_not_read():
     """What no spike reaches is not read, and so not checked."""
-    broken = jax.tree.map(lambda a: a, (jnp.float32([1]), jnp.int32([0, 99]), jnp.int32([0, 1, 2])))
-    _, structure = jax.tree.flatten(
-        evops.CSR(1.0, [0, 0], [0, 1, 2], shape=(2, 4), backend="native")
-    )
-    W = jax.tree.unflatten(structure, broken)
+    W = evops.CSR(1.0, [0, 0], [0, 1, 2], shape=(2, 4), backend="native")
+    W.indices = jnp.int32([0, 99])
     np.testing.assert_array_equal(np.array([True, False]) @ W, [1, 0, 0, 0])
     with pytest.raises(Exception, match=r"indices\[1\] is 99"):
         jax.block_until_ready(np.array([False, True]) @ W)

@@ -218,7 +218,7 @@ def test_scans_in_a_batch_copy_no_ring(backend):
     """Of buffers that have one step, and of those that have each their own."""
     step = Steps(backend).pushed
     scan = lambda sums, at, s: jax.lax.scan(  # noqa: E731
-        step, evops.DelayBuffer.tree_unflatten(backend, (sums, at)), s
+        step, evops.DelayBuffer.tree_unflatten((backend,), (sums, at)), s
     )
     sums, at = empty(backend, 3).sums, jnp.zeros(3, jnp.int32)
     spikes = jnp.zeros((3, STEPS, N), bool)
@@ -286,7 +286,7 @@ def test_batches_are_their_entries(axes, rule, backend, rng):
         W = evops.Projection(
             rule, evops.Normal(mean, 0.1), (n, n), seed=1, delay=DELAY, backend=backend
         )
-        buffer = evops.DelayBuffer.tree_unflatten(backend, (sums, step))
+        buffer = evops.DelayBuffer.tree_unflatten((backend,), (sums, step))
         now, buffer = W.push(x, buffer).pop()
         return now, buffer.sums
 

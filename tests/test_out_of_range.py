@@ -45,8 +45,8 @@ def test_delays_and_steps_out_of_range_are_no_numbers():
         for backend in ("jnp", "native"):
             W = evops.MultiAreaProjection(1.0, [[1.0]], 1, pre=3, post=2, seed=1, backend=backend)
             assert len(W.buffer().sums) == 2
-            leaves, tree = jax.tree.flatten(W)
-            odd = jax.tree.unflatten(tree, [*leaves[:2], jnp.full((1, 1), delay, jnp.int32)])
+            odd = jax.tree.map(lambda leaf: leaf, W)
+            odd.delay = jnp.full((1, 1), delay, jnp.int32)
             if backend == "jnp":
                 assert np.isnan(push(odd, W.buffer())).any()
                 continue
