@@ -120,17 +120,19 @@ def _numbers(planes: Bool[np.ndarray, "..."], of: Sealed) -> Integer[np.ndarray,
     return octets.view(of.dtype.newbyteorder("<"))[..., 0].astype(of.dtype)
 
 
-def _shifts(axes: int) -> jax.Array:
-    return jnp.arange(_BITS, dtype=_WORD).reshape((_BITS, *(1,) * axes))
+def _shifts(ndim: int, at: int) -> jax.Array:
+    """The places of bits along axis `at` of so many: users may forbid promotion of ranks."""
+    return jnp.arange(_BITS, dtype=_WORD).reshape((1,) * at + (_BITS,) + (1,) * (ndim - 1 - at))
 
 
 def _traced_planes(numbers: Integer[Array, "..."], axes: int) -> Bool[Array, "..."]:
     words = lax.bitcast_convert_type(numbers, _WORD)
-    words = jnp.expand_dims(words, words.ndim - axes)
-    return ((words >> _shifts(axes)) & np.uint32(1)).astype(bool)
+    at = words.ndim - axes
+    words = jnp.expand_dims(words, at)
+    return ((words >> _shifts(words.ndim, at)) & np.uint32(1)).astype(bool)
 
 
 def _traced_numbers(planes: Bool[Array, "..."], of: Sealed) -> Integer[Array, "..."]:
-    words = planes.astype(_WORD) << _shifts(of.axes)
-    words = words.sum(planes.ndim - 1 - of.axes, dtype=_WORD)
+    at = planes.ndim - 1 - of.axes
+    words = (planes.astype(_WORD) << _shifts(planes.ndim, at)).sum(at, dtype=_WORD)
     return lax.bitcast_convert_type(words, of.dtype)

@@ -217,3 +217,15 @@ def test_large_products_in_several_threads_are_the_same(rng):
         for _ in range(3):
             results = list(pool.map(lambda x: np.asarray(call(x, W)), xs))
             np.testing.assert_array_equal(results, expected)
+
+
+def test_stacked_matrices_go_into_a_program():
+    """The tests forbid promotion of ranks, which leaves of bits with a batch axis had needed."""
+
+    def of(seed):
+        return evops.Projection(evops.FixedInDegree(5), evops.Normal(0.5, 0.1), (30, 20), seed=seed)
+
+    stack = jax.vmap(of)(jnp.arange(3))
+    got = jax.jit(jax.vmap(lambda W: W.todense()))(stack)
+    for seed, dense in enumerate(got):
+        close(dense, of(seed).todense())
