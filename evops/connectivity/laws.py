@@ -33,6 +33,10 @@ class Law(Fixed):
     the same do no harm. Fields with the metadata ``static`` are no leaves; they must be hashable.
     Laws are equal if their classes and parameters are. A float32 array equals the number it holds.
 
+    `law` of a `Projection` has its parameters as arrays, so any optimiser trains it. Elsewhere a
+    law keeps what it is given. Where only arrays are trained, as in Equinox, Python floats are
+    constants: ``filter_grad`` gives None for them. ``evops.Constant(jnp.float32(0.5))`` is trained.
+
     Attributes:
         unit_quantile: quantile function of the unit variate, on (0, 1) and with values within
             ±60, or None where all weights are `loc`.

@@ -39,6 +39,10 @@ class Normal(BoundedNormal):
     deviation at construction fix its shape. Later changes of these (gradients) move and scale the
     weights, without drawing again.
 
+    A negative `std` is refused where its value is known. Inside ``jax.jit``, and where an optimiser
+    changes the leaves of a law, it is not: it mirrors the weights at the mean, and bounds with
+    them. So train a number whose softplus is `std`, as in the example.
+
     Args:
         mean: mean before truncation, any unit; may be traced if no bound is given.
         std: standard deviation before truncation, at least 0.
@@ -50,9 +54,18 @@ class Normal(BoundedNormal):
         TypeError: bounds with a mean or deviation that is traced or an array.
 
     Example:
-        >>> import evops
+        >>> import jax, jax.numpy as jnp, evops
         >>> evops.Normal(0.15, 0.1, low=0.0).loc_scale()
         (0.15, 0.1)
+        >>> W = evops.Projection(evops.FixedOutDegree(10), evops.Normal(0.5, 0.1), (90, 80), seed=1)
+        >>> def loss(mean, raw):  # small where all neurons get the same input
+        ...     law = evops.Normal(mean, jax.nn.softplus(raw))
+        ...     return (jnp.ones(90) @ W.replace(law=law)).var()
+        >>> raw = jnp.log(jnp.expm1(0.1))  # its softplus is 0.1
+        >>> for _ in range(20):
+        ...     raw -= 0.5 * jax.grad(loss, 1)(0.5, raw)
+        >>> bool(0 < jax.nn.softplus(raw) < 0.1)
+        True
     """
 
     def check(self) -> None:
